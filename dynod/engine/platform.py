@@ -1,0 +1,200 @@
+"""What the API can ask of the platform: the seam between dynod/api/ (words) and the engine (deeds).
+
+`Platform` is a Protocol because two exist: the engine itself (engine/house.py) and the API tests' small one.
+Reads answer from the folded ledger at once. Writes return when the change is on the disk. Both raise Refused.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dynod.model.app import Account, App
+from dynod.model.dyno import DynoView
+from dynod.model.formation import DynoSize, Formation, Scale
+from dynod.model.log import LogLine, LogQuery
+from dynod.model.release import Build, Release, Slug
+from dynod.model.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class RunAsk:
+    """`POST /apps/{app}/dynos`: `type` names the dyno (`run` -> run.1234); `ttl` in seconds or None."""
+
+    command: str
+    attach: bool
+    env: Mapping[str, str]
+    force_no_tty: bool = False
+    size: DynoSize | None = None
+    type: str = "run"
+    ttl: int | None = None
+
+
+class Attached(Protocol):
+    """The client's end of an attached one-off. Closing it is a hang-up (SIGHUP)."""
+
+    dyno: DynoView
+
+    def output(self) -> AsyncIterator[bytes]:
+        """Yield what the dyno writes, until it has ended."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send input; waits while the dyno does not read."""
+        ...
+
+    async def write_eof(self) -> None:
+        """End of input: a pty gets the end-of-transmission character."""
+        ...
+
+    async def status(self) -> int:
+        """Wait for the end and return the exit status."""
+        ...
+
+    def close(self) -> None:
+        """Hang up."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuildAsk:
+    """`source`: path of a tar or tar.gz on this machine, with the app at its root; it is the platform's to delete."""
+
+    source: str
+    commit: str
+    description: str
+    buildpacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlugAsk:
+    """A slug made elsewhere: `path` of its tar.gz on this machine."""
+
+    path: str
+    process_types: Mapping[str, str]
+    commit: str
+    commit_description: str
+    stack: str
+    buildpack: str
+    checksum: str = ""  # SHA256:... as claimed, or ''
+
+
+class Platform(Protocol):
+    settings: Settings
+
+    # -- who -----------------------------------------------------------------------------------------------------
+    def account(self, token: str) -> Account:
+        """Whose token this is; raise Refused(UNAUTHORIZED)."""
+        ...
+
+    def owner(self) -> Account:
+        """The machine's own account (who comes over RUN/control.sock as root or group dynod)."""
+        ...
+
+    # -- apps ----------------------------------------------------------------------------------------------------
+    def apps(self) -> Sequence[App]: ...
+
+    def app(self, ident: str) -> App:
+        """Find by name or id; raise Refused(NOT_FOUND)."""
+        ...
+
+    async def create_app(self, actor: Account, name: str | None, stack: str | None) -> App:
+        """Make v1 `Initial release` and v2 `Enable Logplex` too; None draws a name."""
+        ...
+
+    async def rename_app(self, actor: Account, app: App, name: str) -> App: ...
+
+    async def set_maintenance(self, actor: Account, app: App, *, on: bool) -> App: ...
+
+    async def set_build_stack(self, actor: Account, app: App, stack: str) -> App: ...
+
+    async def set_buildpacks(self, actor: Account, app: App, urls: Sequence[str]) -> App: ...
+
+    async def set_feature(self, actor: Account, app: App, name: str, *, enabled: bool) -> None: ...
+
+    def features(self, app: App) -> Mapping[str, bool]: ...
+
+    async def destroy_app(self, actor: Account, app: App) -> App: ...
+
+    # -- config and releases --------------------------------------------------------------------------------------
+    def config(self, app: App) -> Mapping[str, str]: ...
+
+    async def set_config(
+        self, actor: Account, app: App, changes: Mapping[str, str | None]
+    ) -> Mapping[str, str]:
+        """Set and (None) remove vars: one release and a restart, none if nothing changed. Return the whole map."""
+        ...
+
+    def releases(self, app: App) -> Sequence[Release]:
+        """All, by ascending version."""
+        ...
+
+    def release(self, app: App, ident: str) -> Release:
+        """Find by id, `v3` or `3`; raise Refused(NOT_FOUND)."""
+        ...
+
+    def current_release(self, app: App) -> Release | None:
+        """The newest that succeeded."""
+        ...
+
+    async def create_release(
+        self, actor: Account, app: App, slug: Slug, description: str | None
+    ) -> Release: ...
+
+    async def rollback(self, actor: Account, app: App, release: Release) -> Release: ...
+
+    def release_output(self, app: App, release: Release) -> AsyncIterator[bytes]:
+        """The release command's output, from its start, live until it has ended."""
+        ...
+
+    # -- slugs and builds -----------------------------------------------------------------------------------------
+    def slug(self, app: App, ident: str) -> Slug: ...
+
+    def slug_blob(self, slug: Slug) -> str:
+        """Path of the slug's tar.gz."""
+        ...
+
+    async def add_slug(self, actor: Account, app: App, ask: SlugAsk) -> Slug:
+        """Check and unpack a slug that was made elsewhere."""
+        ...
+
+    def builds(self, app: App) -> Sequence[Build]: ...
+
+    def build(self, app: App, ident: str) -> Build: ...
+
+    async def start_build(self, actor: Account, app: App, ask: BuildAsk) -> Build:
+        """Start to build; one build per app at a time (Refused(CONFLICT))."""
+        ...
+
+    def build_output(self, app: App, build: Build) -> AsyncIterator[bytes]:
+        """The transcript (no `remote: `), from its start, live until release phase and all have ended."""
+        ...
+
+    # -- formation and dynos --------------------------------------------------------------------------------------
+    def formation(self, app: App) -> Sequence[Formation]: ...
+
+    async def scale(self, actor: Account, app: App, changes: Sequence[Scale]) -> Sequence[Formation]:
+        """Return the rows that were named."""
+        ...
+
+    def dynos(self, app: App) -> Sequence[DynoView]: ...
+
+    async def run(self, actor: Account, app: App, ask: RunAsk) -> tuple[DynoView, Attached | None]:
+        """Start a one-off dyno."""
+        ...
+
+    async def restart(self, actor: Account, app: App, which: str | None) -> None:
+        """Restart all formation dynos, one type's (`web`), or one (`web.1`); one-offs only by name."""
+        ...
+
+    async def stop(self, actor: Account, app: App, which: str) -> None:
+        """Stop a dyno by name or all of a type; formation dynos come back."""
+        ...
+
+    def explain(self, app: App, dyno: str) -> Sequence[str]:
+        """What was mounted for a dyno, line by line (JailPlan.describe)."""
+        ...
+
+    # -- logs -----------------------------------------------------------------------------------------------------
+    def logs(self, query: LogQuery) -> AsyncIterator[LogLine]:
+        """History, then, if asked, live lines."""
+        ...

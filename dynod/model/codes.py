@@ -1,0 +1,15 @@
+"""R-codes: what the dyno manager says when a dyno misbehaves (HEROKU.md 1.2). H-codes live in router/reasons.py."""
+
+from enum import Enum
+
+
+class RCode(Enum):
+    """The log's exact text behind `Error `."""
+
+    R10 = "R10 (Boot timeout) -> Web process failed to bind to $PORT within {seconds} seconds of launch"
+    R12 = "R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM"
+    R13 = "R13 (Attach error) -> Failed to attach to process"
+    R14 = "R14 (Memory quota exceeded)"
+    R15 = "R15 (Memory quota vastly exceeded)"
+    R16 = "R16 (Detached) -> An attached process is not responding to SIGHUP after its external connection was closed."
+    R17 = "R17 (Checksum error) -> Checksum does match expected value. Expected: SHA256:{expected} Actual: SHA256:{actual}"

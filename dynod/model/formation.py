@@ -1,0 +1,87 @@
+"""Process types, sizes and the formation."""
+
+import re
+from dataclasses import dataclass
+from typing import NewType
+
+from dynod.model.refused import Refusal, Refused
+
+ProcessType = NewType("ProcessType", str)
+WEB = ProcessType("web")
+RELEASE = ProcessType("release")
+
+_PROCESS_TYPE = re.compile(r"[-\w]{1,128}", re.ASCII)  # HEROKU.md 1.8
+
+MIB = 1024 * 1024
+
+
+def process_type(text: str) -> ProcessType:
+    """Check a process type's name; raise Refused(INVALID)."""
+    if not _PROCESS_TYPE.fullmatch(text):
+        raise Refused(
+            Refusal.INVALID,
+            f"cannot use {text!r} as a process type: letters, digits, dashes and underscores only, 128 at most",
+        )
+    return ProcessType(text)
+
+
+@dataclass(frozen=True, slots=True)
+class DynoSize:
+    """`memory` in bytes (R14 at it, R15 at twice it), `cpu` in shares of a Standard-1X, `tasks` processes and threads."""
+
+    name: str
+    memory: int
+    cpu: int
+    tasks: int
+    max_per_type: int
+    cents: int
+
+
+# HEROKU.md 1.6 (tasks) and 1.7 (RAM, shares, scaling rules, price per month).
+SIZES: dict[str, DynoSize] = {
+    size.name.lower(): size
+    for size in (
+        DynoSize("Eco", 512 * MIB, 1, 256, 1, 500),
+        DynoSize("Basic", 512 * MIB, 1, 256, 1, 700),
+        DynoSize("Standard-1X", 512 * MIB, 1, 256, 100, 2500),
+        DynoSize("Standard-2X", 1024 * MIB, 2, 512, 100, 5000),
+        DynoSize("Performance-M", 2560 * MIB, 12, 16384, 10, 25000),
+        DynoSize("Performance-L", 14336 * MIB, 50, 32768, 10, 50000),
+        DynoSize("Performance-L-RAM", 30720 * MIB, 24, 16384, 10, 50000),
+        DynoSize("Performance-XL", 63488 * MIB, 50, 32768, 10, 75000),
+        DynoSize("Performance-2XL", 129024 * MIB, 100, 32768, 10, 150000),
+    )
+}
+_ALIASES = {"1x": "standard-1x", "2x": "standard-2x", "px": "performance-l", "free": "eco", "hobby": "basic"}
+DEFAULT_SIZE = SIZES["standard-1x"]
+MAX_DYNOS = 100  # per app, HEROKU.md 8
+
+
+def dyno_size(text: str) -> DynoSize:
+    """Find a size by its name in any case, old names too; raise Refused(INVALID)."""
+    key = text.lower()
+    size = SIZES.get(_ALIASES.get(key, key))
+    if size is None:
+        names = ", ".join(each.name for each in SIZES.values())
+        raise Refused(Refusal.INVALID, f"cannot find dyno size {text!r}; sizes are {names}")
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class Formation:
+    """One row of an app's formation: how many dynos of which size run which command."""
+
+    id: str
+    type: ProcessType
+    quantity: int
+    size: DynoSize
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """One asked change: `quantity` as the CLI writes it ("2", "+1", "-1") or None, `size` or None for as it is."""
+
+    type: ProcessType
+    quantity: str | None
+    size: DynoSize | None

@@ -1,0 +1,34 @@
+"""What a person asked for and cannot have: the one family of errors that becomes a 4xx answer or exit status 1.
+
+Anything else that is raised is a bug of ours. Ids and statuses: HEROKU.md section 0, row "Error body".
+"""
+
+from enum import Enum
+
+
+class Refusal(Enum):
+    """Error id of the Platform API and its HTTP status."""
+
+    BAD_REQUEST = ("bad_request", 400)
+    UNAUTHORIZED = ("unauthorized", 401)
+    FORBIDDEN = ("forbidden", 403)
+    NOT_FOUND = ("not_found", 404)
+    CONFLICT = ("conflict", 409)
+    GONE = ("gone", 410)
+    RANGE = ("requested_range_not_satisfiable", 416)
+    INVALID = ("invalid_params", 422)
+    RATE_LIMIT = ("rate_limit", 429)
+    UNAVAILABLE = ("service_unavailable", 503)
+
+    def __init__(self, id_: str, status: int) -> None:
+        self.id = id_
+        self.status = status
+
+
+class Refused(Exception):  # a refusal is an answer, not a fault
+    """`Refused(Refusal.NOT_FOUND, "cannot find app demo; ...")`: lower case, what could not be done, the way out."""
+
+    def __init__(self, refusal: Refusal, message: str) -> None:
+        super().__init__(message)
+        self.refusal = refusal
+        self.message = message

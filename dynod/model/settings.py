@@ -1,0 +1,71 @@
+"""What a person can set, with its defaults. daemon.py reads dynod.toml and the command line into this."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A host and a port; port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`state` outlives reboots, `run` does not. Seconds and bytes throughout."""
+
+    state: str = "/var/lib/dynod"
+    run: str = "/run/dynod"
+    api: Endpoint = Endpoint("127.0.0.1", 5000)
+    router: Endpoint = Endpoint("127.0.0.1", 8080)
+    domain: str = "localhost"
+    owner_email: str = "admin@localhost"
+    router_workers: int = 2
+    uid_first: int = (
+        200_000  # dynos run as uids uid_first .. uid_first + uid_count - 1; uid_first - 1 owns slugs
+    )
+    uid_count: int = 4_000
+    warm: int = 4  # embryos, namespaces and the like kept ready
+    boot_timeout: float = 60.0  # R10
+    stop_grace: float = 30.0  # R12
+    build_timeout: float = 25 * 60.0
+    release_timeout: float = 3600.0
+    slug_bytes: int = 1024**3  # compressed, HEROKU.md 3.1
+    unpacked_bytes: int = 4 * 1024**3
+    slug_entries: int = 500_000
+    checkout_bytes: int = 1024**3
+    build_memory: int = 2 * 1024**3
+
+
+def control_socket(run: str) -> str:
+    """MessagePack-RPC for people and tools: RUN/control.sock."""
+    return f"{run}/control.sock"
+
+
+def host_socket(run: str) -> str:
+    """The dyno host's: RUN/host.sock (SOCK_SEQPACKET, JSON, descriptors beside)."""
+    return f"{run}/host.sock"
+
+
+def net_socket(run: str) -> str:
+    """The network helper's MessagePack-RPC: RUN/net.sock."""
+    return f"{run}/net.sock"
+
+
+def log_socket(run: str) -> str:
+    """Logplex's MessagePack-RPC: RUN/logplex.sock."""
+    return f"{run}/logplex.sock"
+
+
+def routes_socket(run: str) -> str:
+    """Where the control plane hands tables to router workers: RUN/routes.sock."""
+    return f"{run}/routes.sock"
+
+
+def routes_file(state: str) -> str:
+    """The last table, for a router that starts while the control plane is away: STATE/router/table."""
+    return f"{state}/router/table"

@@ -1,0 +1,1 @@
+"""Bytes to values and back, pure. Every codec takes bytes as they come: whole, split anywhere, several at once."""

@@ -1,0 +1,53 @@
+"""The routing table as bytes: what goes over RUN/routes.sock and lies in STATE/router/table."""
+
+from typing import Any
+
+import msgpack
+
+from dynod.model.route import AppRoute, Backend, RouteTable, Standing
+
+
+class BadTable(Exception):
+    """These bytes are no routing table."""
+
+
+def encode(table: RouteTable) -> bytes:
+    """Write a table; `decode` reads it back equal."""
+    apps = [
+        [
+            app.app,
+            app.name,
+            app.standing.value,
+            [[back.id, back.dyno, back.address, back.port] for back in app.backends],
+            app.error_page,
+            app.maintenance_page,
+            sorted(app.features),
+        ]
+        for app in table.apps.values()
+    ]
+    return bytes(msgpack.packb([1, table.generation, apps, dict(table.hosts)]))
+
+
+def _app(row: Any) -> AppRoute:
+    app, name, standing, backends, error_page, maintenance_page, features = row
+    return AppRoute(
+        app=app,
+        name=name,
+        standing=Standing(standing),
+        backends=tuple(Backend(*back) for back in backends),
+        error_page=error_page,
+        maintenance_page=maintenance_page,
+        features=frozenset(features),
+    )
+
+
+def decode(data: bytes) -> RouteTable:
+    """Read a table; raise BadTable."""
+    try:
+        version, generation, apps, hosts = msgpack.unpackb(data)
+        if version != 1:
+            raise BadTable(f"a routing table of version {version}, this program reads 1")
+        routes = [_app(row) for row in apps]
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise BadTable(f"not a routing table: {error}") from error
+    return RouteTable(generation, {route.app: route for route in routes}, hosts)
