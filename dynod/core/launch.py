@@ -1,0 +1,112 @@
+"""From a dyno to its jail: which layers, which limits, which command. The plan is a value; dynod/jail/ carries it out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dynod.core.environ import argv
+from dynod.core.lifecycle import Dyno
+from dynod.model.formation import DynoSize
+from dynod.model.jail import Bind, JailPlan, Limits, Stdio
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every dyno of this machine stands on: the stack's skeleton, its binds, where scratch directories are made."""
+
+    skeleton: str
+    binds: tuple[Bind, ...]
+    scratch: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What was taken for this one dyno: its uid and its network namespace."""
+
+    uid: int
+    netns: str
+
+
+def limits(size: DynoSize) -> Limits:
+    """The kernel's hard stop stands at twice the quota: R14 warns at the quota, R15 kills at twice it (HEROKU.md 1.6)."""
+    return Limits(memory=2 * size.memory, tasks=size.tasks, cpu=size.cpu)
+
+
+def launch_plan(
+    dyno: Dyno,
+    app_name: str,
+    slug: str,
+    size: DynoSize,
+    env: Mapping[str, str],
+    ground: Ground,
+    wiring: Wiring,
+    stdio: Stdio = Stdio.LOG,
+    window: tuple[int, int] = (80, 24),
+) -> JailPlan:
+    """The one launch path of web, worker, release and one-off dynos. `slug`: the unpacked tree, '' for an empty app."""
+    columns, lines = window
+    return JailPlan(
+        id=dyno.id,
+        hostname=dyno.id,
+        uid=wiring.uid,
+        lower=(*(((slug, True),) if slug else ()), (ground.skeleton, False)),
+        binds=ground.binds,
+        scratch=f"{ground.scratch}/{dyno.id}",
+        netns=wiring.netns,
+        limits=limits(size),
+        argv=argv(dyno.command),
+        env=env,
+        cwd="/app",
+        stdio=stdio,
+        labels={
+            "app": dyno.app,
+            "app_name": app_name,
+            "name": str(dyno.name),
+            "type": dyno.name.type,
+            "release": f"v{dyno.version}",
+        },
+        columns=columns,
+        lines=lines,
+    )
+
+
+def build_plan(
+    build: str,
+    app: str,
+    app_name: str,
+    number: int,
+    root: str,
+    cache: str,
+    programs: tuple[Bind, ...],
+    memory: int,
+    ground: Ground,
+    wiring: Wiring,
+    stack_env: Mapping[str, str],
+) -> JailPlan:
+    """A build is a one-off dyno too: `root` (source in, slug out) and `cache` are the only things it writes that stay."""
+    return JailPlan(
+        id=build,
+        hostname=build,
+        uid=wiring.uid,
+        lower=((ground.skeleton, False),),
+        binds=(
+            *ground.binds,
+            Bind(root, "/build", writable=True, idmap=True),
+            Bind(cache, "/cache", writable=True, idmap=True),
+            *programs,
+        ),
+        scratch=f"{ground.scratch}/{build}",
+        netns=wiring.netns,
+        limits=Limits(memory=memory, tasks=2048, cpu=1),
+        argv=("/usr/bin/python3", "-m", "slugc", "compile", "/build", "/cache"),
+        env={
+            **stack_env,
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/app",
+            "PYTHONPATH": "/opt/dynod",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "DYNO": f"build.{number}",
+        },
+        cwd="/app",
+        stdio=Stdio.PIPE,
+        labels={"app": app, "app_name": app_name, "name": f"build.{number}", "type": "build", "release": ""},
+    )

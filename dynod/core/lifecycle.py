@@ -1,0 +1,239 @@
+"""One dyno's life: `step(dyno, event, now)` says what an event does to it. The table below is the program.
+
+A dyno here is one run of processes with an id of its own; during a restart two of them bear the name `web.1`, the new one
+and the one that was told to stop. Which dynos there should be is core/fleet.py's business; how they start is the host's.
+State lines and their order are Heroku's (HEROKU.md 1.2).
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from dynod.core.effects import Boot, Effect, Ended, Note, Reap, Say, Signal, WatchPort
+from dynod.model.app import AppId
+from dynod.model.codes import RCode
+from dynod.model.dyno import DynoId, DynoName, DynoState, Exit
+from dynod.model.formation import WEB
+
+SIGTERM, SIGKILL, SIGHUP = 15, 9, 1
+LAUNCH_FAILED = 255
+
+
+class Kind(StrEnum):
+    """What a dyno is for, which decides what its end means."""
+
+    FORMATION = "formation"  # any end is a crash
+    ONE_OFF = "one_off"  # any end is `complete`
+
+
+class Phase(StrEnum):
+    LAUNCHING = "launching"  # the dyno host was asked
+    STARTING = "starting"  # launched, $PORT does not accept yet
+    UP = "up"
+    STOPPING = "stopping"  # SIGTERM was sent
+    FAILING = "failing"  # SIGKILL was sent for a fault of its own
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """`mono`: seconds since boot, suspend included (CLOCK_BOOTTIME), for deadlines; `wall`: epoch seconds, for people."""
+
+    mono: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class Dyno:
+    """`deadline`: mono time of its one deadline. `outcome` stands once it ENDED. `entered`: wall time of `shown`."""
+
+    id: DynoId
+    app: AppId
+    name: DynoName
+    kind: Kind
+    release: str
+    version: int
+    size: str
+    command: str
+    port: int
+    created: float
+    entered: float
+    launched: float  # mono
+    cycle: float  # mono, when it is cycled
+    phase: Phase = Phase.LAUNCHING
+    shown: DynoState = DynoState.STARTING
+    deadline: float | None = None
+    replaced: bool = False  # another dyno took over its name: its end changes no state
+    killed: bool = False
+    exit: Exit | None = None
+    address: str = ""
+    boot_timeout: float = 60.0
+    stop_grace: float = 30.0
+    ttl: float | None = None
+    attached: bool = False
+    said: str = ""  # the command as the log shows it
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """The dyno host runs it; `address` is where its $PORT will be."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchFailed:
+    """It cannot run; `reason` begins with `cannot`."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortBound:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    exit: Exit
+    oom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """`replaced`: a new dyno takes its name over, so the name's state does not become `down`."""
+
+    why: str
+    replaced: bool = False
+    signal: int = SIGTERM
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    pass
+
+
+Event = Launched | LaunchFailed | PortBound | Exited | StopAsked | DeadlinePassed
+
+_L, _S, _U, _T, _F, _E = Phase
+TRANSITIONS: dict[tuple[Phase, type[Event]], Phase] = {
+    (_L, Launched): _S,  # web; every other type is up at once, HEROKU.md 1.1
+    (_L, LaunchFailed): _E,
+    (_L, StopAsked): _T,  # SIGTERM follows as soon as there is somebody to get it
+    (_S, PortBound): _U,
+    (_S, Exited): _E,
+    (_S, StopAsked): _T,
+    (_S, DeadlinePassed): _F,  # R10
+    (_U, Exited): _E,
+    (_U, StopAsked): _T,
+    (_U, DeadlinePassed): _T,  # time_to_live of a one-off
+    (_T, Launched): _T,
+    (_T, LaunchFailed): _E,
+    (_T, StopAsked): _T,
+    (_T, PortBound): _T,
+    (_T, DeadlinePassed): _T,  # R12
+    (_T, Exited): _E,
+    (_F, Exited): _E,
+    (_F, StopAsked): _F,
+    (_F, PortBound): _F,
+}
+
+
+class IllegalEvent(Exception):
+    """What cannot happen to a dyno in its phase; nothing was changed."""
+
+
+def is_web(dyno: Dyno) -> bool:
+    """Only a formation's `web` gets requests, so only it must bind $PORT."""
+    return dyno.name.type == WEB and dyno.kind is Kind.FORMATION
+
+
+def _state_line(dyno: Dyno, to: DynoState) -> tuple[Effect, ...]:
+    return (Say(dyno.name, f"State changed from {dyno.shown} to {to}"),)
+
+
+def _up(dyno: Dyno, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    deadline = None if dyno.ttl is None else now.mono + dyno.ttl
+    after = replace(dyno, phase=Phase.UP, shown=DynoState.UP, entered=now.wall, deadline=deadline)
+    return after, _state_line(dyno, DynoState.UP)
+
+
+def _launched(dyno: Dyno, event: Launched, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    dyno = replace(dyno, address=event.address, launched=now.mono)
+    if dyno.phase is Phase.STOPPING:
+        return replace(dyno, deadline=now.mono + dyno.stop_grace), (Signal(dyno.id, SIGTERM),)
+    starting = Say(dyno.name, f"Starting process with command `{dyno.said or dyno.command}`")
+    if is_web(dyno):
+        after = replace(dyno, phase=Phase.STARTING, deadline=now.mono + dyno.boot_timeout)
+        return after, (starting, WatchPort(dyno.id))
+    after, effects = _up(dyno, now)
+    return after, (starting, *effects)
+
+
+def _ended(dyno: Dyno, exit_: Exit, now: Now, before: tuple[Effect, ...]) -> tuple[Dyno, tuple[Effect, ...]]:
+    if dyno.kind is Kind.ONE_OFF:
+        state = DynoState.COMPLETE
+    elif dyno.phase is Phase.STOPPING:
+        state = DynoState.DOWN
+    else:
+        state = DynoState.CRASHED
+    after = replace(dyno, phase=Phase.ENDED, shown=state, entered=now.wall, deadline=None, exit=exit_)
+    line = () if dyno.replaced else _state_line(dyno, state)
+    told = (Ended(dyno.id, exit_.status),) if dyno.kind is Kind.ONE_OFF else ()
+    note = Note(dyno.id, dyno.name, str(state), f"status {exit_.status}")
+    return after, (*before, *line, note, Reap(dyno.id), *told)
+
+
+def _stop(dyno: Dyno, event: StopAsked, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    replaced = dyno.replaced or event.replaced
+    if dyno.phase is Phase.STOPPING:
+        return replace(dyno, replaced=replaced), ()
+    note = Note(dyno.id, dyno.name, "stopping", event.why)
+    after = replace(dyno, phase=Phase.STOPPING, deadline=now.mono + dyno.stop_grace, replaced=replaced)
+    if dyno.phase is Phase.LAUNCHING:
+        return replace(after, deadline=None), (note,)
+    say = Say(dyno.name, "Stopping all processes with SIGTERM")
+    return after, (note, say, Signal(dyno.id, event.signal))
+
+
+def _deadline(dyno: Dyno, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    match dyno.phase:
+        case Phase.STARTING:
+            text = RCode.R10.value.format(seconds=f"{dyno.boot_timeout:g}")
+            after = replace(dyno, phase=Phase.FAILING, deadline=None, killed=True)
+            says = (Say(dyno.name, f"Error {text}"), Say(dyno.name, "Stopping process with SIGKILL"))
+            return after, (*says, Signal(dyno.id, SIGKILL))
+        case Phase.UP:
+            return _stop(dyno, StopAsked("its time to live is over"), now)
+        case _:
+            after = replace(dyno, deadline=None, killed=True)
+            says = (
+                Say(dyno.name, f"Error {RCode.R12.value}"),
+                Say(dyno.name, "Stopping remaining processes with SIGKILL"),
+            )
+            return after, (*says, Signal(dyno.id, SIGKILL))
+
+
+def step(dyno: Dyno, event: Event, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    """Decide what one event does to one dyno; raise IllegalEvent and change nothing if it cannot happen."""
+    if (dyno.phase, type(event)) not in TRANSITIONS:
+        raise IllegalEvent(f"{dyno.name} cannot take {event} while {dyno.phase}")
+    match event:
+        case Launched():
+            return _launched(dyno, event, now)
+        case LaunchFailed(reason):
+            return _ended(dyno, Exit(LAUNCH_FAILED), now, (Say(dyno.name, reason),))
+        case PortBound():
+            return _up(dyno, now) if dyno.phase is Phase.STARTING else (dyno, ())
+        case Exited(exit_, oom):
+            killed = (Say(dyno.name, "The kernel ran out of the dyno's memory and killed it"),) if oom else ()
+            said = Say(dyno.name, f"Process exited with status {exit_.status}")
+            return _ended(dyno, exit_, now, (*killed, said))
+        case StopAsked():
+            return (dyno, ()) if dyno.phase is Phase.FAILING else _stop(dyno, event, now)
+        case DeadlinePassed():
+            return _deadline(dyno, now)
+
+
+def begin(dyno: Dyno, why: str) -> tuple[Effect, ...]:
+    """What a new dyno needs first."""
+    return (Note(dyno.id, dyno.name, "starting", why), Boot(dyno.id))

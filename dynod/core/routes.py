@@ -1,0 +1,54 @@
+"""What the router is told of one app: its standing and the web dynos that accept (HEROKU.md 4.5)."""
+
+from collections.abc import Iterable, Mapping
+
+from dynod.core.fleet import Fleet
+from dynod.core.lifecycle import Dyno, Phase
+from dynod.model.app import App
+from dynod.model.formation import WEB, Formation
+from dynod.model.route import AppRoute, Backend, RouteTable, Standing
+
+
+def _standing(app: App, rows: Iterable[Formation], *, deployed: bool, webs: list[Dyno]) -> Standing:
+    if app.maintenance:
+        return Standing.MAINTENANCE
+    if not deployed:
+        return Standing.BLANK
+    if any(dyno.phase is Phase.UP for dyno in webs):
+        return Standing.SERVING
+    if not any(row.type == WEB and row.quantity > 0 for row in rows):
+        return Standing.NO_WEB
+    crashed = webs and all(dyno.phase is Phase.ENDED for dyno in webs)
+    return Standing.CRASHED if crashed else Standing.BOOTING
+
+
+def app_route(
+    app: App,
+    rows: Iterable[Formation],
+    fleet: Fleet,
+    config: Mapping[str, str],
+    features: Mapping[str, bool],
+    *,
+    deployed: bool,
+) -> AppRoute:
+    """Say how one app stands. A dyno that was told to stop is no backend any more, even before it gets its SIGTERM."""
+    webs = [fleet.dynos[slot.dyno] for name, slot in sorted(fleet.slots.items()) if name.type == WEB]
+    standing = _standing(app, rows, deployed=deployed, webs=webs)
+    backends = tuple(
+        Backend(dyno.id, str(dyno.name), dyno.address, dyno.port) for dyno in webs if dyno.phase is Phase.UP
+    )
+    return AppRoute(
+        app=app.id,
+        name=app.name,
+        standing=standing,
+        backends=backends if standing is Standing.SERVING else (),
+        error_page=config.get("ERROR_PAGE_URL", ""),
+        maintenance_page=config.get("MAINTENANCE_PAGE_URL", ""),
+        features=frozenset(name for name, on in features.items() if on),
+    )
+
+
+def table(generation: int, routes: Iterable[AppRoute], domain: str) -> RouteTable:
+    """Make the whole table anew; every app answers at NAME.domain."""
+    apps = {route.app: route for route in routes}
+    return RouteTable(generation, apps, {f"{route.name}.{domain}": route.app for route in apps.values()})
