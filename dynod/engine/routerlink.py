@@ -1,0 +1,76 @@
+"""Tables out to the routers: on disk first, then to every worker that is connected to RUN/routes.sock; wakes come back."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+
+from dynod.link import Call, serve
+from dynod.link.server import Connection, Notified
+from dynod.model.refused import Refusal, Refused
+from dynod.model.route import RouteTable
+from dynod.model.settings import Settings, routes_file, routes_socket
+from dynod.wire import table as table_codec
+from dynod.wire.rpc import Notification, encode
+
+_log = logging.getLogger(__name__)
+
+
+def write_atomically(path: str, data: bytes, mode: int = 0o644) -> None:
+    """Put a file there whole or not at all: temp, then rename(2). Survives a kill; a power cut may bring the older one back."""
+    temp = f"{path}.new"
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+    os.rename(temp, path)
+
+
+class RouterLink(Notified):
+    """`publish` hands a table to all; a worker that connects gets the newest at once."""
+
+    def __init__(self, settings: Settings, wake: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._wake = wake
+        self._file = routes_file(settings.state)
+        self._bytes = b""
+        self._connections: list[Connection] = []
+        self._server: asyncio.AbstractServer | None = None
+
+    async def open(self) -> None:
+        """Listen; publish a table before, or the first workers get an empty one."""
+        self._server = await serve(routes_socket(self._settings.run), self._call, notified=self)
+
+    def publish(self, table: RouteTable) -> None:
+        """Write the table down and pass it on, without waiting for anybody."""
+        self._bytes = table_codec.encode(table)
+        os.makedirs(os.path.dirname(self._file), exist_ok=True)
+        write_atomically(self._file, self._bytes)
+        for connection in self._connections:
+            self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        connection.writer.write(encode(Notification("table", self._bytes)))
+
+    def opened(self, connection: Connection) -> None:
+        self._connections.append(connection)
+        self._send(connection)
+
+    def closed(self, connection: Connection) -> None:
+        self._connections.remove(connection)
+
+    def took(self, connection: Connection, notification: Notification) -> None:  # noqa: ARG002  # Notified's shape
+        match notification:
+            case Notification("wake", str(app) | [str(app)]):
+                self._wake(app)
+            case _:
+                _log.info("a router said %s, which means nothing here", notification.method)
+
+    async def _call(self, call: Call) -> None:
+        raise Refused(Refusal.NOT_FOUND, f"cannot answer {call.method}: routers are told, they do not ask")
+
+    async def close(self) -> None:
+        """Stop listening; routers go on with the table they have."""
+        if self._server is not None:
+            self._server.close()
