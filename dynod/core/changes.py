@@ -6,91 +6,217 @@ Ids come in as values or as `new_id`, times and revisions are the caller's, so e
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from dynod.core import config_vars, scaling
 from dynod.core.ledger import AppState, Ledger
 from dynod.model.app import Account, AppName
-from dynod.model.entry import AppCreated, Payload, ReleaseCreated
-from dynod.model.formation import Formation, Scale
-from dynod.model.release import BuildId, Release, ReleaseId, ReleaseStatus, Slug
+from dynod.model.entry import (
+    AppCreated,
+    AppDestroyed,
+    AppRenamed,
+    BuildpacksSet,
+    BuildStackSet,
+    BuildStarted,
+    FeatureSet,
+    FormationSet,
+    MaintenanceSet,
+    Payload,
+    ReleaseCreated,
+    ReleaseSettled,
+    SlugAdded,
+)
+from dynod.model.formation import RELEASE, Formation, Scale
+from dynod.model.refused import Refusal, Refused
+from dynod.model.release import BuildId, BuildStatus, Release, ReleaseId, ReleaseStatus, Slug
+
+_NO_ROLLBACK = {
+    ReleaseStatus.PENDING: "it has not ended yet",
+    ReleaseStatus.FAILED: "it failed and never ran; choose one that succeeded",
+    ReleaseStatus.EXPIRED: "it has expired and its slug is gone; choose a newer one",
+}
+
+
+# -- apps --------------------------------------------------------------------------------------------------------
 
 
 def create_app(
     ledger: Ledger, name: AppName, owner: Account, stack: str, ids: Iterator[str]
 ) -> tuple[AppCreated, ReleaseCreated, ReleaseCreated]:
     """Make an app with its v1 and v2; two ids are drawn."""
-    raise NotImplementedError
+    _check_free(ledger, name, f"cannot create app {name}")
+    first, second = (
+        ReleaseCreated(ReleaseId(next(ids)), version, description, ReleaseStatus.SUCCEEDED, None, {})
+        for version, description in ((1, "Initial release"), (2, "Enable Logplex"))
+    )
+    return AppCreated(name, owner, stack), first, second
 
 
 def rename_app(ledger: Ledger, state: AppState, name: AppName) -> tuple[Payload, ...]:
-    raise NotImplementedError
+    """Give an app another name; the old one is free at once."""
+    if name == state.app.name:
+        return ()
+    _check_free(ledger, name, f"cannot rename app {state.app.name} to {name}")
+    return (AppRenamed(name),)
+
+
+def _check_free(ledger: Ledger, name: AppName, what: str) -> None:
+    if name in ledger.names:
+        raise Refused(Refusal.INVALID, f"{what}: the name is already taken; choose another")
 
 
 def destroy_app(state: AppState) -> tuple[Payload, ...]:
-    raise NotImplementedError
+    """An app can always be destroyed, also while it builds or releases."""
+    del state
+    return (AppDestroyed(),)
 
 
 def set_maintenance(state: AppState, *, on: bool) -> tuple[Payload, ...]:
-    raise NotImplementedError
+    """Make the router answer for the app; dynos run on, there is no release."""
+    return (MaintenanceSet(on),) if on != state.app.maintenance else ()
 
 
 def set_build_stack(state: AppState, stack: str, stacks: Sequence[str]) -> tuple[Payload, ...]:
     """Name the stack of the next build; `stacks` are those of this machine."""
-    raise NotImplementedError
+    if stack not in stacks:
+        raise Refused(
+            Refusal.INVALID,
+            f"cannot use stack {stack!r} for app {state.app.name}: there are {', '.join(stacks)}",
+        )
+    return (BuildStackSet(stack),) if stack != state.app.build_stack else ()
 
 
 def set_buildpacks(state: AppState, urls: Sequence[str]) -> tuple[Payload, ...]:
-    raise NotImplementedError
+    """Name the buildpacks of the next build, in order; none means that one is detected."""
+    return (BuildpacksSet(tuple(urls)),) if tuple(urls) != state.app.buildpacks else ()
 
 
 def set_feature(state: AppState, name: str, *, enabled: bool) -> tuple[Payload, ...]:
-    raise NotImplementedError
+    return (FeatureSet(name, enabled),) if enabled != state.features.get(name, False) else ()
 
 
 def start_build(
     state: AppState, build_id: BuildId, commit: str, stack: str, buildpacks: Sequence[str]
 ) -> tuple[Payload, ...]:
     """One build of an app at a time."""
-    raise NotImplementedError
+    if any(build.status is BuildStatus.PENDING for build in state.builds):
+        raise Refused(
+            Refusal.CONFLICT,
+            f"cannot build app {state.app.name}: another build of it is running; try again when it has ended",
+        )
+    return (BuildStarted(build_id, commit, stack, tuple(buildpacks)),)
+
+
+# -- releases ----------------------------------------------------------------------------------------------------
 
 
 def set_config(
     state: AppState, changes: Mapping[str, str | None], release_id: ReleaseId
 ) -> tuple[Payload, ...]:
     """Set and (None) remove config vars: one release."""
-    raise NotImplementedError
+    found = config_vars.changed(state.config, changes)
+    if found is None:
+        return ()
+    config, description = found
+    slug = _slug_of(state, state.deployed)
+    return (_release(state, release_id, description, slug, config),)
 
 
 def deploy(
     state: AppState, slug: Slug, description: str, release_id: ReleaseId, new_id: Callable[[], str]
 ) -> tuple[Payload, ...]:
     """Release a slug."""
-    raise NotImplementedError
+    added = () if slug.id in state.slugs else (SlugAdded(slug),)
+    release = _release(state, release_id, description, slug, state.config)
+    return (*added, release, *_taking_effect(state, release.status, slug, new_id))
 
 
 def create_release(
     state: AppState, slug: Slug, description: str | None, release_id: ReleaseId, new_id: Callable[[], str]
 ) -> tuple[Payload, ...]:
     """Release a slug as the API does; without a description it says `Deploy 1a2b3c4d`."""
-    raise NotImplementedError
+    return deploy(state, slug, description or deploy_description(slug.commit), release_id, new_id)
+
+
+def deploy_description(commit: str) -> str:
+    """`Deploy 1a2b3c4d`; `Deploy` alone where there is no commit."""
+    return f"Deploy {commit[:8]}".rstrip()
 
 
 def rollback(
     state: AppState, target: Release, release_id: ReleaseId, new_id: Callable[[], str]
 ) -> tuple[Payload, ...]:
-    """Make a new release of an old one's slug and config."""
-    raise NotImplementedError
+    """Make a new release of an old one's slug and config. One without a slug takes the app back to before its deploys."""
+    what = f"cannot roll back app {state.app.name} to v{target.version}"
+    found = next((release for release in state.releases if release.id == target.id), None)
+    if found is None:
+        raise Refused(Refusal.NOT_FOUND, f"{what}: it has no such release")
+    if found.status is not ReleaseStatus.SUCCEEDED:
+        raise Refused(Refusal.INVALID, f"{what}: {_NO_ROLLBACK[found.status]}")
+    slug = _slug_of(state, found)
+    release = _release(state, release_id, f"Rollback to v{found.version}", slug, found.config)
+    return (release, *_taking_effect(state, release.status, slug, new_id))
 
 
 def settle_release(
     state: AppState, release_id: ReleaseId, status: ReleaseStatus, new_id: Callable[[], str]
 ) -> tuple[Payload, ...]:
     """End a release phase; a release that succeeds takes effect."""
-    raise NotImplementedError
+    found = state.pending
+    if found is None or found.id != release_id:
+        raise Refused(
+            Refusal.CONFLICT, f"cannot end release {release_id} of app {state.app.name}: it is not pending"
+        )
+    return (
+        ReleaseSettled(release_id, status),
+        *_taking_effect(state, status, _slug_of(state, found), new_id),
+    )
+
+
+def _slug_of(state: AppState, release: Release | None) -> Slug | None:
+    return None if release is None or release.slug is None else state.slugs[release.slug]
+
+
+def _release(
+    state: AppState, id_: ReleaseId, description: str, slug: Slug | None, config: Mapping[str, str]
+) -> ReleaseCreated:
+    """The next version; it waits for its release phase if its slug declares one (HEROKU.md 2.1)."""
+    if state.pending is not None:
+        raise Refused(
+            Refusal.CONFLICT,
+            f"cannot release app {state.app.name}: v{state.pending.version} is still running its release command; "
+            "try again when it has ended",
+        )
+    phase = slug is not None and RELEASE in slug.process_types
+    return ReleaseCreated(
+        id=id_,
+        version=state.next_version,
+        description=description,
+        status=ReleaseStatus.PENDING if phase else ReleaseStatus.SUCCEEDED,
+        slug=None if slug is None else slug.id,
+        config=config,
+        phase=phase,
+    )
+
+
+def _taking_effect(
+    state: AppState, status: ReleaseStatus, slug: Slug | None, new_id: Callable[[], str]
+) -> tuple[FormationSet, ...]:
+    if status is not ReleaseStatus.SUCCEEDED:
+        return ()
+    return _formation_set(state, scaling.after_deploy(state.formation, slug, new_id))
+
+
+# -- formation ---------------------------------------------------------------------------------------------------
 
 
 def scaled(state: AppState, changes: Sequence[Scale]) -> tuple[Formation, ...]:
     """The whole formation as it would be."""
-    raise NotImplementedError
+    return scaling.after_scale(state.app.name, state.formation, changes)
 
 
 def scale(state: AppState, changes: Sequence[Scale]) -> tuple[Payload, ...]:
-    raise NotImplementedError
+    """Change quantities and sizes; this makes no release."""
+    return _formation_set(state, scaled(state, changes))
+
+
+def _formation_set(state: AppState, rows: tuple[Formation, ...]) -> tuple[FormationSet, ...]:
+    return (FormationSet(rows),) if rows != state.formation else ()

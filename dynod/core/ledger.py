@@ -6,7 +6,7 @@ core/changes.py; how entries and snapshots lie on a disk is store/'s business.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, assert_never
+from typing import assert_never
 
 from dynod.model.app import App, AppId, AppName
 from dynod.model.entry import (
@@ -81,4 +81,137 @@ class Ledger:
 
 def fold(ledger: Ledger, entry: Entry) -> Ledger:
     """Return the ledger after `entry`; raise Corrupt if it cannot come next."""
-    raise NotImplementedError
+    if entry.revision != ledger.revision + 1:
+        raise Corrupt(
+            f"cannot fold revision {entry.revision} after revision {ledger.revision}: entries are missing"
+        )
+    before = ledger.apps.get(entry.app)
+    after = _born(entry) if before is None else _changed(before, entry)
+    apps, names = dict(ledger.apps), ledger.names
+    if after is None:
+        del apps[entry.app]
+    else:
+        apps[entry.app] = after
+    if _name(before) != _name(after):
+        names = _names(names, entry, _name(before), _name(after))
+    return Ledger(entry.revision, apps, names)
+
+
+def _name(state: AppState | None) -> AppName | None:
+    return None if state is None else state.app.name
+
+
+def _names(
+    names: Mapping[AppName, AppId], entry: Entry, old: AppName | None, new: AppName | None
+) -> Mapping[AppName, AppId]:
+    if new in names:
+        raise _corrupt(entry, f"name {new} is taken")
+    kept = {name: app for name, app in names.items() if name != old}
+    return kept if new is None else {**kept, new: entry.app}
+
+
+def _born(entry: Entry) -> AppState:
+    if not isinstance(entry.payload, AppCreated):
+        raise _corrupt(entry, f"app {entry.app} is not there")
+    made = entry.payload
+    return AppState(App(entry.app, made.name, made.owner, entry.at, entry.at, made.stack, made.stack))
+
+
+def _changed(state: AppState, entry: Entry) -> AppState | None:
+    app = replace(state.app, updated_at=entry.at)
+    state = replace(state, app=app)
+    match entry.payload:
+        case AppDestroyed():
+            return None
+        case AppRenamed(name):
+            return replace(state, app=replace(app, name=name))
+        case MaintenanceSet(on):
+            return replace(state, app=replace(app, maintenance=on))
+        case BuildStackSet(stack):
+            return replace(state, app=replace(app, build_stack=stack))
+        case BuildpacksSet(urls):
+            return replace(state, app=replace(app, buildpacks=urls))
+        case FeatureSet(name, enabled):
+            return replace(state, features={**state.features, name: enabled})
+        case SlugAdded(slug):
+            return replace(state, slugs={**state.slugs, slug.id: slug})
+        case BuildStarted() as started:
+            return replace(state, builds=(*state.builds, _build(started, entry)))
+        case BuildSettled() as settled:
+            return _build_settled(state, settled, entry)
+        case ReleaseCreated() as created:
+            return _released(state, created, entry)
+        case ReleaseSettled() as settled:
+            return _release_settled(state, settled, entry)
+        case FormationSet(rows):
+            return replace(state, formation=rows)
+        case AppCreated():
+            raise _corrupt(entry, f"app {entry.app} is there already")
+        case _:
+            assert_never(entry.payload)
+
+
+def _build(started: BuildStarted, entry: Entry) -> Build:
+    return Build(
+        id=started.id,
+        status=BuildStatus.PENDING,
+        actor=entry.actor,
+        commit=started.commit,
+        stack=started.stack,
+        buildpacks=started.buildpacks,
+        created_at=entry.at,
+        updated_at=entry.at,
+    )
+
+
+def _build_settled(state: AppState, settled: BuildSettled, entry: Entry) -> AppState:
+    if not any(build.id == settled.id for build in state.builds):
+        raise _corrupt(entry, f"build {settled.id} is not there")
+    builds = tuple(
+        replace(build, status=settled.status, slug=settled.slug, release=settled.release, updated_at=entry.at)
+        if build.id == settled.id
+        else build
+        for build in state.builds
+    )
+    detected = settled.detected or state.app.detected_buildpack
+    return replace(state, builds=builds, app=replace(state.app, detected_buildpack=detected))
+
+
+def _released(state: AppState, created: ReleaseCreated, entry: Entry) -> AppState:
+    if created.version != state.next_version:
+        raise _corrupt(entry, f"v{created.version} cannot come before v{state.next_version}")
+    if created.slug is not None and created.slug not in state.slugs:
+        raise _corrupt(entry, f"slug {created.slug} is not there")
+    release = Release(
+        id=created.id,
+        version=created.version,
+        description=created.description,
+        status=created.status,
+        slug=created.slug,
+        config=created.config,
+        actor=entry.actor,
+        created_at=entry.at,
+        updated_at=entry.at,
+        phase=created.phase,
+    )
+    return _in_effect(replace(state, releases=(*state.releases, release), config=created.config), release)
+
+
+def _release_settled(state: AppState, settled: ReleaseSettled, entry: Entry) -> AppState:
+    found = next((release for release in state.releases if release.id == settled.id), None)
+    if found is None:
+        raise _corrupt(entry, f"release {settled.id} is not there")
+    after = replace(found, status=settled.status, updated_at=entry.at)
+    releases = tuple(after if release is found else release for release in state.releases)
+    return _in_effect(replace(state, releases=releases), after)
+
+
+def _in_effect(state: AppState, release: Release) -> AppState:
+    """A release that succeeded moves the app onto its slug's stack."""
+    if release.status is not ReleaseStatus.SUCCEEDED or release.slug is None:
+        return state
+    return replace(state, app=replace(state.app, stack=state.slugs[release.slug].stack))
+
+
+def _corrupt(entry: Entry, why: str) -> Corrupt:
+    return Corrupt(f"cannot fold revision {entry.revision} ({type(entry.payload).__name__}): {why}")
