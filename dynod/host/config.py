@@ -1,0 +1,122 @@
+"""Settings from where a person writes them: flags first, then dynod.toml, then the defaults of model.settings.
+
+One entry point, `settings(argv)`; every error names the file or flag, the key and what is allowed. Both `dynod up` and
+`dynod serve` read through this, so that a flag of one means the same to the other.
+"""
+
+import argparse
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, NoReturn
+
+from dynod.model.settings import Endpoint, Settings
+
+DEFAULT_FILE = "/etc/dynod/dynod.toml"
+_FLAGS = ("state", "run", "api", "router", "domain")
+_ENDPOINTS = ("api", "router")
+_MAX_PORT = 65535
+_MIN = {
+    "router_workers": 1,
+    "uid_first": 1_000,
+    "uid_count": 1,
+    "warm": 0,
+}  # everything else that counts: above 0
+
+
+class BadSettings(Exception):
+    """What was written cannot be used; the text says where and what is allowed."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line and end with 2, as every word of `dynod` does."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def parser(prog: str, about: str) -> argparse.ArgumentParser:
+    """Make the parser with the flags that every reader of settings has; add more to it before `settings`."""
+    made = _Parser(prog=prog, description=about, allow_abbrev=False)
+    made.add_argument("--state", metavar="DIR", help="what outlives a reboot (default /var/lib/dynod)")
+    made.add_argument("--run", metavar="DIR", help="sockets and pids (default /run/dynod)")
+    made.add_argument("--api", metavar="HOST:PORT", help="Platform API and git (default 127.0.0.1:5000)")
+    made.add_argument("--router", metavar="HOST:PORT", help="where apps answer (default 127.0.0.1:8080)")
+    made.add_argument("--domain", metavar="NAME", help="apps are at APP.NAME (default localhost)")
+    made.add_argument("--config", metavar="FILE", help=f"settings (default {DEFAULT_FILE}, if it is there)")
+    return made
+
+
+def endpoint(text: str, where: str) -> Endpoint:
+    """Read HOST:PORT, `[::1]:PORT` too; raise BadSettings."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > _MAX_PORT:
+        raise BadSettings(
+            f"cannot use {where} {text!r}: it must be HOST:PORT with a port from 0 to {_MAX_PORT}, such as 127.0.0.1:5000"
+        )
+    return Endpoint(host, int(port))
+
+
+def _value(key: str, value: Any, default: Any, where: str) -> Any:
+    if key in _ENDPOINTS:
+        if not isinstance(value, str):
+            raise BadSettings(f"cannot use {where}: it must be a text, such as '127.0.0.1:5000'")
+        return endpoint(value, where)
+    if isinstance(default, str):
+        if not isinstance(value, str) or not value:
+            raise BadSettings(f"cannot use {where}: it must be a text that is not empty")
+        return os.path.abspath(value) if key in ("state", "run") else value
+    kind = "a whole number" if isinstance(default, int) else "a number"
+    least = _MIN.get(key)
+    right = isinstance(value, int) or (isinstance(value, float) and isinstance(default, float))
+    if isinstance(value, bool) or not right or (value < least if least is not None else value <= 0):
+        bound = f"{least} or more" if least is not None else "above 0"
+        raise BadSettings(f"cannot use {where} = {value!r}: it must be {kind}, {bound}")
+    return float(value) if isinstance(default, float) else value
+
+
+def from_toml(text: str, name: str) -> dict[str, Any]:
+    """Read a settings file's text into keyword arguments of Settings; raise BadSettings naming `name` and the key."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadSettings(f"cannot read {name}: {error}") from error
+    defaults = {field.name: field.default for field in fields(Settings)}
+    for key in table:
+        if key not in defaults:
+            raise BadSettings(f"cannot use {key!r} in {name}: the keys are {', '.join(sorted(defaults))}")
+    return {key: _value(key, value, defaults[key], f"{key} in {name}") for key, value in table.items()}
+
+
+def _from_file(path: str | None) -> dict[str, Any]:
+    name = path or DEFAULT_FILE
+    try:
+        with open(name, encoding="utf-8") as file:
+            return from_toml(file.read(), name)
+    except FileNotFoundError:
+        if path is None:
+            return {}
+        raise BadSettings(f"cannot read {name}: there is no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"cannot read {name}: {error}") from error
+
+
+def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    defaults = {field.name: field.default for field in fields(Settings)}
+    given = {key: flags[key] for key in _FLAGS if flags.get(key) is not None}
+    return {key: _value(key, value, defaults[key], f"--{key}") for key, value in given.items()}
+
+
+def settings(flags: Mapping[str, Any]) -> Settings:
+    """Join parsed flags (`vars(parser(...).parse_args(argv))`) with their file; raise BadSettings."""
+    return Settings(**{**_from_file(flags.get("config")), **_from_flags(flags)})
+
+
+def as_argv(settings: Settings, config: str | None) -> Sequence[str]:
+    """Write settings as the flags that read back equal, for a child program."""
+    argv = [
+        *("--state", settings.state, "--run", settings.run, "--domain", settings.domain),
+        *("--api", str(settings.api), "--router", str(settings.router)),
+    ]
+    return [*argv, "--config", config] if config is not None else argv

@@ -1,1 +1,0 @@
-"""`dynod up`: all processes of the platform in the foreground under one parent."""

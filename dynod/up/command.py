@@ -1,0 +1,139 @@
+"""The command: settings, one instance per directory, the sockets that outlive their servers, then the household."""
+
+import asyncio
+import contextlib
+import dataclasses
+import fcntl
+import os
+import resource
+import shutil
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+
+from dynod.host.config import BadSettings, parser, settings
+from dynod.model.settings import Endpoint, Settings
+from dynod.up.components import STOP_ORDER, plan
+from dynod.up.household import CannotStart, Household, on_signals
+
+BACKLOG = 1024
+
+
+def _say(line: str) -> None:
+    print(f"dynod: {line}", file=sys.stderr, flush=True)  # noqa: T201  # a command's own words
+
+
+def _lock(directory: str) -> int:
+    """Take a directory for this process; the kernel gives it back however the process ends. Raise CannotStart."""
+    path = f"{directory}/up.lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(fd, 32).decode(errors="replace").strip()
+        os.close(fd)
+        raise CannotStart(
+            f"cannot start: another dynod (pid {holder or 'unknown'}) uses {directory}; "
+            "stop it, or give this one its own --state and --run"
+        ) from None
+    os.truncate(fd, 0)
+    os.write(fd, f"{os.getpid()}\n".encode())
+    return fd
+
+
+def _bind(endpoint: Endpoint, flag: str, *, shared: bool) -> socket.socket:
+    """Take an address; `shared` lets the router's workers listen on it beside us (SO_REUSEPORT). Raise CannotStart."""
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    try:
+        if shared and endpoint.port:
+            with socket.socket(
+                family
+            ) as probe:  # REUSEPORT would let two instances share a port without a word
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((endpoint.host, endpoint.port))
+        taken = socket.socket(family)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
+        taken.bind((endpoint.host, endpoint.port))
+    except OSError as error:
+        raise CannotStart(
+            f"cannot listen on {endpoint}: {error.strerror or error}; choose another address with {flag} HOST:PORT"
+        ) from error
+    return taken
+
+
+def _real(endpoint: Endpoint, bound: socket.socket) -> Endpoint:
+    return dataclasses.replace(endpoint, port=bound.getsockname()[1])
+
+
+def _limits() -> None:
+    """Give every child the same ground: file mode mask, locale, as many descriptors as are allowed."""
+    os.umask(0o022)
+    os.environ["LC_ALL"] = "C.UTF-8"
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextlib.contextmanager
+def _directories(settings: Settings) -> Iterator[None]:
+    """Make and take STATE and RUN. A good end leaves no file of ours in RUN, and no RUN that was made here."""
+    made = not os.path.isdir(settings.run)
+    try:
+        os.makedirs(settings.state, mode=0o755, exist_ok=True)
+        os.makedirs(settings.run, mode=0o755, exist_ok=True)
+        locks = [_lock(settings.run)]
+    except OSError as error:
+        raise CannotStart(f"cannot use {error.filename}: {error.strerror}") from error
+    try:
+        locks.append(_lock(settings.state))
+        yield
+        for name in ("up.lock", *(f"{component}.log" for component in STOP_ORDER)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{settings.run}/{name}")
+        if made:
+            shutil.rmtree(settings.run, ignore_errors=True)
+    finally:
+        for lock in locks:
+            os.close(lock)
+
+
+async def _live(settings: Settings, config: str | None, api: socket.socket, *, verbose: bool) -> None:
+    stop = asyncio.Event()
+    household = Household(settings.run, api.fileno(), _say, verbose)
+    on_signals(stop, household.hurry)
+    await household.live(plan(settings, config), stop)
+
+
+def _up(settings: Settings, config: str | None, *, verbose: bool) -> None:
+    with (
+        _directories(settings),
+        _bind(settings.api, "--api", shared=False) as api,
+        _bind(settings.router, "--router", shared=True) as router,
+    ):
+        api.listen(BACKLOG)  # attempts made while `serve` starts again wait here
+        real = dataclasses.replace(
+            settings, api=_real(settings.api, api), router=_real(settings.router, router)
+        )
+        asyncio.run(_live(real, config, api, verbose=verbose))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until SIGTERM or SIGINT; 0 after an orderly stop, 1 when it could not start, 2 for wrong usage."""
+    flags = parser("dynod up", "Run the whole platform in the foreground.")
+    flags.add_argument(
+        "--verbose", action="store_true", help="the components' logs on stderr, not in RUN/*.log"
+    )
+    given = flags.parse_args(argv)
+    try:
+        wanted = settings(vars(given))
+    except BadSettings as error:
+        _say(str(error))
+        return 2
+    _limits()
+    config = os.path.abspath(given.config) if given.config else None
+    try:
+        _up(wanted, config, verbose=given.verbose)
+    except CannotStart as error:
+        _say(str(error))
+        return 1
+    return 0

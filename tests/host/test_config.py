@@ -1,0 +1,66 @@
+"""Settings: flags over file over defaults, and refusals that name the place."""
+
+import pytest
+
+from dynod.host.config import BadSettings, as_argv, endpoint, from_toml, parser, settings
+from dynod.model.settings import Endpoint, Settings
+
+
+def parsed(*argv):
+    return settings(vars(parser("dynod up", "").parse_args(argv)))
+
+
+def test_defaults_without_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("dynod.host.config.DEFAULT_FILE", str(tmp_path / "absent.toml"))
+    assert parsed() == Settings()
+
+
+def test_a_flag_wins_over_the_file(tmp_path):
+    file = tmp_path / "dynod.toml"
+    file.write_text('api = "127.0.0.1:7001"\nrouter = "127.0.0.1:7002"\nwarm = 0\nboot_timeout = 90\n')
+    got = parsed("--config", str(file), "--api", "127.0.0.1:0")
+    assert (got.api, got.router) == (Endpoint("127.0.0.1", 0), Endpoint("127.0.0.1", 7002))
+    assert (got.warm, got.boot_timeout) == (0, 90.0)
+
+
+def test_what_is_written_for_a_child_reads_back_equal(tmp_path, monkeypatch):
+    monkeypatch.setattr("dynod.host.config.DEFAULT_FILE", str(tmp_path / "absent.toml"))
+    one = Settings(state="/s", run="/r", api=Endpoint("::1", 1), domain="example.test")
+    assert parsed(*as_argv(one, None)) == one
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("nope = 1", "'nope' in x.toml: the keys are api"),
+        ("api = 5000", "api in x.toml: it must be a text"),
+        ('api = "5000"', "api in x.toml '5000': it must be HOST:PORT"),
+        ('api = "h:99999"', "port from 0 to 65535"),
+        ("router_workers = 0", "router_workers in x.toml = 0: it must be a whole number, 1 or more"),
+        ("router_workers = true", "router_workers in x.toml = True"),
+        ("router_workers = 1.5", "must be a whole number"),
+        ("stop_grace = -1", "stop_grace in x.toml = -1: it must be a number, above 0"),
+        ('domain = ""', "domain in x.toml: it must be a text that is not empty"),
+        ("a = [", "cannot read x.toml"),
+    ],
+)
+def test_a_wrong_value_names_file_key_and_what_is_allowed(text, says):
+    with pytest.raises(BadSettings, match=r"(?s).") as caught:
+        from_toml(text, "x.toml")
+    assert says in str(caught.value)
+
+
+def test_a_named_file_must_be_there(tmp_path):
+    with pytest.raises(BadSettings, match="there is no such file"):
+        parsed("--config", str(tmp_path / "gone.toml"))
+
+
+def test_endpoints_with_brackets():
+    assert endpoint("[::1]:80", "--api") == Endpoint("::1", 80)
+
+
+def test_an_unknown_flag_ends_with_two_and_one_line(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parsed("--nope")
+    assert caught.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
