@@ -1,1 +1,107 @@
-"""The composition root of `dynod serve`."""
+"""The composition root of `dynod serve`: reads the state, joins the parts, serves, and lets go in the opposite order."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvloop
+
+from dynod.api import serve_api
+from dynod.core.launch import Ground
+from dynod.engine.accounts import Accounts
+from dynod.engine.books import Books
+from dynod.engine.house import House
+from dynod.engine.machine import Machine
+from dynod.engine.routerlink import write_atomically
+from dynod.host import config
+from dynod.host.log_link import LogLink
+from dynod.host.slugs import Slugs
+from dynod.host.stack import build_stack
+from dynod.model.refused import Refused
+from dynod.model.settings import Settings, log_socket
+from dynod.store.observations import Observations
+from dynod.store.protocol import Unreadable
+from dynod.store.sqlite import SqliteStore
+
+_log = logging.getLogger("dynod")
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = config.parser("dynod serve", "the control plane: ledger, decisions, API, git")
+    parser.add_argument("--api-fd", type=int, help="an inherited listening socket for the API")
+    parser.add_argument("--ready-fd", type=int, help="gets one byte once everything is served")
+    return parser.parse_args(argv)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    return stop
+
+
+def _say_ready(settings: Settings, ready_fd: int | None, served: dict[str, str | int]) -> None:
+    write_atomically(f"{settings.run}/serve.json", json.dumps(served).encode(), 0o600)
+    if ready_fd is not None:
+        os.write(ready_fd, b"1")
+        os.close(ready_fd)
+
+
+async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) -> None:
+    """Run the control plane until SIGTERM or SIGINT."""
+    stop = _stop_on_signals()
+    for directory in (settings.state, settings.run, f"{settings.state}/builds", f"{settings.state}/dynos"):
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+    async with contextlib.AsyncExitStack() as cleanup:
+        store = await SqliteStore.open(settings.state)
+        cleanup.push_async_callback(store.close)
+        observations = await Observations.open(settings.state)
+        cleanup.push_async_callback(observations.close)
+        stack = await asyncio.to_thread(
+            build_stack, settings.state, range(settings.uid_first, settings.uid_first + settings.uid_count)
+        )
+        log = LogLink(log_socket(settings.run))
+        cleanup.push_async_callback(log.close)
+        slug_uid = settings.uid_first - 1 if os.geteuid() == 0 else os.geteuid()
+        accounts = Accounts(f"{settings.state}/secrets", settings.owner_email)
+        house: House
+
+        books = await Books.open(store, lambda *entry: house.on_entry(*entry))
+        slugs = Slugs(settings, slug_uid)
+        house = House(settings, accounts, books, observations, slugs, log)
+        ground = Ground(stack.skeleton, stack.binds, f"{settings.state}/dynos")
+        machine = Machine(settings, ground, stack.name, stack.env, house.on_exit, house.on_host)
+        cleanup.push_async_callback(house.close)
+        await house.open(machine)
+        listen = None if api_fd is None else socket.socket(fileno=api_fd)
+        api = await serve_api(house, settings, listen=listen)
+        cleanup.push_async_callback(api.close)
+        served: dict[str, str | int] = {
+            "api": f"https://{settings.api.host}:{api.api_port}",
+            "ca": api.ca_path,
+            "token": accounts.token,
+            "pid": os.getpid(),
+        }
+        _say_ready(settings, ready_fd, served)
+        await stop.wait()
+
+
+def main(argv: Sequence[str]) -> int:
+    """The `dynod serve` command: 0 after SIGTERM, 1 with one line if it cannot serve."""
+    args = _parse(argv)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        settings = config.settings(vars(args))
+        uvloop.run(serve(settings, args.api_fd, args.ready_fd))
+    except (config.BadSettings, Refused, Unreadable, OSError) as error:
+        print(f"dynod serve: {error}", file=sys.stderr)  # noqa: T201  # the reason of a refusal to start
+        return 1
+    return 0

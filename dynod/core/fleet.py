@@ -12,12 +12,17 @@ from dataclasses import dataclass, field, replace
 
 from dynod.core.backoff import crashes_after, wait_before_retry
 from dynod.core.cycling import cycle_at
-from dynod.core.effects import Effect, Say
+from dynod.core.effects import Effect, Say, Signal, WatchPort
+from dynod.core.environ import expanded
 from dynod.core.lifecycle import (
+    SIGKILL,
+    SIGTERM,
     DeadlinePassed,
     Dyno,
     Event,
+    Exited,
     Kind,
+    LaunchFailed,
     Now,
     Phase,
     StopAsked,
@@ -25,7 +30,7 @@ from dynod.core.lifecycle import (
     step,
 )
 from dynod.model.app import AppId
-from dynod.model.dyno import DynoId, DynoName, DynoState
+from dynod.model.dyno import DynoId, DynoName, DynoState, Exit
 from dynod.model.formation import Formation
 
 
@@ -47,6 +52,7 @@ class Desired:
     release: str = ""
     version: int = 0
     rows: tuple[Formation, ...] = ()
+    config: Mapping[str, str] = field(default_factory=dict)
     boot_timeout: float = 60.0
     stop_grace: float = 30.0
 
@@ -105,6 +111,7 @@ def _fits(dyno: Dyno, desired: Desired, row: Formation) -> bool:
 
 
 def _new(desired: Desired, name: DynoName, row: Formation, now: Now, draw: Draw) -> Dyno:
+    port = draw.port()
     return Dyno(
         id=DynoId(draw.new_id()),
         app=desired.app,
@@ -114,7 +121,8 @@ def _new(desired: Desired, name: DynoName, row: Formation, now: Now, draw: Draw)
         version=desired.version,
         size=row.size.name,
         command=row.command,
-        port=draw.port(),
+        said=expanded(row.command, {**desired.config, "PORT": str(port)}),
+        port=port,
         created=now.wall,
         entered=now.wall,
         launched=now.mono,
@@ -232,6 +240,32 @@ def happened(fleet: Fleet, desired: Desired, dyno_id: DynoId, event: Event, now:
         return fleet, effects
     fleet, more = _after_crash(fleet, desired, after, now, draw)
     return fleet, (*effects, *more)
+
+
+def lost(fleet: Fleet, desired: Desired, dyno_id: DynoId, now: Now, draw: Draw) -> Outcome:
+    """Take note that a dyno is not among the living, and that nobody saw how it ended."""
+    dyno = fleet.dynos.get(dyno_id)
+    if dyno is None or dyno.phase is Phase.ENDED:
+        return fleet, ()
+    event = LaunchFailed(f"cannot start {dyno.name}: the dyno host was restarted meanwhile")
+    gone: Event = event if dyno.phase is Phase.LAUNCHING else Exited(Exit(128 + SIGKILL))
+    return happened(fleet, desired, dyno_id, gone, now, draw)
+
+
+def resumed(fleet: Fleet) -> tuple[Effect, ...]:
+    """What has to be asked for again when the one who asked was killed: signals that may not have been sent, ports to watch."""
+    effects: list[Effect] = []
+    for dyno in fleet.dynos.values():
+        match dyno.phase:
+            case Phase.STARTING:
+                effects.append(WatchPort(dyno.id))
+            case Phase.STOPPING:
+                effects.append(Signal(dyno.id, SIGKILL if dyno.killed else SIGTERM))
+            case Phase.FAILING:
+                effects.append(Signal(dyno.id, SIGKILL))
+            case _:
+                pass
+    return tuple(effects)
 
 
 def tick(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:

@@ -16,6 +16,7 @@ from dynod.model.formation import WEB
 
 SIGTERM, SIGKILL, SIGHUP = 15, 9, 1
 LAUNCH_FAILED = 255
+STOPPING = "Stopping all processes with SIGTERM"
 
 
 class Kind(StrEnum):
@@ -161,12 +162,10 @@ def _launched(dyno: Dyno, event: Launched, now: Now) -> tuple[Dyno, tuple[Effect
     dyno = replace(dyno, address=event.address, launched=now.mono)
     if dyno.phase is Phase.STOPPING:
         return replace(dyno, deadline=now.mono + dyno.stop_grace), (Signal(dyno.id, SIGTERM),)
-    starting = Say(dyno.name, f"Starting process with command `{dyno.said or dyno.command}`")
     if is_web(dyno):
         after = replace(dyno, phase=Phase.STARTING, deadline=now.mono + dyno.boot_timeout)
-        return after, (starting, WatchPort(dyno.id))
-    after, effects = _up(dyno, now)
-    return after, (starting, *effects)
+        return after, (WatchPort(dyno.id),)
+    return _up(dyno, now)
 
 
 def _ended(dyno: Dyno, exit_: Exit, now: Now, before: tuple[Effect, ...]) -> tuple[Dyno, tuple[Effect, ...]]:
@@ -191,8 +190,9 @@ def _stop(dyno: Dyno, event: StopAsked, now: Now) -> tuple[Dyno, tuple[Effect, .
     after = replace(dyno, phase=Phase.STOPPING, deadline=now.mono + dyno.stop_grace, replaced=replaced)
     if dyno.phase is Phase.LAUNCHING:
         return replace(after, deadline=None), (note,)
-    say = Say(dyno.name, "Stopping all processes with SIGTERM")
-    return after, (note, say, Signal(dyno.id, event.signal))
+    hung_up = event.signal == SIGHUP
+    text = "Client connection closed. Sending SIGHUP to all processes" if hung_up else STOPPING
+    return after, (note, Say(dyno.name, text), Signal(dyno.id, event.signal))
 
 
 def _deadline(dyno: Dyno, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
@@ -235,5 +235,7 @@ def step(dyno: Dyno, event: Event, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
 
 
 def begin(dyno: Dyno, why: str) -> tuple[Effect, ...]:
-    """What a new dyno needs first."""
-    return (Note(dyno.id, dyno.name, "starting", why), Boot(dyno.id))
+    """What a new dyno needs first; the log names its command before the app's own first line can come."""
+    waiting = (Say(dyno.name, "Awaiting client"),) if dyno.attached else ()
+    starting = Say(dyno.name, f"Starting process with command `{dyno.said or dyno.command}`")
+    return (Note(dyno.id, dyno.name, "starting", why), *waiting, starting, Boot(dyno.id))

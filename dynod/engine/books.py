@@ -1,0 +1,65 @@
+"""The ledger in use: one writer at a time, on the disk before anything else, then folded, then told.
+
+`commit` takes a rule of core/changes.py; between the rule's look at the ledger and the append nobody else can write, so a rule
+never decides on an old state. What an entry means for dynos, routes and the log is told by `on_entry`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from dynod.core.ledger import AppState, Ledger, fold
+from dynod.engine.clock import now
+from dynod.model.app import Account, AppId
+from dynod.model.entry import Entry, Payload
+from dynod.store.protocol import Store
+
+SNAPSHOT_EVERY = 500  # entries
+
+OnEntry = Callable[[Entry, AppState | None, AppState | None], None]
+
+
+class Books:
+    def __init__(self, store: Store, ledger: Ledger, on_entry: OnEntry, snapshot_at: int) -> None:
+        self.ledger = ledger
+        self._store = store
+        self._on_entry = on_entry
+        self._snapshot_at = snapshot_at
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, store: Store, on_entry: OnEntry) -> Self:
+        """Read the ledger: the newest snapshot, then what came after it."""
+        saved = await store.snapshot()
+        ledger = Ledger() if saved is None else saved[1]
+        read_from = ledger.revision
+        for entry in await store.read(read_from):
+            ledger = fold(ledger, entry)
+        return cls(store, ledger, on_entry, read_from + SNAPSHOT_EVERY)
+
+    async def commit(
+        self, actor: Account, app: AppId, rule: Callable[[Ledger], Sequence[Payload]]
+    ) -> tuple[Payload, ...]:
+        """Append what `rule` makes of the newest ledger; return once it is on the disk and folded; raise Refused."""
+        async with self._writing:
+            payloads = tuple(rule(self.ledger))
+            if not payloads:
+                return ()
+            wall = now().wall
+            entries = [Entry(0, app, actor.email, wall, payload) for payload in payloads]
+            appending = asyncio.ensure_future(self._append(entries))
+            await asyncio.shield(appending)
+        return payloads
+
+    async def _append(self, entries: list[Entry]) -> None:
+        # Shielded from the client that hung up: what reached the disk must reach the fold as well.
+        base = self.ledger.revision
+        await self._store.append(entries, base)
+        for number, entry in enumerate(entries, base + 1):
+            before = self.ledger.apps.get(entry.app)
+            known = Entry(number, entry.app, entry.actor, entry.at, entry.payload)
+            self.ledger = fold(self.ledger, known)
+            self._on_entry(known, before, self.ledger.apps.get(entry.app))
+        if self.ledger.revision >= self._snapshot_at:
+            self._snapshot_at = self.ledger.revision + SNAPSHOT_EVERY
+            await self._store.save_snapshot(self.ledger.revision, self.ledger)

@@ -1,0 +1,249 @@
+"""From a source tarball to a release: a build dyno compiles, the slug is checked and unpacked, the ledger gets its entries.
+
+What happens inside the build dyno is slugc/'s; what a slug may hold is host/slugs.py's. Here is the order of things, what the
+pusher reads, and that a failure at any point leaves the running release alone and nothing behind.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dynod
+from dynod.core import changes
+from dynod.core.launch import build_plan
+from dynod.core.ledger import AppState, Ledger
+from dynod.engine.attach import read_all
+from dynod.engine.outputs import Output
+from dynod.engine.platform import BuildAsk, SlugAsk
+from dynod.model.app import Account, App
+from dynod.model.dyno import DynoId
+from dynod.model.entry import BuildSettled, Payload, SlugAdded
+from dynod.model.formation import process_type
+from dynod.model.jail import Bind
+from dynod.model.refused import Refusal, Refused
+from dynod.model.release import BuildId, BuildStatus, Release, ReleaseId, ReleaseStatus, Slug, SlugId
+
+if TYPE_CHECKING:
+    from dynod.engine.house import House
+
+_PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(dynod.__file__)))
+PROGRAMS = (
+    Bind(os.path.join(_PACKAGES, "slugc"), "/opt/dynod/slugc"),
+    Bind(os.path.join(_PACKAGES, "dynod", "model"), "/opt/dynod/dynod/model"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What slugc says it made."""
+
+    slug: str
+    process_types: dict[str, str]
+    buildpack: str
+
+
+def blob_path(state: str, sha256: str) -> str:
+    """Where a slug's tar.gz lies."""
+    return f"{state}/slugs/{sha256}.tgz"
+
+
+def failed(build: BuildId) -> Callable[[Ledger], Sequence[Payload]]:
+    """The rule that ends a build without a release."""
+    return lambda _: (BuildSettled(build, BuildStatus.FAILED, None, None),)
+
+
+def _prepare(
+    root: str, cache: str, ask: BuildAsk, request: dict[str, Any], env: dict[str, str], uid: int
+) -> None:
+    for directory in (f"{root}/env", f"{root}/out", cache):
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+    shutil.move(ask.source, f"{root}/source.tar")
+    with open(f"{root}/request.json", "w", encoding="utf-8") as file:
+        json.dump(request, file)
+    for key, value in env.items():
+        fd = os.open(f"{root}/env/{key}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            file.write(value)
+    if os.geteuid() == 0:
+        for directory, _, files in os.walk(root):
+            os.chown(directory, uid, uid)
+            for name in files:
+                os.chown(os.path.join(directory, name), uid, uid, follow_symlinks=False)
+        os.chown(cache, uid, uid)
+
+
+def _result(root: str) -> Compiled:
+    path = f"{root}/out/manifest.json"
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(fd, encoding="utf-8") as file:
+        manifest = json.loads(file.read(1024 * 1024))
+    types = {str(process_type(key)): str(value) for key, value in manifest["process_types"].items()}
+    return Compiled(f"{root}/out/slug.tgz", types, str(manifest.get("buildpack", "")))
+
+
+async def _compile(house: "House", app: App, build: BuildId, root: str, output: Output) -> int:
+    """Run slugc in a build dyno, its output into the transcript; return its exit status."""
+    machine = house.machine
+    dyno = DynoId(build)
+    house.launching.add(dyno)
+    ending: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    house.endings[dyno] = ending
+    booted = False
+    try:
+        taken = await machine.take(build)
+        plan = build_plan(
+            build,
+            app.id,
+            app.name,
+            house.draw.number(),
+            root,
+            f"{house.settings.state}/cache/{app.id}",
+            PROGRAMS,
+            house.settings.build_memory,
+            machine.ground,
+            taken.wiring,
+            machine.stack_env,
+        )
+        stdin, stdout = (await machine.boot(plan)).fds
+        booted = True
+        os.close(stdin)
+        try:
+            async with asyncio.timeout(house.settings.build_timeout):
+                async for data in read_all(stdout):
+                    output.write(data)
+                return await asyncio.shield(ending)
+        except TimeoutError:
+            minutes = house.settings.build_timeout / 60
+            output.line(f" !     Build timed out after {minutes:g} minutes; nothing was released")
+            return 1
+        finally:
+            os.close(stdout)
+    finally:
+        if booted and not ending.done():
+            await machine.signal(build, 9)
+            await ending
+        house.endings.pop(dyno, None)
+        house.launching.discard(dyno)
+        await machine.give_back(build, booted=booted)
+
+
+async def store_slug(house: "House", path: str) -> tuple[str, int]:
+    """Check, keep and unpack a slug; return its sha256 and size; raise Refused."""
+    return await asyncio.to_thread(house.slugs.add, path)
+
+
+def _launching(output: Output, house: "House", app: App, release: Release) -> None:
+    output.line("-----> Launching...")
+    if release.status is ReleaseStatus.PENDING:
+        output.line(
+            " !     Release command declared: this new release will not be available until the command succeeds."
+        )
+    output.line(f"       Released v{release.version}")
+    output.line(f"       {web_url(house, app)} deployed to Heroku")
+    output.line()
+    output.line("Verifying deploy... done.")
+
+
+def web_url(house: "House", app: App) -> str:
+    """Where an app answers."""
+    port = house.router_port()
+    return f"http://{app.name}.{house.settings.domain}{'' if port == 80 else f':{port}'}/"
+
+
+async def _follow_phase(house: "House", app: App, release: Release, output: Output) -> None:
+    output.write(b"Running release command....\n")
+    async for data in house.outputs.follow(release.id):
+        output.write(data)
+    settled = house.release(app, release.id).status
+    output.line(f"Waiting for release.... {'done' if settled is ReleaseStatus.SUCCEEDED else 'failed'}.")
+
+
+async def _release(
+    house: "House", actor: Account, app: App, build: BuildId, ask: BuildAsk, made: Compiled
+) -> Release:
+    sha256, size = await store_slug(house, made.slug)
+    state = house.state(app)
+    slug = Slug(
+        SlugId(house.draw.new_id()),
+        sha256,
+        size,
+        ask.commit,
+        ask.description,
+        {process_type(key): value for key, value in made.process_types.items()},
+        state.app.build_stack,
+        made.buildpack,
+        house.now().wall,
+    )
+    description = changes.deploy_description(ask.commit)
+    release_id = ReleaseId(house.draw.new_id())
+
+    def rule(state: AppState) -> Sequence[Payload]:
+        payloads = changes.deploy(state, slug, description, release_id, house.draw.new_id)
+        return (*payloads, BuildSettled(build, BuildStatus.SUCCEEDED, slug.id, release_id, made.buildpack))
+
+    release = await house.releasing(actor, app, rule)
+    assert release is not None
+    return release
+
+
+async def run(house: "House", actor: Account, app: App, build: BuildId, ask: BuildAsk) -> None:
+    """Build and release; whatever happens, the build is settled, its transcript ends, and its directory is gone."""
+    settings = house.settings
+    root = f"{settings.state}/builds/{build}"
+    output = house.outputs.current(build)
+    assert output is not None
+    request = {
+        "app": app.name,
+        "stack": app.build_stack,
+        "commit": ask.commit,
+        "request_id": build,
+        "buildpacks": list(ask.buildpacks or app.buildpacks),
+        "checkout_bytes": settings.checkout_bytes,
+    }
+    try:
+        os.makedirs(root, mode=0o700)
+        slug_uid = settings.uid_first - 1
+        config = dict(house.config(app))
+        cache = f"{settings.state}/cache/{app.id}"
+        await asyncio.to_thread(_prepare, root, cache, ask, request, config, slug_uid)
+        if await _compile(house, app, build, root, output) != 0:
+            await house.books.commit(actor, app.id, failed(build))
+            return
+        release = await _release(house, actor, app, build, ask, await asyncio.to_thread(_result, root))
+        _launching(output, house, app, release)
+        if release.status is ReleaseStatus.PENDING:
+            await _follow_phase(house, app, release, output)
+    except (Refused, OSError, ValueError, KeyError, RuntimeError) as error:
+        output.line(f" !     {error}")
+        output.line(" !     Push failed")
+        if app.id in house.ledger.apps and house.build(app, build).status is BuildStatus.PENDING:
+            await house.books.commit(actor, app.id, failed(build))
+    finally:
+        house.outputs.close(build)
+        await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
+
+
+async def add_slug(house: "House", actor: Account, app: App, ask: SlugAsk) -> Slug:
+    """Take a slug that was made elsewhere (`POST /apps/{app}/slugs`)."""
+    sha256, size = await store_slug(house, ask.path)
+    if ask.checksum and ask.checksum.upper() != f"SHA256:{sha256}".upper():
+        raise Refused(
+            Refusal.INVALID, f"cannot take slug: its checksum is SHA256:{sha256}, not {ask.checksum}"
+        )
+    slug = Slug(
+        SlugId(house.draw.new_id()),
+        sha256,
+        size,
+        ask.commit,
+        ask.commit_description,
+        {process_type(key): value for key, value in ask.process_types.items()},
+        ask.stack or app.stack,
+        ask.buildpack,
+        house.now().wall,
+    )
+    await house.books.commit(actor, app.id, lambda _: (SlugAdded(slug),))
+    return slug

@@ -1,0 +1,95 @@
+"""Launching one dyno: from its record to a running jail. Every kind of dyno but the build comes through here."""
+
+import os
+from typing import TYPE_CHECKING
+
+from dynod.core.environ import environ
+from dynod.core.launch import launch_plan
+from dynod.core.ledger import AppState
+from dynod.core.lifecycle import Dyno
+from dynod.model.app import AppId
+from dynod.model.dyno import DynoView
+from dynod.model.formation import dyno_size
+from dynod.model.jail import Stdio
+from dynod.model.refused import Refusal, Refused
+from dynod.model.release import Release
+
+if TYPE_CHECKING:
+    from dynod.engine.house import House
+
+
+def view(dyno: Dyno) -> DynoView:
+    """A dyno as lists show it."""
+    return DynoView(
+        dyno.id,
+        dyno.name,
+        dyno.shown,
+        dyno.size,
+        dyno.command,
+        dyno.version,
+        dyno.release,
+        dyno.created,
+        dyno.entered,
+    )
+
+
+def _release(state: AppState, dyno: Dyno) -> Release:
+    for release in state.releases:
+        if release.id == dyno.release:
+            return release
+    raise Refused(Refusal.NOT_FOUND, f"cannot start {dyno.name} of {state.app.name}: its release is missing")
+
+
+def slug_tree(house: "House", state: AppState, release: Release, dyno: Dyno) -> str:
+    """Where the release's slug lies unpacked; '' for a release without one; raise Refused if it has vanished."""
+    if release.slug is None:
+        return ""
+    slug = state.slugs[release.slug]
+    path = house.slugs.tree(slug.sha256)
+    if not os.path.isdir(path):
+        raise Refused(
+            Refusal.GONE,
+            f"cannot start {dyno.name} of {state.app.name}: slug v{release.version} is missing; "
+            f"run `dyno releases -a {state.app.name}`",
+        )
+    return path
+
+
+async def launch(house: "House", app: AppId, dyno: Dyno) -> str:
+    """Take what the dyno needs, boot it, and return its address; raise Refused (Reap gives back what was taken)."""
+    state = house.ledger.apps.get(app)
+    if state is None:
+        raise Refused(Refusal.NOT_FOUND, f"cannot start {dyno.name}: its app was destroyed")
+    release = _release(state, dyno)
+    asked = house.sessions.get(dyno.id)
+    tree = slug_tree(house, state, release, dyno)
+    machine = house.machine
+    taken = await machine.take(dyno.id)
+    env = environ(
+        release.config,
+        {} if asked is None else asked.env,
+        dyno=str(dyno.name),
+        port=dyno.port,
+        stack_env=machine.stack_env,
+    )
+    plan = launch_plan(
+        dyno,
+        state.app.name,
+        tree,
+        dyno_size(dyno.size),
+        env,
+        machine.ground,
+        taken.wiring,
+        Stdio.LOG if asked is None else asked.stdio,
+        (80, 24) if asked is None else asked.window,
+    )
+    house.plans[dyno.id] = plan
+    try:
+        booted = await machine.boot(plan)
+    except BaseException:
+        if asked is not None and not asked.fds.done():
+            asked.fds.set_result(())
+        raise
+    if asked is not None:
+        asked.fds.set_result(booted.fds)
+    return taken.address

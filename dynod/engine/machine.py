@@ -1,0 +1,195 @@
+"""The machine under the engine: what a dyno takes (uid, network, jail) and gives back, over links that may break and come back.
+
+The dyno host and the network helper may be killed and started again at any time. A call that needs one waits for it for a while
+(PATIENCE), then is refused; on each new connection to the host the engine is told what lives there, so that it can adopt.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from dynod.core.launch import Ground, Wiring
+from dynod.engine.tasks import Tasks
+from dynod.host.jail_link import Booted, Ended, JailLink, Live
+from dynod.host.net_link import NetLink
+from dynod.host.users import Uids
+from dynod.model.jail import JailPlan
+from dynod.model.refused import Refusal, Refused
+from dynod.model.settings import Settings, host_socket, net_socket
+
+PATIENCE = 30.0  # seconds a boot waits for the dyno host or the network helper to come back
+_FIRST_RETRY, _LONGEST_RETRY = 0.02, 1.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one dyno has: give it back with `Machine.give_back`."""
+
+    wiring: Wiring
+    address: str
+
+
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """A link that is made again whenever it is lost; `get` waits for it."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._link: T | None = None
+        self._there = asyncio.Event()
+
+    def set(self, link: T | None) -> None:
+        self._link = link
+        if link is None:
+            self._there.clear()
+        else:
+            self._there.set()
+
+    async def get(self) -> T:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._there.wait()
+        except TimeoutError:
+            raise Refused(
+                Refusal.UNAVAILABLE,
+                f"cannot reach {self._what}; see `dynod doctor`, it is started again by itself",
+            ) from None
+        assert self._link is not None
+        return self._link
+
+
+async def _pause(seconds: float) -> None:
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, over.set)
+    await over.wait()
+
+
+class Machine:
+    """`on_exit` hears of every dyno that ended; `on_host` gets what lives each time the dyno host was (re)connected."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ground: Ground,
+        stack: str,
+        stack_env: Mapping[str, str],
+        on_exit: Callable[[Ended], None],
+        on_host: Callable[[Sequence[Live]], Awaitable[None]],
+    ) -> None:
+        self.settings = settings
+        self.ground = ground
+        self.stack = stack
+        self.stack_env = stack_env
+        self.uids = Uids(settings.uid_first, settings.uid_count)
+        self._on_exit = on_exit
+        self._on_host = on_host
+        self._jail: _Kept[JailLink] = _Kept("the dyno host")
+        self._net: _Kept[NetLink] = _Kept("the network helper")
+        self._uid_of: dict[str, int] = {}
+        self._tasks = Tasks()
+        self.met = asyncio.Event()  # the dyno host was reached once and its dynos adopted
+
+    def open(self) -> None:
+        """Begin to keep both links."""
+        self._tasks.spawn(self._keep_jail())
+        self._tasks.spawn(self._keep_net())
+
+    async def close(self) -> None:
+        """Let go of both; dynos live on."""
+        await self._tasks.close()
+        for kept in (self._jail, self._net):
+            if kept._link is not None:  # noqa: SLF001  # its own room
+                await kept._link.close()  # noqa: SLF001  # its own room
+
+    async def _keep_jail(self) -> None:
+        retry = _FIRST_RETRY
+        while True:
+            try:
+                link = await JailLink.connect(host_socket(self.settings.run), self._on_exit)
+            except OSError:
+                await _pause(retry)
+                retry = min(retry * 2, _LONGEST_RETRY)
+                continue
+            retry = _FIRST_RETRY
+            try:
+                live = await link.list()
+                for each in live:
+                    self._uid_of[each.id] = each.uid
+                    self.uids.hold(each.uid)
+                self._jail.set(link)
+                await self._on_host(live)
+                self.met.set()
+                await link.lost.wait()
+            except (ConnectionError, Refused) as error:
+                _log.warning("the dyno host went away: %s", error)
+            finally:
+                self._jail.set(None)
+            _log.warning("lost the dyno host, connecting again")
+
+    async def _keep_net(self) -> None:
+        retry = _FIRST_RETRY
+        while True:
+            try:
+                link = await NetLink.connect(net_socket(self.settings.run))
+            except OSError:
+                await _pause(retry)
+                retry = min(retry * 2, _LONGEST_RETRY)
+                continue
+            retry = _FIRST_RETRY
+            self._net.set(link)
+            await link.lost.wait()
+            self._net.set(None)
+            _log.warning("lost the network helper, connecting again")
+
+    async def take(self, dyno: str) -> Taken:
+        """Take a uid and a network namespace for a dyno; raise Refused and hold nothing."""
+        uid = self.uids.take()
+        self._uid_of[dyno] = uid
+        try:
+            wired = await (await self._net.get()).take(dyno)
+        except (ConnectionError, Refused, RuntimeError):
+            self._free_uid(dyno)
+            raise
+        return Taken(Wiring(uid, wired.netns), wired.address)
+
+    async def boot(self, plan: JailPlan) -> Booted:
+        """Run a plan; raise Refused with the host's own words."""
+        return await (await self._jail.get()).boot(plan)
+
+    async def signal(self, dyno: str, signal: int) -> None:
+        """Signal every process of a dyno; one that is gone is fine."""
+        with contextlib.suppress(ConnectionError, Refused, RuntimeError):
+            await (await self._jail.get()).signal(dyno, signal)
+
+    async def give_back(self, dyno: str, *, booted: bool = True) -> None:
+        """Let the host forget a dyno that ended, then free its network and its uid, in this order, each whatever befell the others."""
+        if booted:
+            with contextlib.suppress(ConnectionError, Refused, RuntimeError):
+                await (await self._jail.get()).forget(dyno)
+        with contextlib.suppress(ConnectionError, Refused, RuntimeError):
+            await (await self._net.get()).give(dyno)
+        self._free_uid(dyno)
+
+    async def sweep_networks(self, known: set[str]) -> None:
+        """Give back the networks of dynos that nobody knows any more (their engine was killed in between)."""
+        with contextlib.suppress(ConnectionError, Refused, RuntimeError):
+            net = await self._net.get()
+            for wired in await net.list():
+                if wired.id not in known:
+                    await net.give(wired.id)
+
+    def _free_uid(self, dyno: str) -> None:
+        uid = self._uid_of.pop(dyno, None)
+        if uid is not None:
+            self.uids.give(uid)
+
+    def scratch_of(self, dyno: str) -> str:
+        """Where a dyno's writes go while it lives."""
+        return os.path.join(self.ground.scratch, dyno)

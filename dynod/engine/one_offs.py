@@ -1,0 +1,137 @@
+"""One-off dynos: `heroku run` attached and detached, and the release phase's. Never restarted, gone when they end."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dynod.core import activity
+from dynod.core.cycling import cycle_at
+from dynod.core.environ import expanded, one_off_command
+from dynod.core.lifecycle import SIGHUP, Dyno, Kind
+from dynod.engine import clock, launches
+from dynod.engine.app_loop import StartOneOff, StopDyno
+from dynod.engine.attach import Session
+from dynod.engine.platform import Attached, RunAsk
+from dynod.model.app import Account, App
+from dynod.model.dyno import DynoId, DynoName, DynoView
+from dynod.model.formation import DEFAULT_SIZE, DynoSize, ProcessType, process_type
+from dynod.model.jail import Stdio
+from dynod.model.refused import Refusal, Refused
+from dynod.model.release import Release
+
+if TYPE_CHECKING:
+    from dynod.engine.house import House
+
+
+def _future() -> "asyncio.Future[tuple[int, ...]]":
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client wants of one dyno's launch; `fds` is set once it runs, to () if it could not."""
+
+    env: Mapping[str, str]
+    stdio: Stdio
+    window: tuple[int, int] = (80, 24)
+    fds: "asyncio.Future[tuple[int, ...]]" = field(default_factory=_future)
+
+
+def _number(house: "House", app: App, type_: ProcessType) -> DynoName:
+    taken = {dyno.name for dyno in house.loop(app.id).fleet.dynos.values()}
+    while (name := DynoName(type_, house.draw.number())) in taken:
+        pass
+    return name
+
+
+async def start(
+    house: "House",
+    app: App,
+    release: Release,
+    type_: ProcessType,
+    command: str,
+    size: DynoSize,
+    asked: Asked,
+    *,
+    attached: bool,
+    why: str,
+    ttl: float | None = None,
+) -> tuple[Dyno, "asyncio.Future[int]"]:
+    """Put a one-off on its way; return it with the future of its exit status."""
+    now = clock.now()
+    port = house.draw.port()
+    dyno = Dyno(
+        id=DynoId(house.draw.new_id()),
+        app=app.id,
+        name=_number(house, app, type_),
+        kind=Kind.ONE_OFF,
+        release=release.id,
+        version=release.version,
+        size=size.name,
+        command=command,
+        said=expanded(command, {**release.config, "PORT": str(port)}),
+        port=port,
+        created=now.wall,
+        entered=now.wall,
+        launched=now.mono,
+        cycle=cycle_at(now.mono, house.draw.cycle()),
+        stop_grace=house.settings.stop_grace,
+        ttl=ttl,
+        attached=attached,
+    )
+    ending: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    house.endings[dyno.id] = ending
+    house.sessions[dyno.id] = asked
+    await house.loop(app.id).ask(StartOneOff(dyno, why))
+    return dyno, ending
+
+
+def _window(env: Mapping[str, str]) -> tuple[int, int]:
+    def number(key: str, default: int) -> int:
+        text = str(env.get(key, ""))
+        return int(text) if text.isdecimal() and 0 < int(text) < 10_000 else default
+
+    return number("COLUMNS", 80), number("LINES", 24)
+
+
+async def run(house: "House", actor: Account, app: App, ask: RunAsk) -> tuple[DynoView, Attached | None]:
+    """`POST /apps/{app}/dynos`; raise Refused."""
+    state = house.state(app)
+    release = state.current
+    assert release is not None
+    if ask.ttl is not None and not 1 <= ask.ttl <= 86_400:
+        raise Refused(Refusal.INVALID, "cannot use that time_to_live: it must be 1 to 86400 seconds")
+    types = state.slugs[release.slug].process_types if release.slug is not None else {}
+    command = one_off_command(ask.command, {str(key): value for key, value in types.items()})
+    if not ask.command.strip():
+        raise Refused(Refusal.INVALID, "cannot run an empty command")
+    streams = Stdio.PIPE if ask.force_no_tty else Stdio.PTY
+    stdio = streams if ask.attach else Stdio.LOG
+    asked = Asked(ask.env, stdio, _window(ask.env))
+    house.log.write(app.id, "app", "api", activity.one_off(ask.command, actor.email))
+    dyno, ending = await start(
+        house,
+        app,
+        release,
+        process_type(ask.type),
+        command,
+        ask.size or DEFAULT_SIZE,
+        asked,
+        attached=ask.attach,
+        why=f"run by {actor.email}",
+        ttl=ask.ttl,
+    )
+    if not ask.attach:
+        return launches.view(dyno), None
+    fds = await asked.fds
+    if not fds:
+        raise Refused(
+            Refusal.UNAVAILABLE, f"cannot start {dyno.name} of {app.name}; see `dyno logs -a {app.name}`"
+        )
+    loop = house.loop(app.id)
+
+    def hang_up() -> None:
+        loop.post(StopDyno(dyno.id, "its client hung up", SIGHUP))
+
+    return launches.view(dyno), Session(launches.view(dyno), stdio, fds, ending, hang_up)

@@ -1,0 +1,105 @@
+"""Transcripts of builds and release phases: kept in a file each, followed live by any number of readers.
+
+Owns STATE/output/<id>. A reader gets everything from the start; while it is written, more as it comes; then the end.
+Longer than LIMIT is cut off with a line that says so (HEROKU.md 3.1 keeps 300 MB).
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+LIMIT = 300 * 1024 * 1024
+_CHUNK = 64 * 1024
+_CUT = b"\n !     Output is longer than 300 MB; the rest is not kept.\n"
+
+
+class Output:
+    """One transcript being written."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.closed = False
+        self._size = 0
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        self._changed = asyncio.Event()
+
+    def write(self, data: bytes) -> None:
+        """Append; readers see it at once."""
+        if self.closed or self._size > LIMIT:
+            return
+        self._size += len(data)
+        os.write(self._fd, data if self._size <= LIMIT else _CUT)
+        self._wake()
+
+    def line(self, text: str = "") -> None:
+        """Append a line of text."""
+        self.write(text.encode() + b"\n")
+
+    def close(self) -> None:
+        """Readers come to the end."""
+        if not self.closed:
+            self.closed = True
+            os.close(self._fd)
+            self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def changed(self) -> None:
+        """Wait for the next write or the end."""
+        await self._changed.wait()
+
+
+class Outputs:
+    """All transcripts of this machine by id (a build's or a release's uuid)."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._open: dict[str, Output] = {}
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+
+    def open(self, ident: str) -> Output:
+        """Begin a transcript."""
+        output = Output(os.path.join(self._directory, ident))
+        self._open[ident] = output
+        return output
+
+    def current(self, ident: str) -> Output | None:
+        """A transcript that is being written."""
+        return self._open.get(ident)
+
+    def close(self, ident: str) -> None:
+        """End a transcript; again is harmless."""
+        output = self._open.pop(ident, None)
+        if output is not None:
+            output.close()
+
+    def remove(self, ident: str) -> None:
+        """Forget a transcript."""
+        self.close(ident)
+        if os.path.exists(path := os.path.join(self._directory, ident)):
+            os.unlink(path)
+
+    async def follow(self, ident: str) -> AsyncIterator[bytes]:
+        """Yield a transcript from its start to its end; nothing for one that was never written."""
+        output = self._open.get(ident)
+        try:
+            fd = os.open(os.path.join(self._directory, ident), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            while True:
+                over = output is None or output.closed
+                waiting = None if output is None else asyncio.ensure_future(output.changed())
+                try:
+                    while data := os.read(fd, _CHUNK):
+                        yield data
+                    if over or waiting is None:
+                        return
+                    await waiting
+                finally:
+                    if waiting is not None:
+                        waiting.cancel()
+        finally:
+            os.close(fd)
