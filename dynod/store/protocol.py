@@ -32,6 +32,10 @@ class Unreadable(Exception):
     """What lies on the disk is not a ledger that this program can read; the text says why and what to do."""
 
 
+class Damaged(Unreadable):
+    """The file is no sound database."""
+
+
 class Store(Protocol):
     async def append(self, entries: Sequence[Entry], expected_revision: int) -> int:
         """Write all entries or none, as the revisions after `expected_revision`; return the last; raise Conflict.
