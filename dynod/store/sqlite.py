@@ -66,10 +66,11 @@ async def _fitting_key(database: Database, state: str) -> Key:
     sealed = await database.read(_key_check)
     key = await asyncio.to_thread(load_key, state)
     if sealed is None:
-        first = key or await asyncio.to_thread(make_key, state)
-        check = first.seal(b"", "key check")
+        if key is None:
+            key = await asyncio.to_thread(make_key, state)
+        check = key.seal(b"", "key check")
         await database.write(lambda db: db.execute("INSERT INTO key_check VALUES (1, ?)", (check,)).rowcount)
-        return first
+        return key
     what = f"cannot read the ledger: {key_path(state)}"
     if key is None:
         raise Unreadable(f"{what} is missing, and {database.path} was sealed with it; put it back")
