@@ -1,0 +1,65 @@
+"""`dynod logplex`: the process. It has no state but STATE/logs, so SIGKILL is as good an end as any."""
+
+import argparse
+import asyncio
+import logging
+import os
+import resource
+import signal
+from collections.abc import Sequence
+
+from dynod.link import serve
+from dynod.logplex.door import Door
+from dynod.logplex.pipes import HostLink
+from dynod.logplex.plex import Plex
+from dynod.model.log import HISTORY
+from dynod.model.settings import host_socket, log_socket
+
+
+async def _run(run: str, state: str, history: int) -> None:
+    plex = Plex(f"{state}/logs", history)
+    host = HostLink(host_socket(run), plex)
+    door = Door(plex, host)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = await serve(log_socket(run), door.answer, mode=0o660, notified=door)
+    host.start()
+    await stop.wait()
+    server.close()
+    host.close()
+    plex.close()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="dynod logplex", description="Reads what dynos say and keeps their last lines."
+    )
+    parser.add_argument("--run", default="/run/dynod", help="directory of the sockets")
+    parser.add_argument("--state", default="/var/lib/dynod", help="directory of what is kept")
+    parser.add_argument("--history", type=int, default=HISTORY, help="lines kept per app")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="logplex: %(levelname)s %(message)s")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # two descriptors per dyno, one per app
+    logging.getLogger(__name__).debug("open files: %d, were %d", hard, soft)
+    try:
+        os.makedirs(f"{options.state}/logs", 0o700, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"cannot keep logs in {options.state}/logs: {error.strerror}") from error
+    runner = asyncio.Runner(loop_factory=_new_loop)
+    with runner:
+        runner.run(_run(options.run, options.state, options.history))
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415  # the one place, and only if it is there
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+if __name__ == "__main__":
+    main()

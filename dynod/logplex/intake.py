@@ -1,0 +1,135 @@
+"""One dyno's output: pipe -> spool -> lines. It belongs to the dyno's id and outlives this process, not the dyno."""
+
+import asyncio
+import logging
+import os
+from typing import Protocol
+
+from dynod.logplex.lines import Splitter
+from dynod.logplex.spool import Spool, disk_refused
+
+_log = logging.getLogger(__name__)
+TURN = (
+    32 * 1024
+)  # bytes per dyno and turn of the loop: a flood waits in its own pipe and not in front of the others
+CATCH_UP = 256 * 1024
+MOST_TURNS = 64  # of one pipe once its writers are dead: more than any pipe holds (pipe-max-size is 1 MiB)
+
+Lines = list[tuple[str, int]]
+
+
+class Owner(Protocol):
+    """Who gets the lines: Plex, and a list in tests."""
+
+    def emit(self, intake: "Intake", lines: Lines) -> bool:
+        """Put lines, each with the offset behind it, into the app's ring; return whether they are on the disk."""
+
+    def ended(self, intake: "Intake") -> None:
+        """All writers closed the pipe."""
+
+
+class Intake:
+    """One dyno's; see Owner for what it tells."""
+
+    def __init__(self, id: str, app: str, process: str, spool: Spool, offset: int, owner: Owner) -> None:
+        self.id = id
+        self.app = app
+        self.process = process
+        self.muted = False  # the app was forgotten: its output is read and thrown away
+        self.unkept = 0  # bytes that never were in the spool
+        self._spool = spool
+        self._owner = owner
+        self._pipe = -1
+        self.ended = False
+        self._splitter = Splitter(max(offset, spool.start))
+        if offset > spool.end:
+            spool.skip(offset - spool.end)  # lines that are in the ring and never were in the spool
+        self._catch_up()
+
+    @property
+    def reading(self) -> bool:
+        """Whether its pipe is open here."""
+        return self._pipe >= 0
+
+    def attach(self, pipe: int) -> None:
+        """Read this pipe from now on; a second end of the same pipe is closed at once.."""
+        if self._pipe >= 0 or self.ended:
+            os.close(pipe)
+            return
+        self._pipe = pipe
+        asyncio.get_running_loop().add_reader(pipe, self._take)
+
+    def finish(self) -> None:
+        """The dyno is no more: take what still lies in the pipe, let the last line end, delete the spool."""
+        for _ in range(MOST_TURNS):
+            if self._pipe < 0 or not self._take():
+                break
+        self._end()
+        self._spool.remove()
+
+    def close(self) -> None:
+        """Let go of pipe and file; the spool stays for the next process."""
+        self._let_go()
+        self._spool.close()
+
+    def _take(self) -> bool:
+        """Move one turn's bytes; return whether there may be more."""
+        try:
+            data = self._spool.take(self._pipe, TURN)
+        except OSError as error:
+            if not disk_refused(error):
+                raise
+            data = self._take_unkept(error)
+        if data is None:
+            return False
+        if not data:
+            self._end()
+            self._owner.ended(self)
+            return False
+        self._feed(data)
+        return True
+
+    def _take_unkept(self, error: OSError) -> bytes | None:
+        """The disk takes nothing: an app that waits for its log is worse than a line that dies with this process."""
+        try:
+            os.set_blocking(self._pipe, False)  # this end only: the dyno's has its own flags
+            data = os.read(self._pipe, TURN)
+        except BlockingIOError:
+            return None
+        if not self.unkept:
+            _log.error(
+                "cannot spool the output of %s, it goes through memory: %s", self.process, error.strerror
+            )
+        self.unkept += len(data)
+        self._spool.skip(len(data))
+        return data
+
+    def _feed(self, data: bytes) -> None:
+        self._give(self._splitter.feed(data))
+
+    def _give(self, lines: Lines) -> None:
+        if self.muted or not lines or self._owner.emit(self, lines):
+            self._spool.release(self._splitter.offset)
+
+    def _end(self) -> None:
+        self._give(self._splitter.end())
+        if self._pipe >= 0:
+            self.ended = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._pipe >= 0:
+            asyncio.get_running_loop().remove_reader(self._pipe)
+            os.close(self._pipe)
+            self._pipe = -1
+
+    def _catch_up(self) -> None:
+        """Cut what the process before us had spooled and not cut."""
+        while True:
+            offset, data = self._spool.read(self._splitter.read, CATCH_UP)
+            if not data:
+                return
+            if offset != self._splitter.read:  # a hole: bytes that went through memory
+                self._give(self._splitter.end())
+                self._splitter = Splitter(offset)
+            self._feed(data)
