@@ -72,9 +72,7 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
         cleanup.push_async_callback(log.close)
         slug_uid = settings.uid_first - 1 if os.geteuid() == 0 else os.geteuid()
         accounts = Accounts(f"{settings.state}/secrets", settings.owner_email)
-        house: House
-
-        books = await Books.open(store, lambda *entry: house.on_entry(*entry))
+        books = await Books.open(store)
         slugs = Slugs(settings, slug_uid)
         house = House(settings, accounts, books, observations, slugs, log)
         ground = Ground(stack.skeleton, stack.binds, f"{settings.state}/dynos")

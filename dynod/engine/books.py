@@ -20,22 +20,24 @@ OnEntry = Callable[[Entry, AppState | None, AppState | None], None]
 
 
 class Books:
-    def __init__(self, store: Store, ledger: Ledger, on_entry: OnEntry, snapshot_at: int) -> None:
+    """`on_entry` hears of each entry, with the app's state before and after it, once it is on the disk."""
+
+    def __init__(self, store: Store, ledger: Ledger, snapshot_at: int) -> None:
         self.ledger = ledger
+        self.on_entry: OnEntry | None = None
         self._store = store
-        self._on_entry = on_entry
         self._snapshot_at = snapshot_at
         self._writing = asyncio.Lock()
 
     @classmethod
-    async def open(cls, store: Store, on_entry: OnEntry) -> Self:
+    async def open(cls, store: Store) -> Self:
         """Read the ledger: the newest snapshot, then what came after it."""
         saved = await store.snapshot()
         ledger = Ledger() if saved is None else saved[1]
         read_from = ledger.revision
         for entry in await store.read(read_from):
             ledger = fold(ledger, entry)
-        return cls(store, ledger, on_entry, read_from + SNAPSHOT_EVERY)
+        return cls(store, ledger, read_from + SNAPSHOT_EVERY)
 
     async def commit(
         self, actor: Account, app: AppId, rule: Callable[[Ledger], Sequence[Payload]]
@@ -59,7 +61,8 @@ class Books:
             before = self.ledger.apps.get(entry.app)
             known = Entry(number, entry.app, entry.actor, entry.at, entry.payload)
             self.ledger = fold(self.ledger, known)
-            self._on_entry(known, before, self.ledger.apps.get(entry.app))
+            if self.on_entry is not None:
+                self.on_entry(known, before, self.ledger.apps.get(entry.app))
         if self.ledger.revision >= self._snapshot_at:
             self._snapshot_at = self.ledger.revision + SNAPSHOT_EVERY
             await self._store.save_snapshot(self.ledger.revision, self.ledger)

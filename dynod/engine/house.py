@@ -88,6 +88,7 @@ class House:
         self.draw = DRAW
         self.accounts = accounts
         self.books = books
+        books.on_entry = self.on_entry
         self.observations = observations
         self.slugs = slugs
         self.log = log
@@ -283,9 +284,9 @@ class House:
     def router_port(self) -> int:
         """Where apps answer; a router that took a free port says which in RUN/router.json."""
         if self.settings.router.port == 0:
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                with open(f"{self.settings.run}/router.json", encoding="utf-8") as file:
-                    return int(json.load(file)["listen"].rpartition(":")[2])
+            path = f"{self.settings.run}/router.json"
+            with contextlib.suppress(OSError, ValueError, KeyError), open(path, encoding="utf-8") as file:
+                return int(json.load(file)["listen"].rpartition(":")[2])
         return self.settings.router.port
 
     def say(self, app: AppId, process: str, text: str) -> None:

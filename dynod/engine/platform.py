@@ -90,6 +90,10 @@ class Platform(Protocol):
         """The machine's own account (who comes over RUN/control.sock as root or group dynod)."""
         ...
 
+    def stacks(self) -> Sequence[str]:
+        """What this machine can build on, the default first."""
+        ...
+
     # -- apps ----------------------------------------------------------------------------------------------------
     def apps(self) -> Sequence[App]: ...
 
@@ -167,6 +171,10 @@ class Platform(Protocol):
 
     def build_output(self, app: App, build: Build) -> AsyncIterator[bytes]:
         """The transcript (no `remote: `), from its start, live until release phase and all have ended."""
+        ...
+
+    async def clear_cache(self, actor: Account, app: App) -> None:
+        """Forget what buildpacks kept for the next build."""
         ...
 
     # -- formation and dynos --------------------------------------------------------------------------------------

@@ -1,0 +1,198 @@
+"""One dyno's life: the table of transitions and the lines that Heroku prints for each."""
+
+from dataclasses import replace
+
+import pytest
+
+from dynod.core.effects import Boot, Ended, Note, Reap, Say, Signal, WatchPort
+from dynod.core.lifecycle import (
+    TRANSITIONS,
+    DeadlinePassed,
+    Dyno,
+    Exited,
+    IllegalEvent,
+    Kind,
+    Launched,
+    LaunchFailed,
+    Now,
+    Phase,
+    PortBound,
+    StopAsked,
+    begin,
+    step,
+)
+from dynod.model.app import AppId
+from dynod.model.dyno import DynoId, DynoState, Exit, dyno_name
+
+NOW = Now(mono=1000.0, wall=5000.0)
+
+
+def dyno(name="web.1", phase=Phase.LAUNCHING, **more):
+    kind = Kind.FORMATION if name.split(".")[0] in {"web", "worker"} else Kind.ONE_OFF
+    shown = {Phase.UP: DynoState.UP, Phase.STOPPING: DynoState.UP}.get(phase, DynoState.STARTING)
+    base = Dyno(
+        id=DynoId("d1"),
+        app=AppId("a1"),
+        name=dyno_name(name),
+        kind=kind,
+        release="r1",
+        version=3,
+        size="Standard-1X",
+        command="run me",
+        port=5000,
+        created=1.0,
+        entered=1.0,
+        launched=900.0,
+        cycle=90_000.0,
+        phase=phase,
+        shown=shown,
+    )
+    return replace(base, **more)
+
+
+def texts(effects):
+    return [effect.text for effect in effects if isinstance(effect, Say)]
+
+
+EVENTS = {
+    Launched: Launched("10.0.0.2"),
+    LaunchFailed: LaunchFailed("cannot start web.1: no"),
+    PortBound: PortBound(),
+    Exited: Exited(Exit(1)),
+    StopAsked: StopAsked("scale"),
+    DeadlinePassed: DeadlinePassed(),
+}
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+@pytest.mark.parametrize("kind", list(EVENTS))
+def test_every_pair_is_in_the_table_or_refused(phase, kind):
+    """The table says which phase follows; what is not in it raises and changes nothing."""
+    before = dyno(phase=phase)
+    if (phase, kind) not in TRANSITIONS:
+        with pytest.raises(IllegalEvent):
+            step(before, EVENTS[kind], NOW)
+        return
+    after, _ = step(before, EVENTS[kind], NOW)
+    assert after.phase is TRANSITIONS[phase, kind]
+
+
+def test_a_new_dyno_says_its_command_then_boots():
+    effects = begin(dyno(said="run me 5000"), "release v3")
+    assert texts(effects) == ["Starting process with command `run me 5000`"]
+    assert effects[-1] == Boot(DynoId("d1"))
+
+
+def test_an_attached_one_off_waits_for_its_client_first():
+    assert texts(begin(dyno("run.1234", attached=True), "run"))[0] == "Awaiting client"
+
+
+def test_web_waits_for_its_port_for_sixty_seconds():
+    after, effects = step(dyno(), Launched("10.0.0.2"), NOW)
+    assert (after.phase, after.deadline, after.address) == (Phase.STARTING, 1060.0, "10.0.0.2")
+    assert effects == (WatchPort(DynoId("d1")),)
+
+
+def test_a_worker_is_up_at_once():
+    after, effects = step(dyno("worker.1"), Launched("10.0.0.2"), NOW)
+    assert after.shown is DynoState.UP
+    assert texts(effects) == ["State changed from starting to up"]
+
+
+def test_r10_kills_a_web_dyno_that_does_not_bind():
+    failing, effects = step(dyno(phase=Phase.STARTING), DeadlinePassed(), NOW)
+    assert texts(effects) == [
+        "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch",
+        "Stopping process with SIGKILL",
+    ]
+    assert effects[-1] == Signal(DynoId("d1"), 9)
+    crashed, effects = step(failing, Exited(Exit(137)), NOW)
+    assert crashed.shown is DynoState.CRASHED
+    assert texts(effects) == ["Process exited with status 137", "State changed from starting to crashed"]
+    assert Reap(DynoId("d1")) in effects
+
+
+def test_scaling_away_is_sigterm_then_down():
+    stopping, effects = step(dyno(phase=Phase.UP), StopAsked("scale"), NOW)
+    assert stopping.deadline == 1030.0
+    assert texts(effects) == ["Stopping all processes with SIGTERM"]
+    assert Signal(DynoId("d1"), 15) in effects
+    down, effects = step(stopping, Exited(Exit(143)), NOW)
+    assert down.shown is DynoState.DOWN
+    assert texts(effects) == ["Process exited with status 143", "State changed from up to down"]
+
+
+def test_r12_kills_what_does_not_stop_in_thirty_seconds():
+    stopping, _ = step(dyno(phase=Phase.UP), StopAsked("scale"), NOW)
+    killed, effects = step(stopping, DeadlinePassed(), Now(1030.0, 5030.0))
+    assert texts(effects) == [
+        "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM",
+        "Stopping remaining processes with SIGKILL",
+    ]
+    assert (killed.deadline, killed.killed) == (None, True)
+    assert effects[-1] == Signal(DynoId("d1"), 9)
+
+
+def test_a_replaced_dyno_ends_without_a_state_line():
+    stopping, _ = step(dyno(phase=Phase.UP), StopAsked("release", replaced=True), NOW)
+    _, effects = step(stopping, Exited(Exit(143)), NOW)
+    assert texts(effects) == ["Process exited with status 143"]
+
+
+def test_a_second_stop_only_remembers_that_it_is_replaced():
+    stopping, _ = step(dyno(phase=Phase.UP), StopAsked("scale"), NOW)
+    again, effects = step(stopping, StopAsked("scale up", replaced=True), Now(1010.0, 5010.0))
+    assert again.replaced
+    assert again.deadline == 1030.0
+    assert effects == ()
+
+
+def test_stopping_during_launch_sends_the_signal_once_there_is_somebody():
+    stopping, effects = step(dyno(), StopAsked("scale"), NOW)
+    assert stopping.deadline is None
+    assert [type(each) for each in effects] == [Note]
+    there, effects = step(stopping, Launched("10.0.0.2"), Now(1001.0, 5001.0))
+    assert there.deadline == 1031.0
+    assert effects == (Signal(DynoId("d1"), 15),)
+
+
+def test_a_port_that_binds_too_late_changes_nothing():
+    stopping = dyno(phase=Phase.STOPPING)
+    assert step(stopping, PortBound(), NOW) == (stopping, ())
+
+
+def test_a_failing_dyno_cannot_be_stopped_more():
+    failing = dyno(phase=Phase.FAILING)
+    assert step(failing, StopAsked("scale"), NOW) == (failing, ())
+
+
+def test_a_one_off_is_complete_whatever_its_status():
+    after, effects = step(dyno("run.1234", Phase.UP), Exited(Exit(3)), NOW)
+    assert after.shown is DynoState.COMPLETE
+    assert texts(effects) == ["Process exited with status 3", "State changed from up to complete"]
+    assert effects[-1] == Ended(DynoId("d1"), 3)
+
+
+def test_a_time_to_live_ends_in_sigterm():
+    up, _ = step(dyno("run.1234", ttl=60.0), Launched("10.0.0.2"), NOW)
+    assert up.deadline == 1060.0
+    over, effects = step(up, DeadlinePassed(), Now(1060.0, 5060.0))
+    assert over.phase is Phase.STOPPING
+    assert Signal(DynoId("d1"), 15) in effects
+
+
+def test_a_client_that_hangs_up_is_sighup():
+    _, effects = step(dyno("run.1234", Phase.UP), StopAsked("hung up", signal=1), NOW)
+    assert texts(effects) == ["Client connection closed. Sending SIGHUP to all processes"]
+    assert Signal(DynoId("d1"), 1) in effects
+
+
+def test_a_failed_launch_says_why_and_is_a_crash():
+    after, effects = step(dyno(), LaunchFailed("cannot start web.1: no uid is free"), NOW)
+    assert after.shown is DynoState.CRASHED
+    assert texts(effects) == ["cannot start web.1: no uid is free", "State changed from starting to crashed"]
+
+
+def test_out_of_memory_is_named():
+    _, effects = step(dyno(phase=Phase.UP), Exited(Exit(137), oom=True), NOW)
+    assert texts(effects)[0] == "The kernel ran out of the dyno's memory and killed it"

@@ -1,0 +1,148 @@
+"""What the router hears of an app, and what a dyno's environment and jail look like."""
+
+from dataclasses import replace
+
+import pytest
+
+from dynod.core import environ, launch, routes
+from dynod.core.fleet import Fleet, Slot
+from dynod.core.launch import Ground, Wiring
+from dynod.core.lifecycle import Phase
+from dynod.model.app import Account, App, AppId, AppName
+from dynod.model.formation import DEFAULT_SIZE, MIB, Formation, ProcessType
+from dynod.model.jail import Bind, JailPlan, Limits
+from dynod.model.route import Backend, Standing
+from tests.core.test_lifecycle import dyno
+
+APP = App(AppId("a1"), AppName("demo"), Account("u1", "me@x"), 1.0, 1.0, "debian-12", "debian-12")
+WEB = (Formation("f1", ProcessType("web"), 2, DEFAULT_SIZE, "run"),)
+
+
+def fleet(*phases):
+    dynos = [
+        replace(dyno(f"web.{number}", phase), id=f"d{number}", address=f"172.16.0.{number}")
+        for number, phase in enumerate(phases, 1)
+    ]
+    return Fleet({each.id: each for each in dynos}, {each.name: Slot(each.id) for each in dynos})
+
+
+@pytest.mark.parametrize(
+    ("phases", "rows", "deployed", "maintenance", "standing"),
+    [
+        ((), (), False, False, Standing.BLANK),
+        ((), (), True, False, Standing.NO_WEB),
+        ((), WEB, True, False, Standing.BOOTING),
+        ((Phase.STARTING,), WEB, True, False, Standing.BOOTING),
+        ((Phase.ENDED, Phase.ENDED), WEB, True, False, Standing.CRASHED),
+        ((Phase.ENDED, Phase.LAUNCHING), WEB, True, False, Standing.BOOTING),
+        ((Phase.UP, Phase.ENDED), WEB, True, False, Standing.SERVING),
+        ((Phase.UP, Phase.UP), WEB, True, True, Standing.MAINTENANCE),
+    ],
+)
+def test_standing(phases, rows, deployed, maintenance, standing):
+    app = replace(APP, maintenance=maintenance)
+    route = routes.app_route(app, rows, fleet(*phases), {}, {}, deployed=deployed)
+    assert route.standing is standing
+    assert bool(route.backends) is (standing is Standing.SERVING)
+
+
+def test_only_dynos_that_are_up_are_backends():
+    route = routes.app_route(
+        APP,
+        WEB,
+        fleet(Phase.UP, Phase.STOPPING),
+        {"ERROR_PAGE_URL": "e"},
+        {"x": True, "y": False},
+        deployed=True,
+    )
+    assert route.backends == (Backend("d1", "web.1", "172.16.0.1", 5000),)
+    assert (route.error_page, route.maintenance_page, route.features) == ("e", "", frozenset({"x"}))
+
+
+def test_the_table_names_every_app_under_the_domain():
+    route = routes.app_route(APP, (), Fleet(), {}, {}, deployed=False)
+    made = routes.table(7, [route], "localhost")
+    assert (made.generation, made.hosts, made.apps) == (7, {"demo.localhost": "a1"}, {"a1": route})
+
+
+def test_the_platforms_words_win_over_config_and_config_over_the_stack():
+    env = environ.environ(
+        {"PORT": "1", "A": "b", "LANG": "de", "PATH": "/x"},
+        {"A": "c", "TERM": "dumb"},
+        dyno="web.1",
+        port=5000,
+        stack_env={"LANG": "C.UTF-8"},
+    )
+    assert env == {
+        "LANG": "de",
+        "PATH": "/x",
+        "A": "c",
+        "TERM": "dumb",
+        "HOME": "/app",
+        "PWD": "/app",
+        "PORT": "5000",
+        "DYNO": "web.1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("run -p $PORT", "run -p 5000"),
+        ("run ${PORT}x $NOPE $$", "run 5000x $NOPE $$"),
+        ("plain", "plain"),
+    ],
+)
+def test_the_log_shows_the_command_expanded(command, said):
+    assert environ.expanded(command, {"PORT": "5000"}) == said
+
+
+@pytest.mark.parametrize(
+    ("asked", "command"),
+    [("rake db:migrate", "bundle exec rake db:migrate"), ("rake", "bundle exec rake"), ("bash", "bash")],
+)
+def test_a_first_word_may_be_a_process_type(asked, command):
+    assert environ.one_off_command(asked, {"rake": "bundle exec rake"}) == command
+
+
+GROUND = Ground("/state/stack/debian-12", (Bind("/usr", "/usr"),), "/state/dynos")
+
+
+def test_a_dynos_plan_survives_its_journey_and_can_be_read():
+    plan = launch.launch_plan(
+        dyno(), "demo", "/state/slugs/abc", DEFAULT_SIZE, {"A": "b"}, GROUND, Wiring(200_001, "/run/netns/1")
+    )
+    assert JailPlan.from_json(plan.to_json()) == plan
+    assert plan.lower == (("/state/slugs/abc", True), ("/state/stack/debian-12", False))
+    assert plan.limits == Limits(1024 * MIB, 256, 1)
+    assert plan.labels["name"] == "web.1"
+    told = "\n".join(plan.describe())
+    assert "overlay at /: lower /state/slugs/abc (idmapped) : /state/stack/debian-12" in told
+    assert "bind /usr at /usr (ro, nosuid, nodev)" in told
+    with pytest.raises(ValueError, match="unknown fields"):
+        JailPlan.from_json({**plan.to_json(), "extra": 1})
+
+
+def test_a_blank_app_runs_on_the_stack_alone():
+    plan = launch.launch_plan(dyno("run.1234"), "demo", "", DEFAULT_SIZE, {}, GROUND, Wiring(200_001, ""))
+    assert plan.lower == (("/state/stack/debian-12", False),)
+
+
+def test_a_build_sees_its_directory_and_its_cache_and_nothing_else_of_the_host():
+    plan = launch.build_plan(
+        "b1",
+        "a1",
+        "demo",
+        1234,
+        "/state/builds/b1",
+        "/state/cache/a1",
+        (Bind("/x", "/opt/x"),),
+        2048,
+        GROUND,
+        Wiring(200_001, ""),
+        {"LANG": "C"},
+    )
+    assert [bind.target for bind in plan.binds if bind.writable] == ["/build", "/cache"]
+    assert all(bind.idmap for bind in plan.binds if bind.writable)
+    assert "config" not in plan.env
+    assert "bind /state/cache/a1 at /cache (rw, nosuid, nodev, as the dyno's own files)" in plan.describe()
