@@ -1,0 +1,126 @@
+"""`dynod net`: the network helper. RUN/net.sock speaks MessagePack-RPC: take, give, list, stat.
+
+It stops on SIGTERM or SIGINT and leaves what is wired as it is, since dynos run on; with --end it takes everything away.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import grp
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from dynod.link import Call, serve
+from dynod.model.refused import Refusal, Refused
+from dynod.model.settings import Settings, net_socket
+from dynod.net.claim import lock_directory
+from dynod.net.pool import Pool
+from dynod.net.wiring import KernelThread, machine_resolver
+
+GROUP = "dynod"  # who may speak to us besides root
+ID_LIMIT = 200
+_log = logging.getLogger("dynod.net")
+
+
+def _dyno(params: Any) -> str:
+    match params:
+        case {"id": str(id)} if 0 < len(id) <= ID_LIMIT:
+            return id
+        case _:
+            raise Refused(Refusal.BAD_REQUEST, 'cannot tell which dyno is meant: give {"id": dyno id}')
+
+
+def _handler(pool: Pool, kernel: KernelThread) -> Any:
+    async def answer(call: Call) -> Any:
+        match call.method:
+            case "take":
+                dyno = _dyno(call.params)
+                return (await pool.take(dyno)).view(dyno)
+            case "give":
+                await pool.give(_dyno(call.params))
+                return True
+            case "list":
+                return pool.views()
+            case "stat":
+                return {
+                    **pool.counts(),
+                    "network": str(kernel.block.network),
+                    "table": f"inet {kernel.block.table}",
+                    "nameservers": list(machine_resolver().nameservers),
+                    "obstacles": list(await kernel.obstacles()),
+                }
+            case method:
+                raise Refused(
+                    Refusal.NOT_FOUND,
+                    f"cannot do {method}: the network helper knows take, give, list and stat",
+                )
+
+    return answer
+
+
+def _open_to_group(path: str) -> None:
+    with contextlib.suppress(KeyError, PermissionError):
+        os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
+        os.chmod(path, 0o660)
+
+
+async def helper(run: str, warm: int, *, end: bool) -> None:
+    """Serve until told to stop."""
+    directory = f"{run}/netns"
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    lock = lock_directory(directory)
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with KernelThread(directory) as kernel:
+        found = await kernel.start()
+        pool = Pool(kernel.block, directory, warm, kernel, found)
+        server = await serve(net_socket(run), _handler(pool, kernel))
+        _open_to_group(net_socket(run))
+        _log.info("ready in %s", kernel.block.network)
+        for sentence in await kernel.obstacles():
+            _log.warning("%s", sentence)
+        async with asyncio.TaskGroup() as tasks:
+            work = tasks.create_task(pool.work())
+            await stop.wait()
+            server.close()
+            work.cancel()
+        if end:
+            await kernel.end()
+        os.unlink(net_socket(run))
+    os.close(lock)
+
+
+def main(argv: Sequence[str]) -> int:
+    defaults = Settings()
+    parser = argparse.ArgumentParser(
+        prog="dynod net", description="the network helper: ready network namespaces for dynos"
+    )
+    parser.add_argument("--run", default=defaults.run, help="directory of sockets and namespaces")
+    parser.add_argument(
+        "--state",
+        default=defaults.state,
+        help="taken for the sake of the others; nothing of ours outlives a reboot",
+    )
+    parser.add_argument("--warm", type=int, default=defaults.warm, help="namespaces kept ready")
+    parser.add_argument(
+        "--end", action="store_true", help="when stopped, remove all namespaces and the firewall table"
+    )
+    options = parser.parse_args(argv)
+    logging.basicConfig(format="net: %(message)s", level=logging.INFO)
+    sys.setswitchinterval(0.0002)  # the thread must not keep a `take` waiting for Python's usual 5 ms
+    try:
+        asyncio.run(helper(os.path.abspath(options.run), options.warm, end=options.end))
+    except (Refused, OSError) as error:
+        _log.error("%s", error)  # one line for a person
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,181 @@
+"""The thread in which the kernel is talked to, and what it finds at the start.
+
+One thread, because entering a namespace is a thread's affair, because order makes races impossible, and because pyroute2 brings
+an event loop of its own that must not meet asyncio's. The event loop waits for its answers and never for the kernel.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Network
+from typing import Self, TypeVar
+
+from dynod.model.refused import Refusal, Refused
+from dynod.model.resolver import CANDIDATES, Resolver, dyno_resolver
+from dynod.net import firewall, namespaces
+from dynod.net.addresses import Block, free_blocks
+from dynod.net.claim import Claim, is_claimed
+from dynod.net.links import Links
+from dynod.net.pool import Found, Place
+
+Answer = TypeVar("Answer")
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path) as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def machine_resolver() -> Resolver:
+    """Whom dynos ask for names."""
+    return dyno_resolver(map(_read, CANDIDATES))
+
+
+def _slots(directory: str) -> set[int]:
+    return {
+        int(match[1])
+        for name in os.listdir(directory)
+        if (match := re.fullmatch(r"(\d{1,4})(?:\.json(?:\.new)?)?", name))
+    }
+
+
+def is_wired(directory: str) -> bool:
+    """Say whether an earlier helper left namespaces here."""
+    return any(namespaces.is_pinned(f"{directory}/{number}") for number in _slots(directory))
+
+
+def choose_block(directory: str, links: Links) -> Claim:
+    """Claim the block that this directory had, if something is wired in it, or else the best free one."""
+    with contextlib.suppress(ValueError):
+        had = Block(int(_read(f"{directory}/block")))
+        if is_wired(directory):
+            if claim := Claim.take(had):
+                return claim
+            raise Refused(
+                Refusal.CONFLICT,
+                f"cannot start: the dynos of {directory} are wired in {had.network}, which another process holds",
+            )
+    servers = [f"{one}/32" for one in machine_resolver().nameservers]
+    busy = (*links.networks(), *map(IPv4Network, servers))
+    for block in free_blocks(busy, links.interfaces()):
+        if claim := Claim.take(block):
+            with open(f"{directory}/block", "w") as file:
+                file.write(str(block.number))
+            return claim
+    raise Refused(
+        Refusal.UNAVAILABLE,
+        "cannot start: every /18 of 172.16.0.0/12 is in use by this machine's addresses and routes or by other instances",
+    )
+
+
+def read_back(block: Block, directory: str, links: Links) -> Found:
+    """Find what is taken and ready; remove what is half made or half removed."""
+    names = set(links.interfaces())
+    ready: list[Place] = []
+    taken: list[tuple[str, Place]] = []
+    half: list[Place] = []
+    for number in sorted(_slots(directory)):
+        place = Place(block.slot(number), f"{directory}/{number}")
+        dyno = _owner(place)
+        if dyno is None or not namespaces.is_pinned(place.path):
+            half.append(place)
+        elif dyno:
+            taken.append((dyno, place))  # even without a cable: a dyno is in it
+        elif place.slot.interface in names:
+            ready.append(place)
+        else:
+            half.append(place)
+    remove(block, half, links)
+    return Found(tuple(ready), tuple(taken))
+
+
+def _owner(place: Place) -> str | None:
+    try:
+        return str(json.loads(_read(place.record))["id"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def remove(block: Block, places: Iterable[Place], links: Links) -> None:
+    """Remove namespaces: their records first, so that none is ever believed whole when it is not."""
+    places = list(places)
+    for place in places:
+        for name in (place.record, f"{place.record}.new"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+    links.unwire(block, [(place.slot, place.path) for place in places])
+
+
+class KernelThread:
+    """The thread and its socket. It satisfies pool.Wiring once `block` is known."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._thread = ThreadPoolExecutor(1, "kernel")
+        self._open = contextlib.ExitStack()
+        self._links: Links
+        self._mtu = 0
+        self._claim: Claim
+
+    async def _run(self, job: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, job)
+
+    @property
+    def block(self) -> Block:
+        return self._claim.block
+
+    async def start(self) -> Found:
+        """Take a block, put the firewall in force, and say what is there already."""
+        return await self._run(self._start)
+
+    def _start(self) -> Found:
+        self._links = self._open.enter_context(Links())
+        self._claim = choose_block(self._directory, self._links)
+        self._open.callback(self._claim.release)
+        self._mtu = self._links.mtu()
+        firewall.load(self.block, machine_resolver().nameservers)
+        self._links.reserve(self.block)
+        return read_back(self.block, self._directory, self._links)
+
+    async def wire(self, place: Place) -> None:
+        await self._run(lambda: self._links.wire(self.block, place.slot, place.path, self._mtu))
+
+    async def unwire(self, places: Iterable[Place]) -> None:
+        await self._run(lambda: remove(self.block, places, self._links))
+
+    async def obstacles(self) -> tuple[str, ...]:
+        return await self._run(firewall.obstacles)
+
+    async def end(self) -> None:
+        """Remove everything of this instance from the kernel."""
+        await self._run(self._end)
+
+    def _end(self) -> None:
+        self._links.remove_all(self.block)
+        places = [
+            Place(self.block.slot(number), f"{self._directory}/{number}")
+            for number in _slots(self._directory)
+        ]
+        remove(self.block, places, self._links)
+        self._links.release(self.block)
+        used = self._links.interfaces()
+        firewall.unload(
+            self.block, lambda other: is_claimed(other) or any(name.startswith(other.prefix) for name in used)
+        )
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._directory}/block")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop the thread; what is wired stays."""
+        await self._run(self._open.close)
+        self._thread.shutdown()

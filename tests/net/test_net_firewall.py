@@ -1,0 +1,40 @@
+"""The table as text, and whose chains stand in the way."""
+
+from dynod.net.addresses import Block
+from dynod.net.firewall import foreign_drops, script
+
+
+def test_the_table_speaks_of_its_own_block_only():
+    text = script(Block(17), ["10.0.0.53"], mark=False)
+    assert text.startswith("table inet dynod_17\ndelete table inet dynod_17\ntable inet dynod_17 {")
+    assert 'iifname != "dyno17-*"' in text
+    assert str(Block(17).network) in text
+    assert "ip_forward" not in text
+
+
+def test_without_a_resolver_nothing_is_let_through_for_it():
+    assert "dport 53" not in script(Block(0), [], mark=False)
+
+
+def test_the_mark_is_a_chain():
+    assert "chain ip_forward_was_off {" in script(Block(0), [], mark=True)
+
+
+def chain(**more):
+    return {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "policy": "drop", **more}
+
+
+def test_a_forward_chain_that_drops_by_policy_is_named_with_the_way_out():
+    (obstacle,) = foreign_drops([chain()])
+    assert "chain FORWARD of table ip filter drops forwarded packets by policy" in str(obstacle)
+    assert "DOCKER-USER -i dyno+" in str(obstacle)
+
+
+def test_chains_that_accept_hook_elsewhere_or_see_no_ipv4_are_no_obstacle():
+    others = [
+        chain(policy="accept"),
+        chain(hook="input"),
+        chain(family="ip6"),
+        {"family": "ip", "table": "t", "name": "c"},
+    ]
+    assert foreign_drops(others) == ()
