@@ -1,0 +1,58 @@
+"""Who you are: account, its features, and tokens as OAuth shows them. Members, keys and 2FA are later rooms."""
+
+from typing import Any
+
+from dynod.api import fields, render
+from dynod.api.operation import Ask
+from dynod.model.refused import Refusal, Refused
+
+
+async def info(ask: Ask) -> Any:
+    return render.account(ask.account)
+
+
+async def rate_limits(ask: Ask) -> Any:  # noqa: ARG001  # a handler
+    """Answer the full bucket: on one's own machine nobody is counted."""
+    return {"remaining": 4500}
+
+
+async def features(ask: Ask) -> Any:  # noqa: ARG001  # a handler
+    return []
+
+
+async def feature(ask: Ask) -> Any:
+    """Refuse: there are none, and `labs` asks here first, then at the app."""
+    raise Refused(Refusal.NOT_FOUND, f"cannot find the account feature {ask.params['feature']}")
+
+
+async def teams(ask: Ask) -> Any:  # noqa: ARG001  # a handler
+    return []
+
+
+def _authorization(ask: Ask, scope: list[str], description: str) -> Any:
+    return render.authorization(ask.account, ask.token, scope, description)
+
+
+async def authorize(ask: Ask) -> Any:
+    """Give back the token that was sent as the password: `heroku login -i`, with the token for a password."""
+    body = fields.mapping(ask.body)
+    scope = fields.items(body, "scope") if body.get("scope") is not None else ["global"]
+    words = [one for one in scope if isinstance(one, str)]
+    return _authorization(ask, words, fields.optional_text(body, "description") or "dynod token")
+
+
+async def authorizations(ask: Ask) -> Any:
+    return [_authorization(ask, ["global"], "dynod token")]
+
+
+async def authorization(ask: Ask) -> Any:
+    """Show the one there is, `~` or by its id."""
+    found = _authorization(ask, ["global"], "dynod token")
+    if ask.params["authorization"] not in {"~", found["id"], ask.token}:
+        raise Refused(Refusal.NOT_FOUND, "cannot find that authorization")
+    return found
+
+
+async def end_session(ask: Ask) -> Any:  # noqa: ARG001  # a handler
+    """Log out: the client forgets its token, and that is all there is to forget."""
+    return {}

@@ -1,0 +1,82 @@
+"""Apps, and what an app's page shows beside it: owner, add-ons, pipeline, domains."""
+
+from typing import Any
+
+from dynod.api import fields, render
+from dynod.api.git import remove_repository
+from dynod.api.operation import Ask
+from dynod.model.app import App
+from dynod.model.refused import Refusal, Refused
+
+
+def _json(ask: Ask, app: App) -> Any:
+    current = ask.platform.current_release(app)
+    slug = None if current is None or current.slug is None else ask.platform.slug(app, current.slug)
+    return render.app(app, ask.links, slug, None if current is None else current.created_at)
+
+
+async def index(ask: Ask) -> Any:
+    return [_json(ask, app) for app in ask.platform.apps() if app.owner.id == ask.account.id]
+
+
+async def info(ask: Ask) -> Any:
+    return _json(ask, ask.app)
+
+
+async def create(ask: Ask) -> Any:
+    body = fields.mapping(ask.body)
+    region = fields.identity(body, "region")
+    if region not in {None, "", render.REGION}:
+        raise Refused(
+            Refusal.INVALID,
+            f"cannot find the region {region!r}: this machine is the only one, and its name is {render.REGION}",
+        )
+    name, stack = fields.optional_text(body, "name"), fields.identity(body, "stack")
+    return _json(ask, await ask.platform.create_app(ask.account, name or None, stack or None))
+
+
+async def update(ask: Ask) -> Any:
+    """Change what is named: all fields are read before the first is changed."""
+    body = fields.mapping(ask.body)
+    maintenance = fields.optional_flag(body, "maintenance")
+    stack = fields.identity(body, "build_stack")
+    name = fields.optional_text(body, "name")
+    app = ask.app
+    if name and name != app.name:
+        app = await ask.platform.rename_app(ask.account, app, name)
+    if stack:
+        app = await ask.platform.set_build_stack(ask.account, app, stack)
+    if maintenance is not None:
+        app = await ask.platform.set_maintenance(ask.account, app, on=maintenance)
+    return _json(ask, app)
+
+
+async def destroy(ask: Ask) -> Any:
+    gone = _json(ask, ask.app)
+    await ask.platform.destroy_app(ask.account, ask.app)
+    await remove_repository(ask.platform.settings.state, ask.app.id)
+    return gone
+
+
+async def addons(ask: Ask) -> Any:  # noqa: ARG001  # a handler
+    return []
+
+
+async def collaborators(ask: Ask) -> Any:
+    return [render.collaborator(ask.app)]
+
+
+async def coupling(ask: Ask) -> Any:
+    """Refuse: apps are in no pipeline yet, and the CLI takes not_found for that."""
+    raise Refused(Refusal.NOT_FOUND, f"cannot find a pipeline with the app {ask.app.name}")
+
+
+async def domains(ask: Ask) -> Any:
+    return [render.domain(ask.app, ask.links)]
+
+
+async def domain(ask: Ask) -> Any:
+    found = render.domain(ask.app, ask.links)
+    if ask.params["domain"] not in {found["hostname"], found["id"]}:
+        raise Refused(Refusal.NOT_FOUND, f"cannot find the domain {ask.params['domain']} on {ask.app.name}")
+    return found

@@ -1,0 +1,126 @@
+"""Dynos: list, start a one-off, restart, stop, attach."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from dynod.api import fields, render
+from dynod.api.operation import Ask
+from dynod.engine.platform import Attached, RunAsk
+from dynod.link import Call
+from dynod.model.dyno import DynoView
+from dynod.model.formation import RELEASE, dyno_size, process_type
+from dynod.model.refused import Refusal, Refused
+
+
+def _dyno(ask: Ask, ident: str) -> DynoView:
+    for one in ask.platform.dynos(ask.app):
+        if ident in {str(one.name), one.id}:
+            return one
+    raise Refused(
+        Refusal.NOT_FOUND,
+        f"cannot find the dyno {ident[:140]!r} in {ask.app.name}; `ps` lists those there are",
+    )
+
+
+async def index(ask: Ask) -> Any:
+    more = {"extended": render.extended(ask.app)} if "extended" in ask.query else {}
+    return [{**render.dyno(ask.app, one), **more} for one in ask.platform.dynos(ask.app)]
+
+
+async def info(ask: Ask) -> Any:
+    return render.dyno(ask.app, _dyno(ask, ask.params["dyno"]))
+
+
+def _run_ask(body: Any, *, attach: bool) -> RunAsk:
+    kind, size = fields.optional_text(body, "type") or "run", fields.identity(body, "size")
+    if process_type(kind) == RELEASE:
+        raise Refused(Refusal.INVALID, "cannot start a one-off of type release: only releases start those")
+    return RunAsk(
+        command=fields.text(body, "command"),
+        attach=attach,
+        env=fields.environment(body.get("env"), "env"),
+        force_no_tty=bool(fields.optional_flag(body, "force_no_tty")),
+        size=dyno_size(size) if size else None,
+        type=kind,
+        ttl=fields.number(body, "time_to_live", 1, 86_400),
+    )
+
+
+async def create(ask: Ask) -> Any:
+    """Start a one-off; with `attach`, its `attach_url` is where the client meets it."""
+    body = fields.mapping(ask.body)
+    wanted = _run_ask(body, attach=bool(fields.optional_flag(body, "attach")))
+    if "\0" in wanted.command:
+        raise Refused(
+            Refusal.INVALID, "cannot take the field 'command' as it is: no command line holds a NUL"
+        )
+    one, attached = await ask.platform.run(ask.account, ask.app, wanted)
+    url = None
+    if attached is not None:
+        url = ask.front.rendezvous.offer(attached, ask.links.api_host, pipe=wanted.force_no_tty)
+    return render.dyno(ask.app, one, url)
+
+
+async def restart_all(ask: Ask) -> Any:
+    await ask.platform.restart(ask.account, ask.app, None)
+    return {}
+
+
+async def restart_one(ask: Ask) -> Any:
+    await ask.platform.restart(ask.account, ask.app, str(_dyno(ask, ask.params["dyno"]).name))
+    return {}
+
+
+async def restart_type(ask: Ask) -> Any:
+    await ask.platform.restart(ask.account, ask.app, process_type(ask.params["type"]))
+    return {}
+
+
+async def stop_one(ask: Ask) -> Any:
+    await ask.platform.stop(ask.account, ask.app, str(_dyno(ask, ask.params["dyno"]).name))
+    return {}
+
+
+async def stop_type(ask: Ask) -> Any:
+    await ask.platform.stop(ask.account, ask.app, process_type(ask.params["type"]))
+    return {}
+
+
+async def explain(ask: Ask, call: Call) -> Any:  # noqa: ARG001  # a stream's handler, without items
+    """Say what was mounted for a dyno, line by line."""
+    return list(ask.platform.explain(ask.app, str(_dyno(ask, ask.params["dyno"]).name)))
+
+
+async def attach(ask: Ask, call: Call) -> Any:
+    """Run a one-off with the caller at its terminal: items are output, inputs are bytes or `{"eof": true}`."""
+    body = fields.mapping(ask.body)
+    wanted = _run_ask(body, attach=True)
+    sizes = {name.upper(): fields.number(body, name, 1, 10_000) for name in ("columns", "lines")}
+    env = {**{name: str(size) for name, size in sizes.items() if size is not None}, **wanted.env}
+    one, attached = await ask.platform.run(ask.account, ask.app, replace(wanted, env=env))
+    assert attached is not None, "asked to attach"
+    return await _bridge(call, one, attached)
+
+
+async def _bridge(call: Call, one: DynoView, attached: Attached) -> Any:
+    typing = asyncio.ensure_future(_typed(call, attached))
+    try:
+        async for data in attached.output():
+            await call.item(data)
+        return {"status": await attached.status(), "name": str(one.name)}
+    finally:
+        typing.cancel()
+        await asyncio.gather(typing, return_exceptions=True)
+        attached.close()
+
+
+async def _typed(call: Call, attached: Attached) -> None:
+    async for value in call.inputs():
+        match value:
+            case bytes():
+                await attached.write(value)
+            case {"eof": True}:
+                await attached.write_eof()
+            case _:
+                pass

@@ -1,0 +1,59 @@
+"""App features (`features:enable preboot`, `labs`): the catalogue of those the platform knows, and their switches."""
+
+from typing import Any
+
+from dynod.api import fields, render
+from dynod.api.operation import Ask
+from dynod.model.refused import Refusal, Refused
+
+_KNOWN = {
+    "http-session-affinity": {
+        "description": "Route all requests of one browser to the same dyno",
+        "display_name": "Session affinity",
+    },
+    "preboot": {
+        "description": "Start new web dynos before the old ones are stopped",
+        "display_name": "Preboot",
+    },
+    "runtime-dyno-metadata": {
+        "description": "Put app, dyno and release into the environment as HEROKU_ variables",
+        "display_name": "Dyno metadata",
+        "state": "labs",
+    },
+    "log-runtime-metrics": {
+        "description": "Write memory and load of each dyno into the app's log",
+        "display_name": "Runtime metrics",
+        "state": "labs",
+    },
+}
+
+
+def _json(name: str, *, enabled: bool) -> Any:
+    return render.feature("app", name, _KNOWN.get(name, {}), enabled=enabled)
+
+
+def _name(ask: Ask) -> str:
+    """Return the feature's name, given as name or id."""
+    ident = ask.params["feature"]
+    for name in {**_KNOWN, **ask.platform.features(ask.app)}:
+        if ident in {name, render.fixed_id("app-feature", name)}:
+            return name
+    raise Refused(
+        Refusal.NOT_FOUND, f"cannot find the feature {ident[:100]!r}; there are {', '.join(sorted(_KNOWN))}"
+    )
+
+
+async def index(ask: Ask) -> Any:
+    on = ask.platform.features(ask.app)
+    return [_json(name, enabled=on.get(name, False)) for name in sorted({*_KNOWN, *on})]
+
+
+async def info(ask: Ask) -> Any:
+    name = _name(ask)
+    return _json(name, enabled=ask.platform.features(ask.app).get(name, False))
+
+
+async def update(ask: Ask) -> Any:
+    name, enabled = _name(ask), fields.flag(fields.mapping(ask.body), "enabled")
+    await ask.platform.set_feature(ask.account, ask.app, name, enabled=enabled)
+    return _json(name, enabled=enabled)

@@ -1,0 +1,288 @@
+"""Model values -> the JSON that Platform API v3 clients read, with every field that they and the schema name. Pure."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from dynod.api.links import Links
+from dynod.model.app import Account, App
+from dynod.model.dyno import DynoView
+from dynod.model.formation import Formation
+from dynod.model.release import Build, Release, ReleaseStatus, Slug
+
+Json = dict[str, Any]
+REGION = "us"  # the CLI marks apps of any other region with its name; one machine is one region
+
+
+def stamp(at: float) -> str:
+    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def fixed_id(kind: str, name: str) -> str:
+    """Return the uuid of something that is known by its name alone."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"dynod:{kind}:{name}"))
+
+
+def named(kind: str, name: str) -> Json:
+    return {"id": fixed_id(kind, name), "name": name}
+
+
+def _app(app: App) -> Json:
+    return {"id": app.id, "name": app.name}
+
+
+def _user(email: str, app: App) -> Json:
+    known = email == app.owner.email
+    return {"id": app.owner.id if known else fixed_id("user", email), "email": email}
+
+
+def account(who: Account) -> Json:
+    return {
+        "id": who.id,
+        "email": who.email,
+        "name": who.email.partition("@")[0],
+        "allow_tracking": False,
+        "beta": False,
+        "acknowledged_msa": True,
+        "country_of_residence": None,
+        "created_at": stamp(0),
+        "default_organization": None,
+        "default_team": None,
+        "delinquent_at": None,
+        "federated": False,
+        "identity_provider": None,
+        "last_login": None,
+        "sms_number": None,
+        "suspended_at": None,
+        "two_factor_authentication": False,
+        "updated_at": stamp(0),
+        "verified": True,
+    }
+
+
+def authorization(who: Account, token: str, scope: Sequence[str], description: str) -> Json:
+    """Render a token as OAuth's authorization; it is the account's own, so it does not expire."""
+    ident = fixed_id("authorization", token)
+    return {
+        "id": ident,
+        "description": description,
+        "scope": list(scope),
+        "access_token": {"id": fixed_id("token", token), "token": token, "expires_in": None},
+        "client": None,
+        "grant": None,
+        "refresh_token": None,
+        "session": None,
+        "created_at": stamp(0),
+        "updated_at": stamp(0),
+        "user": {"id": who.id, "email": who.email, "full_name": None},
+    }
+
+
+def app(app: App, links: Links, slug: Slug | None, released_at: float | None) -> Json:
+    return {
+        **_app(app),
+        "acm": False,
+        "archived_at": None,
+        "build_stack": named("stack", app.build_stack),
+        "buildpack_provided_description": app.detected_buildpack or None,
+        "create_status": "complete",
+        "created_at": stamp(app.created_at),
+        "database_size": None,
+        "generation": named("generation", "cedar"),
+        "git_url": links.git(app.name),
+        "internal_routing": False,
+        "locked": False,
+        "maintenance": app.maintenance,
+        "organization": None,
+        "owner": {"id": app.owner.id, "email": app.owner.email},
+        "process_tier": "production",
+        "region": named("region", REGION),
+        "released_at": None if released_at is None else stamp(released_at),
+        "repo_size": None,
+        "slug_size": None if slug is None else slug.size,
+        "space": None,
+        "stack": named("stack", app.stack),
+        "team": None,
+        "updated_at": stamp(app.updated_at),
+        "web_url": links.web(app.name),
+    }
+
+
+def collaborator(app: App) -> Json:
+    """Render the owner, who is the one collaborator there is."""
+    return {
+        "id": fixed_id("collaborator", f"{app.id}:{app.owner.id}"),
+        "app": _app(app),
+        "created_at": stamp(app.created_at),
+        "permissions": [
+            {"name": name, "description": name} for name in ("deploy", "manage", "operate", "view")
+        ],
+        "role": "owner",
+        "updated_at": stamp(app.updated_at),
+        "user": {"id": app.owner.id, "email": app.owner.email, "federated": False},
+    }
+
+
+def domain(app: App, links: Links) -> Json:
+    """Render the name that every app has from the platform."""
+    hostname = f"{app.name}.{links.domain}"
+    return {
+        "id": fixed_id("domain", f"{app.id}:{hostname}"),
+        "acm_status": None,
+        "acm_status_reason": None,
+        "app": _app(app),
+        "cname": None,
+        "created_at": stamp(app.created_at),
+        "hostname": hostname,
+        "kind": "heroku",
+        "sni_endpoint": None,
+        "status": "none",
+        "updated_at": stamp(app.updated_at),
+    }
+
+
+def release(app: App, one: Release, links: Links, current: Release | None) -> Json:
+    eligible = one.status is ReleaseStatus.SUCCEEDED and one.slug is not None
+    return {
+        "id": one.id,
+        "addon_plan_names": [],
+        "app": _app(app),
+        "artifacts": [],
+        "created_at": stamp(one.created_at),
+        "current": current is not None and current.id == one.id,
+        "description": one.description,
+        "eligible_for_rollback": eligible,
+        "output_stream_url": links.output("release", app.id, one.id) if one.phase else None,
+        "slug": None if one.slug is None else {"id": one.slug},
+        "status": one.status.value,
+        "updated_at": stamp(one.updated_at),
+        "user": _user(one.actor, app),
+        "version": one.version,
+    }
+
+
+def build(app: App, one: Build, links: Links) -> Json:
+    return {
+        "id": one.id,
+        "app": {"id": app.id},
+        "buildpacks": [{"name": url, "url": url} for url in one.buildpacks] or None,
+        "created_at": stamp(one.created_at),
+        "output_stream_url": links.output("build", app.id, one.id),
+        "release": None if one.release is None else {"id": one.release},
+        "slug": None if one.slug is None else {"id": one.slug},
+        "source_blob": {
+            "checksum": None,
+            "url": "",
+            "version": one.commit or None,
+            "version_description": None,
+        },
+        "stack": one.stack,
+        "status": one.status.value,
+        "updated_at": stamp(one.updated_at),
+        "user": _user(one.actor, app),
+    }
+
+
+def slug(app: App, one: Slug, links: Links) -> Json:
+    return {
+        "id": one.id,
+        "blob": {"method": "get", "url": links.blob("slug", [app.id, one.id])},
+        "buildpack_provided_description": one.buildpack or None,
+        "checksum": f"SHA256:{one.sha256}",
+        "commit": one.commit or None,
+        "commit_description": one.commit_description or None,
+        "created_at": stamp(one.created_at),
+        "process_types": dict(one.process_types),
+        "size": one.size,
+        "stack": named("stack", one.stack),
+        "updated_at": stamp(one.created_at),
+    }
+
+
+def formation(app: App, row: Formation) -> Json:
+    return {
+        "id": row.id,
+        "app": _app(app),
+        "command": row.command,
+        "created_at": stamp(app.created_at),
+        "dyno_size": named("size", row.size.name),
+        "quantity": row.quantity,
+        "size": row.size.name,
+        "type": row.type,
+        "updated_at": stamp(app.updated_at),
+    }
+
+
+def dyno(app: App, one: DynoView, attach_url: str | None = None) -> Json:
+    return {
+        "id": one.id,
+        "app": _app(app),
+        "attach_url": attach_url,
+        "command": one.command,
+        "created_at": stamp(one.created_at),
+        "name": str(one.name),
+        "release": {"id": one.release_id, "version": one.release},
+        "size": one.size,
+        "state": one.state.value,
+        "type": one.name.type,
+        "updated_at": stamp(one.updated_at),
+    }
+
+
+def extended(app: App) -> Json:
+    """Render where a dyno runs, for `ps --extended`; there is one machine."""
+    return {
+        "app_id": app.id,
+        "az": None,
+        "execution_plane": None,
+        "fleet": None,
+        "instance_id": None,
+        "ip": None,
+        "port": None,
+        "region": REGION,
+        "route": None,
+    }
+
+
+def feature(kind: str, name: str, words: Mapping[str, str], *, enabled: bool) -> Json:
+    return {
+        "id": fixed_id(f"{kind}-feature", name),
+        "created_at": stamp(0),
+        "description": words.get("description", ""),
+        "display_name": words.get("display_name", name),
+        "doc_url": words.get("doc_url", ""),
+        "enabled": enabled,
+        "feedback_email": "",
+        "name": name,
+        "state": words.get("state", "general"),
+        "updated_at": stamp(0),
+    }
+
+
+def buildpack(ordinal: int, url: str) -> Json:
+    return {"ordinal": ordinal, "buildpack": {"name": url, "url": url}}
+
+
+def region() -> Json:
+    return {
+        "id": fixed_id("region", REGION),
+        "country": "This machine",
+        "created_at": stamp(0),
+        "description": "This machine",
+        "locale": "Here",
+        "name": REGION,
+        "private_capable": False,
+        "provider": {"name": "dynod", "region": REGION},
+        "updated_at": stamp(0),
+    }
+
+
+def stack(name: str, *, default: bool) -> Json:
+    return {
+        **named("stack", name),
+        "created_at": stamp(0),
+        "default": default,
+        "state": "public",
+        "updated_at": stamp(0),
+    }

@@ -1,0 +1,171 @@
+r"""Attached sessions for `heroku run`: a TLS listener where a secret line joins a client to its one-off dyno (CLI.md 4).
+
+Traps that decide the order of things here: the CLI throws away the first record whatever it holds, so the greeting goes alone; it dies
+with EPIPE if we close before it wrote its end-of-input byte, so we linger; it half-closes for a hang-up; a pipe's end of input comes as
+one \x04. TLS on its own port, because the CLI speaks no HTTP here.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import secrets
+import socket
+import ssl
+from functools import partial
+
+from dynod.api.sentinel import Sentinel
+from dynod.engine.platform import Attached
+
+GREETING = b"rendezvous\r\n"
+END_OF_INPUT = b"\x04"
+CLAIM = 60.0  # seconds for the client to come, R13's cousin
+HELLO = 10.0  # seconds for the secret line
+IDLE = 3600.0
+LINGER = 0.25
+READ = 64 * 1024
+_log = logging.getLogger(__name__)
+
+
+class Rendezvous:
+    """`offer` an attached dyno, hand the URL to the client, join them when it comes. `port` is set by `listen`."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.port = 0
+        self._offers: dict[bytes, tuple[Attached, bool, asyncio.TimerHandle]] = {}
+        self._server: asyncio.Server | None = None
+        self._sessions: set[asyncio.Task[None]] = set()
+
+    async def listen(self, tls: ssl.SSLContext, sock: socket.socket | None = None) -> None:
+        """Serve on the host's free port, or on a socket that already listens."""
+        place = {"sock": sock} if sock is not None else {"host": self.host, "port": 0}
+        self._server = await asyncio.start_server(
+            self._connected,
+            ssl=tls,
+            ssl_shutdown_timeout=2.0,
+            limit=4096,
+            **place,
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def offer(self, attached: Attached, host: str, *, pipe: bool) -> str:
+        r"""Return the URL that joins once; hang up if nobody comes within a minute. `pipe`: \x04 means end of input."""
+        secret = secrets.token_urlsafe(32)
+        key = hashlib.sha256(secret.encode()).digest()
+        timer = asyncio.get_running_loop().call_later(CLAIM, self._expired, key)
+        self._offers[key] = (attached, pipe, timer)
+        return f"rendezvous://{host}:{self.port}/{secret}"
+
+    async def close(self) -> None:
+        """Stop listening and hang up every session."""
+        if self._server is not None:
+            self._server.close()
+        for attached, _, timer in self._offers.values():
+            timer.cancel()
+            attached.close()
+        self._offers.clear()
+        for session in self._sessions:
+            session.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
+
+    def _expired(self, key: bytes) -> None:
+        attached, _, _ = self._offers.pop(key)
+        attached.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._sessions.add(task)
+        try:
+            async with asyncio.timeout(HELLO):
+                line = await reader.readuntil(b"\r\n")
+            secret = line.strip().partition(b"?")[0]
+            offer = self._offers.pop(hashlib.sha256(secret).digest(), None)
+            if offer is not None:
+                attached, pipe, timer = offer
+                timer.cancel()
+                await join(reader, writer, attached, pipe=pipe)
+        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
+            pass  # a stranger, or a client that left
+        except asyncio.CancelledError:
+            pass  # we are closing
+        finally:
+            self._sessions.discard(task)
+            with contextlib.suppress(Exception):  # whatever it was, the connection is over
+                writer.close()
+
+
+async def join(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, attached: Attached, *, pipe: bool
+) -> None:
+    """Carry bytes both ways until the dyno has ended, the client has gone, or nobody said anything for an hour."""
+    done = asyncio.Event()  # the client's last byte came, so closing cannot hurt it
+    try:
+        async with asyncio.timeout(IDLE) as idle:
+            heard = partial(_heard, idle)
+            writer.write(GREETING)
+            await writer.drain()
+            coming = asyncio.ensure_future(_input(reader, attached, done, heard, pipe=pipe))
+            going = asyncio.ensure_future(_output(writer, attached, heard))
+            try:
+                await asyncio.wait({coming, going}, return_when=asyncio.FIRST_COMPLETED)
+                if going.done():
+                    going.result()
+                    await _linger(done)
+                else:
+                    coming.result()
+            finally:
+                coming.cancel()
+                going.cancel()
+                await asyncio.gather(coming, going, return_exceptions=True)
+    except TimeoutError:
+        _log.info("closing the session with %s: idle for an hour", attached.dyno.name)
+    finally:
+        attached.close()
+
+
+def _heard(idle: asyncio.Timeout) -> None:
+    idle.reschedule(asyncio.get_running_loop().time() + IDLE)
+
+
+async def _linger(done: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER):
+            await done.wait()
+
+
+async def _output(writer: asyncio.StreamWriter, attached: Attached, heard: partial[None]) -> None:
+    sentinel = Sentinel()
+    async for data in attached.output():
+        heard()
+        for piece in sentinel.feed(data):
+            writer.write(piece)
+        await writer.drain()
+    for piece in sentinel.flush():
+        writer.write(piece)
+    await writer.drain()
+
+
+async def _input(
+    reader: asyncio.StreamReader, attached: Attached, done: asyncio.Event, heard: partial[None], *, pipe: bool
+) -> None:
+    """Return when the client hung up. What comes after the dyno stopped reading is dropped, but its last byte still counts."""
+    open_ = True
+    while data := await reader.read(READ):
+        heard()
+        ended = data.endswith(END_OF_INPUT)
+        if open_:
+            try:
+                if not (pipe and ended):
+                    await attached.write(data)
+                else:
+                    if len(data) > 1:
+                        await attached.write(data[:-1])
+                    await attached.write_eof()
+                    open_ = False
+            except (ConnectionError, OSError):
+                open_ = False
+        if ended:
+            done.set()
+    done.set()

@@ -1,0 +1,136 @@
+"""What runs for the API: one TLS port, the rendezvous port, RUN/control.sock. `serve_api` starts all, `ApiServer.close` ends them.
+
+The listening sockets may come from outside (`listen`, `rendezvous`): whoever holds them can let a new control plane take over while
+clients wait in the backlog instead of being refused.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import os
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from dynod.api import git, tls, uploads
+from dynod.api.http import application
+from dynod.api.links import Seal
+from dynod.api.operation import Front
+from dynod.api.operations import OPERATIONS
+from dynod.api.rendezvous import Rendezvous
+from dynod.api.rpc import serve_control
+from dynod.api.streams import Streams
+from dynod.engine.platform import Platform
+from dynod.model.settings import Settings, control_socket
+
+CHECK = 24 * 3600.0  # seconds between looks at the certificate's end
+DRAIN = 5.0  # seconds for requests under way when we close
+
+
+@dataclass(slots=True)
+class ApiServer:
+    """Where the API is, until `close`."""
+
+    api_port: int
+    rendezvous_port: int
+    ca_path: str
+    _runner: web.AppRunner
+    _streams: Streams
+    _rendezvous: Rendezvous
+    _control: asyncio.AbstractServer
+    _renewal: asyncio.Task[None]
+
+    async def close(self) -> None:
+        """Take no more requests, end the endless ones, let the others end."""
+        self._renewal.cancel()
+        await asyncio.gather(self._renewal, return_exceptions=True)
+        await self._streams.close()
+        await self._rendezvous.close()
+        self._control.close()
+        await self._runner.cleanup()
+
+
+def _seal_key(state: str) -> bytes:
+    """Return the key that seals URLs, made at the first start."""
+    path = f"{state}/secrets/seal.key"
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+    with open(path, "rb") as file:
+        return file.read()
+
+
+async def _renew(context: ssl.SSLContext, settings: Settings) -> None:
+    """Load a newer certificate before the old one ends; connections that are open keep theirs."""
+    while True:
+        await asyncio.sleep(CHECK)
+        context.load_cert_chain(*_certificate(settings))
+
+
+def _certificate(settings: Settings) -> tuple[str, str]:
+    now = dt.datetime.now(dt.UTC)
+    return tls.renew(settings.state, settings.run, settings.api.host, settings.domain, now)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """Bind the API's port now: the address must be known before the first answer names it."""
+    family = socket.AF_INET6 if ":" in settings.api.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((settings.api.host, settings.api.port))
+        sock.listen(1024)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _address(host: str, port: int) -> str:
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+
+
+async def serve_api(
+    platform: Platform,
+    settings: Settings,
+    *,
+    listen: socket.socket | None = None,
+    rendezvous: socket.socket | None = None,
+    hook: Sequence[str] = git.HOOK,
+) -> ApiServer:
+    """Start everything. `settings.router.port` must be the port the router really has: addresses of apps name it."""
+    for directory, mode in (
+        (settings.state, 0o755),
+        (settings.run, 0o755),
+        (f"{settings.state}/secrets", 0o700),
+    ):
+        os.makedirs(directory, mode=mode, exist_ok=True)
+    context = tls.server_context()
+    context.load_cert_chain(*_certificate(settings))
+    sock = listen or _listening(settings)
+    port = sock.getsockname()[1]
+    meeting = Rendezvous(settings.api.host)
+    await meeting.listen(context, rendezvous)
+    front = Front(
+        platform,
+        Seal(_seal_key(settings.state)),
+        meeting,
+        _address(settings.api.host, port),
+        uploads.prepare(settings.state, time.time()),
+    )
+    streams = Streams(front)
+    app = application(front, OPERATIONS, [*streams.routes(), *git.Git(front, hook).routes()])
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=DRAIN)
+    await runner.setup()
+    await web.SockSite(runner, sock, ssl_context=context).start()
+    control = await serve_control(front, control_socket(settings.run))
+    renewal = asyncio.ensure_future(_renew(context, settings))
+    return ApiServer(
+        port, meeting.port, tls.ca_path(settings.run), runner, streams, meeting, control, renewal
+    )

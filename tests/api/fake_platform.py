@@ -1,0 +1,478 @@
+"""A platform in memory, as small as the API's tests allow: dicts for state, real child processes for attached one-offs."""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import pty
+import signal
+import struct
+import termios
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dynod.engine.platform import BuildAsk, RunAsk, SlugAsk
+from dynod.model.app import Account, App, AppId, app_name
+from dynod.model.dyno import DynoId, DynoName, DynoState, DynoView
+from dynod.model.formation import DEFAULT_SIZE, WEB, Formation, Scale, process_type
+from dynod.model.log import LogLine, LogQuery
+from dynod.model.refused import Refusal, Refused
+from dynod.model.release import (
+    Build,
+    BuildId,
+    BuildStatus,
+    Release,
+    ReleaseId,
+    ReleaseStatus,
+    Slug,
+    SlugId,
+)
+from dynod.model.settings import Settings
+
+OWNER = Account("11111111-1111-4111-8111-111111111111", "owner@example.com")
+STRANGER = Account("22222222-2222-4222-8222-222222222222", "stranger@example.com")
+TOKENS = {"owner-token": OWNER, "stranger-token": STRANGER}
+START = 1_700_000_000.0
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class Child:
+    """An attached one-off: a real shell, on a pty or on pipes."""
+
+    def __init__(self, dyno: DynoView, process, write_fd: int, read_fd: int, *, is_pty: bool) -> None:
+        self.dyno = dyno
+        self.closed = asyncio.Event()
+        self._process, self._is_pty = process, is_pty
+        self._write_fd, self._read_fd = write_fd, read_fd
+        self._open = {write_fd, read_fd}
+
+    async def output(self) -> AsyncIterator[bytes]:
+        while True:
+            try:
+                data = await asyncio.to_thread(os.read, self._read_fd, 65536)
+            except OSError:
+                data = b""
+            if not data:
+                return
+            yield data
+
+    async def write(self, data: bytes) -> None:
+        os.write(self._write_fd, data)
+
+    async def write_eof(self) -> None:
+        if self._is_pty:
+            await self.write(b"\x04")
+        else:
+            self._shut(self._write_fd)
+
+    async def status(self) -> int:
+        code = await self._process.wait()
+        return code if code >= 0 else 128 - code
+
+    def close(self) -> None:
+        if not self.closed.is_set():
+            self.closed.set()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGHUP)
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def gone(self) -> None:
+        self.close()
+        await self._process.wait()
+        for fd in tuple(self._open):
+            self._shut(fd)
+
+    def _shut(self, fd: int) -> None:
+        if fd in self._open:
+            self._open.remove(fd)
+            os.close(fd)
+
+
+async def boot(view: DynoView, ask: RunAsk) -> Child:
+    env = {"PATH": os.environ["PATH"], "HOME": "/tmp", **ask.env}
+    argv = ("/bin/sh", "-c", ask.command)
+    if ask.force_no_tty:
+        (in_read, in_write), (out_read, out_write) = os.pipe(), os.pipe()
+        process = await asyncio.create_subprocess_exec(
+            *argv, env=env, stdin=in_read, stdout=out_write, stderr=out_write, start_new_session=True
+        )
+        os.close(in_read)
+        os.close(out_write)
+        return Child(view, process, in_write, out_read, is_pty=False)
+    master, slave = pty.openpty()
+    size = struct.pack("4H", int(ask.env.get("LINES", 24)), int(ask.env.get("COLUMNS", 80)), 0, 0)
+    fcntl.ioctl(master, termios.TIOCSWINSZ, size)
+    process = await asyncio.create_subprocess_exec(
+        "setsid", "-c", *argv, env=env, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    return Child(view, process, master, master, is_pty=True)
+
+
+@dataclass
+class House:
+    """One app and all that belongs to it."""
+
+    app: App
+    config: dict[str, str] = field(default_factory=dict)
+    releases: list[Release] = field(default_factory=list)
+    slugs: dict[str, Slug] = field(default_factory=dict)
+    builds: list[Build] = field(default_factory=list)
+    output: dict[str, bytes] = field(default_factory=dict)
+    formation: list[Formation] = field(default_factory=list)
+    dynos: list[DynoView] = field(default_factory=list)
+    features: dict[str, bool] = field(default_factory=dict)
+
+
+class FakePlatform:
+    """Satisfies dynod.engine.platform.Platform."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.houses: dict[str, House] = {}
+        self.lines: list[LogLine] = []
+        self.said = asyncio.Condition()
+        self.done: list[tuple] = []  # what was asked of us that leaves no other trace
+        self.children: list[Child] = []
+        self.tails = 0
+        self.build_gate = asyncio.Event()
+        self.build_gate.set()
+        self.clock = START
+
+    def now(self) -> float:
+        self.clock += 1
+        return self.clock
+
+    async def close(self) -> None:
+        for child in self.children:
+            await child.gone()
+
+    # -- who
+    def account(self, token: str) -> Account:
+        if token not in TOKENS:
+            raise Refused(Refusal.UNAUTHORIZED, "cannot let you in: the token is not known here")
+        return TOKENS[token]
+
+    def owner(self) -> Account:
+        return OWNER
+
+    def stacks(self) -> Sequence[str]:
+        return ("debian-12", "heroku-24")
+
+    # -- apps
+    def apps(self) -> Sequence[App]:
+        return [house.app for house in self.houses.values()]
+
+    def house(self, ident: str) -> House:
+        for house in self.houses.values():
+            if ident in {house.app.id, house.app.name}:
+                return house
+        raise Refused(Refusal.NOT_FOUND, f"cannot find the app {ident!r}")
+
+    def app(self, ident: str) -> App:
+        return self.house(ident).app
+
+    async def create_app(self, actor: Account, name: str | None, stack: str | None) -> App:
+        wanted = app_name(name if name is not None else f"quiet-river-{len(self.houses):05d}")
+        if any(house.app.name == wanted for house in self.houses.values()):
+            raise Refused(Refusal.INVALID, f"cannot create {wanted}: the name is taken")
+        if stack is not None and stack not in self.stacks():
+            raise Refused(Refusal.INVALID, f"cannot find the stack {stack}")
+        now, stack = self.now(), stack or "debian-12"
+        app = App(AppId(new_id()), wanted, actor, now, now, stack, stack)
+        self.houses[app.id] = House(app)
+        self._release(app, actor, "Initial release", None)
+        self._release(app, actor, "Enable Logplex", None)
+        return app
+
+    def _change(self, app: App, **fields: object) -> App:
+        house = self.house(app.id)
+        house.app = replace(house.app, updated_at=self.now(), **fields)
+        return house.app
+
+    async def rename_app(self, actor: Account, app: App, name: str) -> App:
+        return self._change(app, name=app_name(name))
+
+    async def set_maintenance(self, actor: Account, app: App, *, on: bool) -> App:
+        return self._change(app, maintenance=on)
+
+    async def set_build_stack(self, actor: Account, app: App, stack: str) -> App:
+        if stack not in self.stacks():
+            raise Refused(Refusal.INVALID, f"cannot find the stack {stack}")
+        return self._change(app, build_stack=stack)
+
+    async def set_buildpacks(self, actor: Account, app: App, urls: Sequence[str]) -> App:
+        return self._change(app, buildpacks=tuple(urls))
+
+    async def set_feature(self, actor: Account, app: App, name: str, *, enabled: bool) -> None:
+        self.house(app.id).features[name] = enabled
+
+    def features(self, app: App) -> Mapping[str, bool]:
+        return self.house(app.id).features
+
+    async def destroy_app(self, actor: Account, app: App) -> App:
+        return self.houses.pop(app.id).app
+
+    # -- config and releases
+    def config(self, app: App) -> Mapping[str, str]:
+        return self.house(app.id).config
+
+    async def set_config(
+        self, actor: Account, app: App, changes: Mapping[str, str | None]
+    ) -> Mapping[str, str]:
+        house = self.house(app.id)
+        new = {key: value for key, value in {**house.config, **changes}.items() if value is not None}
+        if new != house.config:
+            house.config = new
+            verb = "Set" if any(changes.values()) else "Remove"
+            self._release(app, actor, f"{verb} {', '.join(changes)} config vars", self._slug_id(app))
+        return new
+
+    def _slug_id(self, app: App) -> SlugId | None:
+        current = self.current_release(app)
+        return None if current is None else current.slug
+
+    def _release(self, app: App, actor: Account, text: str, slug: SlugId | None, *, phase=False) -> Release:
+        house, now = self.house(app.id), self.now()
+        release = Release(
+            ReleaseId(new_id()),
+            len(house.releases) + 1,
+            text,
+            ReleaseStatus.SUCCEEDED,
+            slug,
+            dict(house.config),
+            actor.email,
+            now,
+            now,
+            phase,
+        )
+        house.releases.append(release)
+        self._boot(house)
+        return release
+
+    def _boot(self, house: House) -> None:
+        one_offs = [dyno for dyno in house.dynos if dyno.name.type == "run"]
+        wanted = [
+            self._view(house, row.type, number, row.command)
+            for row in house.formation
+            for number in range(1, row.quantity + 1)
+        ]
+        house.dynos = wanted + one_offs
+
+    def _view(self, house: House, kind: str, number: int, command: str) -> DynoView:
+        now, release = self.now(), house.releases[-1]
+        return DynoView(
+            DynoId(new_id()),
+            DynoName(process_type(kind), number),
+            DynoState.UP,
+            "Standard-1X",
+            command,
+            release.version,
+            release.id,
+            now,
+            now,
+        )
+
+    def releases(self, app: App) -> Sequence[Release]:
+        return self.house(app.id).releases
+
+    def release(self, app: App, ident: str) -> Release:
+        for one in self.house(app.id).releases:
+            if ident in {one.id, f"v{one.version}", str(one.version)}:
+                return one
+        raise Refused(Refusal.NOT_FOUND, f"cannot find the release {ident}")
+
+    def current_release(self, app: App) -> Release | None:
+        good = [one for one in self.house(app.id).releases if one.status is ReleaseStatus.SUCCEEDED]
+        return good[-1] if good else None
+
+    async def create_release(self, actor: Account, app: App, slug: Slug, description: str | None) -> Release:
+        return self._deploy(actor, app, slug, description or f"Deploy {slug.commit[:8]}")
+
+    def _deploy(self, actor: Account, app: App, slug: Slug, text: str) -> Release:
+        house = self.house(app.id)
+        if not house.formation:
+            house.formation = [
+                Formation(new_id(), kind, 1 if kind == WEB else 0, DEFAULT_SIZE, command)
+                for kind, command in slug.process_types.items()
+            ]
+        release = self._release(app, actor, text, slug.id, phase="release" in slug.process_types)
+        house.output[release.id] = b"migrating\ndone\n"
+        return release
+
+    async def rollback(self, actor: Account, app: App, release: Release) -> Release:
+        if release.slug is None:
+            raise Refused(Refusal.INVALID, f"cannot roll back to v{release.version}: it has no slug")
+        self.house(app.id).config = dict(release.config)
+        return self._release(app, actor, f"Rollback to v{release.version}", release.slug)
+
+    async def release_output(self, app: App, release: Release) -> AsyncIterator[bytes]:
+        if release.id not in self.house(app.id).output:
+            raise Refused(Refusal.NOT_FOUND, f"cannot find output of v{release.version}: it has no release phase")
+        yield self.house(app.id).output[release.id]
+
+    # -- slugs and builds
+    def slug(self, app: App, ident: str) -> Slug:
+        try:
+            return self.house(app.id).slugs[ident]
+        except KeyError:
+            raise Refused(Refusal.NOT_FOUND, f"cannot find the slug {ident}") from None
+
+    def slug_blob(self, slug: Slug) -> str:
+        return f"{self.settings.state}/slugs/{slug.sha256}.tgz"
+
+    async def add_slug(self, actor: Account, app: App, ask: SlugAsk) -> Slug:
+        data = open(ask.path, "rb").read()
+        if not data.startswith(b"\x1f\x8b"):
+            raise Refused(Refusal.INVALID, "cannot take the slug: it is not a tar.gz")
+        return self._slug(app, data, ask.process_types, ask.commit, ask.commit_description)
+
+    def _slug(self, app: App, data: bytes, types: Mapping[str, str], commit: str, text: str) -> Slug:
+        sha = hashlib.sha256(data).hexdigest()
+        kinds = {process_type(kind): command for kind, command in types.items()}
+        slug = Slug(
+            SlugId(new_id()), sha, len(data), commit, text, kinds, app.build_stack, "Procfile", self.now()
+        )
+        self.house(app.id).slugs[slug.id] = slug
+        os.makedirs(f"{self.settings.state}/slugs", exist_ok=True)
+        with open(self.slug_blob(slug), "wb") as file:
+            file.write(data)
+        return slug
+
+    def builds(self, app: App) -> Sequence[Build]:
+        return self.house(app.id).builds
+
+    def build(self, app: App, ident: str) -> Build:
+        for one in self.house(app.id).builds:
+            if one.id == ident:
+                return one
+        raise Refused(Refusal.NOT_FOUND, f"cannot find the build {ident}")
+
+    async def start_build(self, actor: Account, app: App, ask: BuildAsk) -> Build:
+        """Build at once: one web type, whatever the source is."""
+        with open(ask.source, "rb") as file:
+            data = file.read()
+        os.unlink(ask.source)
+        slug = self._slug(app, data, {"web": "./serve", "worker": "./work"}, ask.commit, ask.description)
+        release = self._deploy(actor, app, slug, f"Deploy {ask.commit[:8]}")
+        now = self.now()
+        build = Build(
+            BuildId(new_id()),
+            BuildStatus.SUCCEEDED,
+            actor.email,
+            ask.commit,
+            app.build_stack,
+            ask.buildpacks,
+            now,
+            now,
+            slug.id,
+            release.id,
+        )
+        house = self.house(app.id)
+        house.builds.append(build)
+        house.output[build.id] = b"-----> Building on the Debian-12 stack\n-----> Launching...\n"
+        return build
+
+    async def build_output(self, app: App, build: Build) -> AsyncIterator[bytes]:
+        for line in self.house(app.id).output[build.id].splitlines(keepends=True):
+            yield line
+            await self.build_gate.wait()
+
+    async def clear_cache(self, actor: Account, app: App) -> None:
+        self.done.append(("clear_cache", app.name))
+
+    # -- formation and dynos
+    def formation(self, app: App) -> Sequence[Formation]:
+        return self.house(app.id).formation
+
+    async def scale(self, actor: Account, app: App, changes: Sequence[Scale]) -> Sequence[Formation]:
+        house = self.house(app.id)
+        named = {change.type: change for change in changes}
+        rows = []
+        for row in house.formation:
+            change = named.get(row.type)
+            rows.append(row if change is None else _scaled(row, change))
+        house.formation = rows
+        self._boot(house)
+        return [row for row in rows if row.type in named]
+
+    def dynos(self, app: App) -> Sequence[DynoView]:
+        return self.house(app.id).dynos
+
+    async def run(self, actor: Account, app: App, ask: RunAsk):
+        house = self.house(app.id)
+        number = 1000 + len(self.children) + len([one for one in self.done if one[0] == "run"])
+        view = self._view(house, ask.type, number, ask.command)
+        self.done.append(("run", ask))
+        if not ask.attach:
+            process = await asyncio.create_subprocess_exec(
+                "/bin/sh", "-c", ask.command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+            )
+            output, _ = await process.communicate()
+            for line in output.decode().splitlines():
+                await self.say(app, line, process=str(view.name))
+            return view, None
+        house.dynos.append(view)
+        child = await boot(view, ask)
+        self.children.append(child)
+        return view, child
+
+    async def restart(self, actor: Account, app: App, which: str | None) -> None:
+        self.done.append(("restart", app.name, which))
+        self._boot(self.house(app.id))
+
+    async def stop(self, actor: Account, app: App, which: str) -> None:
+        self.done.append(("stop", app.name, which))
+
+    def explain(self, app: App, dyno: str) -> Sequence[str]:
+        return ["mount overlay on /app", f"name {dyno}"]
+
+    # -- logs
+    async def say(self, app: App, text: str, source: str = "app", process: str = "web.1") -> LogLine:
+        line = LogLine(app.id, int(self.now() * 1_000_000) + 345_678, source, process, text)
+        async with self.said:
+            self.lines.append(line)
+            self.said.notify_all()
+        return line
+
+    def _matches(self, line: LogLine, query: LogQuery) -> bool:
+        kind = line.process.partition(".")[0]
+        return (
+            line.app == query.app
+            and query.source in {"", line.source}
+            and query.dyno in {"", line.process, kind}
+        )
+
+    async def logs(self, query: LogQuery) -> AsyncIterator[LogLine]:
+        seen = len(self.lines)
+        history = [line for line in self.lines if self._matches(line, query)]
+        for line in history[len(history) - min(query.lines, len(history)) :]:
+            yield line
+        if not query.tail:
+            return
+        self.tails += 1
+        try:
+            while True:
+                async with self.said:
+                    await self.said.wait_for(lambda: len(self.lines) > seen)
+                    fresh, seen = self.lines[seen:], len(self.lines)
+                for line in fresh:
+                    if self._matches(line, query):
+                        yield line
+        finally:
+            self.tails -= 1
+
+
+def _scaled(row: Formation, change: Scale) -> Formation:
+    quantity = row.quantity
+    if change.quantity is not None:
+        relative = change.quantity[0] in "+-"
+        quantity = row.quantity + int(change.quantity) if relative else int(change.quantity)
+    if not 0 <= quantity <= 100:
+        raise Refused(Refusal.INVALID, f"cannot scale {row.type} to {quantity}")
+    return replace(row, quantity=quantity, size=change.size or row.size)
