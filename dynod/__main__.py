@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import NoReturn
 
 WORDS = {
@@ -17,6 +18,17 @@ WORDS = {
     "logplex": "the log router (started by up)",
 }
 
+PROGRAMS = {
+    "up": "dynod.up.command:main",
+    "quickstart": "dynod.cli.quickstart:main",
+    "doctor": "dynod.cli.doctor:main",
+    "explain": "dynod.cli.__main__:explain",
+    "version": "dynod.cli.version:main",
+    "serve": "dynod.daemon:main",
+    "net": "dynod.net.__main__:main",
+    "logplex": "dynod.logplex.__main__:main",
+}  # host is not imported but become
+
 
 def usage() -> str:
     """Say every word."""
@@ -29,24 +41,9 @@ def _host(argv: Sequence[str]) -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "dynod.jail", *argv])
 
 
-def _program(word: str) -> Callable[[Sequence[str]], int]:
-    match word:
-        case "up":
-            from dynod.up.command import main
-        case "serve":
-            from dynod.daemon import main
-        case "net":
-            from dynod.net.__main__ import main
-        case "logplex":
-            from dynod.logplex.__main__ import main
-        case "quickstart":
-            from dynod.cli.quickstart import main
-        case "doctor":
-            from dynod.cli.doctor import main
-        case "explain":
-            from dynod.cli.__main__ import explain as main
-        case _:
-            from dynod.cli.version import main
+def _main(word: str) -> Callable[[Sequence[str]], int | None]:
+    module, _, name = PROGRAMS[word].partition(":")
+    main: Callable[[Sequence[str]], int | None] = getattr(import_module(module), name)
     return main
 
 
@@ -66,7 +63,7 @@ def main() -> None:
         raise SystemExit(2)
     if word == "host":
         _host(argv[1:])
-    raise SystemExit(_program(word)(argv[1:]))
+    raise SystemExit(_main(word)(argv[1:]))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
-from typing import BinaryIO
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -32,13 +31,18 @@ class Child:
         self._pidfd = os.pidfd_open(popen.pid)
         self._ready_fd = ready_fd
         loop.add_reader(self._pidfd, self._end)
-        loop.add_reader(ready_fd, self._told)
+        if ready_fd >= 0:
+            loop.add_reader(ready_fd, self._told)
+
+    def serves(self, yes: bool) -> None:
+        """Note that it serves, or never will."""
+        if not self.ready.done():
+            self.ready.set_result(yes)
 
     def _told(self) -> None:
         told = os.read(self._ready_fd, 1)
         self._drop_ready()
-        if not self.ready.done():
-            self.ready.set_result(bool(told))
+        self.serves(bool(told))
 
     def _drop_ready(self) -> None:
         if self._ready_fd >= 0:
@@ -51,8 +55,7 @@ class Child:
         os.close(self._pidfd)
         status = self._popen.wait()
         self._drop_ready()
-        if not self.ready.done():
-            self.ready.set_result(False)
+        self.serves(False)
         self.ended.set_result(status)
 
     def signal_group(self, number: int) -> None:
@@ -76,10 +79,8 @@ class Child:
         return bool(done)
 
 
-def start(
-    argv: Sequence[str], pass_fds: Sequence[int], output: BinaryIO | int, ready: tuple[int, int]
-) -> Child:
-    """Start `argv`; `ready` is a pipe whose write end, passed on, gets a byte once the child serves."""
+def start(argv: Sequence[str], pass_fds: Sequence[int], output: int, ready_fd: int) -> Child:
+    """Start `argv`; `ready_fd` is the read end of a pipe that gets a byte once the child serves, or -1."""
     parent = os.getpid()
 
     def die_with_parent() -> None:
@@ -92,10 +93,9 @@ def start(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        pass_fds=(*pass_fds, ready[1]),
+        pass_fds=pass_fds,
         cwd="/",
         process_group=0,
         preexec_fn=die_with_parent,  # noqa: PLW1509  # no threads here; see the module's docstring
     )
-    os.close(ready[1])
-    return Child(popen, ready[0])
+    return Child(popen, ready_fd)

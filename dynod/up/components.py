@@ -14,14 +14,16 @@ LONGEST_DELAY = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One program. It serves once it has written a byte to the descriptor that replaces `READY_FD` in its argv.
+    """One program. `files` under RUN are its own: removed before each start and after the end.
 
-    `files` under RUN are its own: removed before each start and after the end. `grace` is how long it may take to stop.
+    `sign` is the file under RUN that says it serves (a socket that answers, a .json that reads); where it is empty, the
+    program writes a byte to the descriptor that stands for `READY_FD` in its argv. `grace`: seconds it may take to stop.
     """
 
     name: str
     argv: tuple[str, ...]
     files: tuple[str, ...]
+    sign: str
     grace: float
     keeps_api: bool = False  # inherits the API's listening socket
     workers: bool = False  # starts processes of its own that must not serve on without it
@@ -44,28 +46,32 @@ def plan(settings: Settings, config: str | None) -> Sequence[Sequence[Component]
     )  # -P: what lies in the current directory is not ours to import
     where = ("--state", settings.state, "--run", settings.run)
     uids = ("--uid-first", str(settings.uid_first), "--uid-count", str(settings.uid_count))
-    ready = ("--ready-fd", READY_FD)
     host = Component(
         "host",
-        (*dynod, "host", *where, *uids, "--end-dynos", *ready),
-        ("host.sock",),
-        settings.stop_grace + 10,
+        (*dynod, "host", *where, *uids, "--end-dynos"),
+        files=("host.sock",),
+        sign="host.sock",
+        grace=settings.stop_grace + 10,
     )
-    net = Component("net", (*dynod, "net", *where, "--end", *ready), ("net.sock",), 15.0)
-    logplex = Component("logplex", (*dynod, "logplex", *where, *ready), ("logplex.sock",), 10.0)
+    net = Component("net", (*dynod, "net", *where, "--end"), files=("net.sock",), sign="net.sock", grace=15.0)
+    logplex = Component(
+        "logplex", (*dynod, "logplex", *where), files=("logplex.sock",), sign="logplex.sock", grace=10.0
+    )
     serve = Component(
         "serve",
-        (*dynod, "serve", *as_argv(settings, config), "--api-fd", API_FD, *ready),
-        ("control.sock", "routes.sock", "serve.json"),
-        20.0,
+        (*dynod, "serve", *as_argv(settings, config), "--api-fd", API_FD, "--ready-fd", READY_FD),
+        files=("control.sock", "routes.sock", "serve.json"),
+        sign="",
+        grace=20.0,
         keeps_api=True,
     )
     workers = ("--workers", str(settings.router_workers))
     router = Component(
         "router",
-        (sys.executable, "-P", "-m", "router", *where, "--listen", str(settings.router), *workers, *ready),
-        ("router.json",),
-        20.0,
+        (sys.executable, "-P", "-m", "router", *where, "--listen", str(settings.router), *workers),
+        files=("router.json",),
+        sign="router.json",
+        grace=20.0,
         workers=True,
     )
     return ((host, net, logplex), (serve,), (router,))

@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,6 +17,7 @@ from dynod.up.components import API_FD, READY_FD, STOP_ORDER, Component, next_yo
 from dynod.up.inotify import Watch
 
 START_CAP = 120.0  # seconds until all of a stage must serve
+BIND_TO_LISTEN = 0.02  # seconds between a program's bind and its listen, at most
 _TAIL = 2000  # bytes of a log shown when a start fails
 
 
@@ -82,20 +85,36 @@ class Household:
 
     def _start(self, component: Component) -> _Post:
         self._clear(component)
-        read, write = os.pipe2(os.O_CLOEXEC)
-        words: Mapping[str, str] = {READY_FD: str(write), API_FD: str(self.api_fd)}
+        read, write = (-1, -1) if component.sign else os.pipe2(os.O_CLOEXEC)
+        words = {READY_FD: str(write), API_FD: str(self.api_fd)}
         argv = [words.get(word, word) for word in component.argv]
-        pass_fds = [self.api_fd] if component.keeps_api else []
-        if self.verbose:
-            lines = self._prefixed(component.name)
-            child = start(argv, pass_fds, lines, (read, write))
-            os.close(lines)
-        else:
-            with open(self.log_path(component.name), "ab") as log:
-                child = start(argv, pass_fds, log, (read, write))
+        pass_fds = [fd for fd, wanted in ((write, write >= 0), (self.api_fd, component.keeps_api)) if wanted]
+        output = self._prefixed(component.name) if self.verbose else self._log(component.name)
+        child = start(argv, pass_fds, output, read)
+        for fd in (output, write):
+            if fd >= 0:
+                os.close(fd)
         post = self._posts.setdefault(component.name, _Post(component, child))
         post.child = child
+        self._look(post)
         return post
+
+    def _look(self, post: _Post) -> None:
+        """See whether a component's sign is there; a socket between bind and listen is asked again in a moment."""
+        sign = f"{self.run}/{post.component.sign}"
+        if not post.component.sign or post.child.ready.done():
+            return
+        if sign.endswith(".json"):
+            answers: bool | None = ready.read(sign) is not None
+        else:
+            answers = _listens(sign)
+            if answers is None:
+                asyncio.get_running_loop().call_later(BIND_TO_LISTEN, self._look, post)
+        if answers:
+            post.child.serves(True)
+
+    def _log(self, name: str) -> int:
+        return os.open(self.log_path(name), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
     def _prefixed(self, name: str) -> int:
         """Make a pipe whose lines appear on stderr behind the component's name; return its write end."""
@@ -154,6 +173,9 @@ class Household:
         return "" if self.verbose else f" (see {self.log_path(name)})"
 
     def _changed(self, name: str) -> None:
+        for post in self._posts.values():
+            if post.component.sign == name:
+                self._look(post)
         if self._up and name in ("router.json", "serve.json"):
             self._write_ready()
 
@@ -183,6 +205,21 @@ class Household:
         """End everything at once: a second Ctrl-C."""
         for post in self._posts.values():
             post.child.signal(signal.SIGKILL)
+
+
+def _listens(path: str) -> bool | None:
+    """Say whether a unix socket answers; None when it is there but refuses."""
+    for kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+        with socket.socket(socket.AF_UNIX, kind) as probe:
+            try:
+                probe.connect(path)
+                return True
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                if error.errno != errno.EPROTOTYPE:
+                    return None
+    return None
 
 
 def on_signals(stop: asyncio.Event, hurry: Callable[[], None]) -> None:

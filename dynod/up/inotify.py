@@ -1,4 +1,4 @@
-"""Which files of a directory were written anew (inotify(7)), through ctypes: a dozen lines instead of a dependency."""
+"""Which files of a directory appeared or were written anew (inotify(7)), through ctypes: a dozen lines instead of a dependency."""
 
 import asyncio
 import ctypes
@@ -8,14 +8,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-_IN_CLOSE_WRITE = 0x8
-_IN_MOVED_TO = 0x80
+_MASK = 0x4 | 0x8 | 0x80 | 0x100  # IN_ATTRIB (a socket's chmod), IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE
 _EVENT = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Watch:
-    """Calls `changed(name)` for each file written or moved into `directory` while the context lasts."""
+    """Calls `changed(name)` for each file made, written or moved into `directory` while the context lasts."""
 
     def __init__(self, directory: str, changed: Callable[[str], None]) -> None:
         self._directory = directory
@@ -25,7 +24,7 @@ class Watch:
     def __enter__(self) -> Self:
         self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         path = os.fsencode(self._directory)
-        if self._fd < 0 or _libc.inotify_add_watch(self._fd, path, _IN_CLOSE_WRITE | _IN_MOVED_TO) < 0:
+        if self._fd < 0 or _libc.inotify_add_watch(self._fd, path, _MASK) < 0:
             errno = ctypes.get_errno()
             raise OSError(errno, f"cannot watch: {os.strerror(errno)}", self._directory)
         asyncio.get_running_loop().add_reader(self._fd, self._read)

@@ -37,7 +37,7 @@ while True: signal.pause()
 
 
 def stand_in(name, run, code=SERVE, files=(), grace=5.0):
-    return Component(name, (sys.executable, "-c", code, name, str(run), READY_FD), files, grace)
+    return Component(name, (sys.executable, "-c", code, name, str(run), READY_FD), files, "", grace)
 
 
 def household(run, said=None):
@@ -182,6 +182,31 @@ while True: signal.pause()
     assert said == ["router did not end within 0.2 s of SIGTERM and was killed"]
 
 
+@pytest.mark.parametrize("kind", ["SOCK_STREAM", "SOCK_SEQPACKET"])
+def test_a_socket_that_answers_is_a_sign(tmp_path, kind):
+    code = f"""
+import signal, socket, sys
+made = socket.socket(socket.AF_UNIX, socket.{kind})
+made.bind(sys.argv[1])
+made.listen()
+while True: signal.pause()
+"""
+
+    async def story():
+        stop = asyncio.Event()
+        path = tmp_path / "x.sock"
+        first = Component("host", (sys.executable, "-c", code, str(path)), ("x.sock",), "x.sock", 5.0)
+        second = stand_in("net", tmp_path)
+        task = asyncio.ensure_future(household(tmp_path).live([[first], [second]], stop))
+        order = tmp_path / "order"
+        await until(tmp_path, order.exists)
+        stop.set()
+        await task
+        return path.exists()
+
+    assert asyncio.run(story()) is False
+
+
 def test_the_listening_socket_is_inherited(tmp_path):
     code = """
 import os, signal, socket, sys
@@ -192,7 +217,12 @@ signal.pause()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         house = Household(str(tmp_path), listening.fileno(), lambda _: None, verbose=False)
         one = Component(
-            "serve", (sys.executable, "-c", code, str(tmp_path), API_FD, READY_FD), (), 5.0, keeps_api=True
+            "serve",
+            (sys.executable, "-c", code, str(tmp_path), API_FD, READY_FD),
+            (),
+            "",
+            5.0,
+            keeps_api=True,
         )
 
         async def story():

@@ -1,0 +1,252 @@
+"""THE table of verbs: help, dispatch and docs/cli.md come from it. Names are those of Heroku's CLI."""
+
+from collections.abc import Iterable
+
+from dynod.cli.options import Flag, Verb
+
+_ENV = Flag("env", "more config vars for it: A=1;B=2", short="e", value="VARS")
+_SIZE = Flag("size", "dyno size", short="s", value="SIZE")
+_TYPE = Flag("type", "what the dyno is called: TYPE.1234 (default run)", value="TYPE")
+_DYNO = Flag("dyno-name", "one dyno, such as web.1", short="d", value="DYNO", aliases=("dyno",))
+_PROCESS = Flag("process-type", "all dynos of a process type", short="p", value="TYPE", aliases=("ps",))
+_SHELL = Flag("shell", "print as a shell would read it", short="s")
+_CONFIRM = Flag("confirm", "the app's name again, instead of being asked", short="c", value="APP")
+
+VERBS: tuple[Verb, ...] = (
+    Verb("apps", "apps:apps", "list apps", aliases=("list",), app=False, reads=True),
+    Verb(
+        "apps:create",
+        "apps:create",
+        "make an app, and the git remote `heroku` if this directory is a git repository",
+        words="[NAME]",
+        most=1,
+        flags=(
+            Flag("no-remote", "make no git remote", short="n"),
+            Flag("remote", "the git remote's name (default heroku)", short="r", value="NAME"),
+            Flag("stack", "the stack to build on", short="s", value="STACK"),
+            Flag("buildpack", "the buildpack to use", short="b", value="URL"),
+        ),
+        aliases=("create",),
+        app=False,
+        reads=True,
+    ),
+    Verb(
+        "apps:info",
+        "apps:info",
+        "show an app",
+        most=1,
+        words="[APP]",
+        flags=(_SHELL,),
+        aliases=("info",),
+        reads=True,
+    ),
+    Verb("apps:open", "apps:open_url", "print an app's address", words="[PATH]", most=1, aliases=("open",)),
+    Verb(
+        "apps:rename", "apps:rename", "rename an app", words="NEWNAME", least=1, most=1, aliases=("rename",)
+    ),
+    Verb(
+        "apps:destroy",
+        "apps:destroy",
+        "delete an app for good",
+        words="[APP]",
+        most=1,
+        flags=(_CONFIRM,),
+        aliases=("destroy", "apps:delete"),
+    ),
+    Verb(
+        "auth:whoami", "account:whoami", "print who you are here", aliases=("whoami",), app=False, reads=True
+    ),
+    Verb("auth:token", "account:token", "print this machine's API token", aliases=("token",), app=False),
+    Verb("builds", "builds:builds", "list builds, the newest first", reads=True),
+    Verb("builds:info", "builds:info", "show a build", words="[BUILD]", most=1, reads=True),
+    Verb(
+        "builds:output",
+        "builds:output",
+        "print what a build said, live while it runs",
+        words="[BUILD]",
+        most=1,
+    ),
+    Verb("config", "config:config", "show config vars", flags=(_SHELL,), reads=True),
+    Verb(
+        "config:get",
+        "config:get",
+        "print config vars' values",
+        words="KEY...",
+        least=1,
+        most=None,
+        flags=(_SHELL,),
+        reads=True,
+    ),
+    Verb(
+        "config:set",
+        "config:set_vars",
+        "set config vars and restart",
+        words="KEY=VALUE...",
+        least=1,
+        most=None,
+        aliases=("config:add",),
+    ),
+    Verb(
+        "config:unset",
+        "config:unset",
+        "remove config vars and restart",
+        words="KEY...",
+        least=1,
+        most=None,
+        aliases=("config:remove",),
+    ),
+    Verb(
+        "env",
+        "account:env",
+        "print the exports that point the official heroku CLI, and git, at this machine",
+        app=False,
+        reads=True,
+    ),
+    Verb(
+        "explain",
+        "ps:explain",
+        "show what is mounted and limited for a dyno",
+        words="DYNO",
+        least=1,
+        most=1,
+        reads=True,
+    ),
+    Verb("features", "features:features", "list app features", reads=True),
+    Verb("features:enable", "features:enable", "switch an app feature on", words="FEATURE", least=1, most=1),
+    Verb(
+        "features:disable", "features:disable", "switch an app feature off", words="FEATURE", least=1, most=1
+    ),
+    Verb("git:remote", "git:remote", "point a git remote (default heroku) at an app", words="[APP]", most=1),
+    Verb(
+        "git:credentials",
+        "git:credentials",
+        "answer git's credential questions (git calls this itself)",
+        words="get|store|erase",
+        least=1,
+        most=1,
+        app=False,
+    ),
+    Verb("help", "help:show", "show the verbs, or one verb", words="[VERB]", most=1, app=False),
+    Verb(
+        "logs",
+        "logs:logs",
+        "show log lines",
+        flags=(
+            Flag("tail", "go on with new lines as they come", short="t"),
+            Flag("num", "how many lines of history (default 100)", short="n", value="N"),
+            Flag("source", "only lines from app or from heroku (the platform)", short="s", value="SOURCE"),
+            _DYNO,
+            _PROCESS,
+        ),
+        reads=True,
+    ),
+    Verb("maintenance", "apps:maintenance", "print whether maintenance mode is on", reads=True),
+    Verb("maintenance:on", "apps:maintenance_on", "answer every request with the maintenance page"),
+    Verb("maintenance:off", "apps:maintenance_off", "let requests through again"),
+    Verb("ps", "ps:ps", "list dynos", words="[TYPE...]", most=None, reads=True),
+    Verb(
+        "ps:restart",
+        "ps:restart",
+        "restart all dynos, those of a type, or one",
+        words="[DYNO]",
+        most=1,
+        flags=(_DYNO, _PROCESS),
+        aliases=("restart", "dyno:restart"),
+    ),
+    Verb(
+        "ps:scale",
+        "ps:scale",
+        "set how many dynos of which size run; without words, show it",
+        words="[TYPE=N[:SIZE]|TYPE+N|TYPE-N...]",
+        most=None,
+        aliases=("scale", "dyno:scale"),
+        reads=True,
+    ),
+    Verb(
+        "ps:stop",
+        "ps:stop",
+        "stop a dyno or all of a type (formation dynos come back)",
+        words="[DYNO]",
+        most=1,
+        flags=(_DYNO, _PROCESS),
+        aliases=("stop", "kill", "ps:kill", "dyno:stop", "dyno:kill"),
+    ),
+    Verb(
+        "ps:type",
+        "ps:size",
+        "show dyno sizes, or set them",
+        words="[SIZE|TYPE=SIZE...]",
+        most=None,
+        aliases=("ps:resize", "resize", "dyno:type", "dyno:resize"),
+        reads=True,
+    ),
+    Verb(
+        "releases",
+        "releases:releases",
+        "list releases, the newest first",
+        flags=(Flag("num", "how many (default 15)", short="n", value="N"),),
+        reads=True,
+    ),
+    Verb(
+        "releases:info",
+        "releases:info",
+        "show a release (default the newest)",
+        words="[RELEASE]",
+        most=1,
+        flags=(_SHELL,),
+        reads=True,
+    ),
+    Verb(
+        "releases:output",
+        "releases:output",
+        "print what the release command said, live while it runs",
+        words="[RELEASE]",
+        most=1,
+    ),
+    Verb(
+        "releases:rollback",
+        "releases:rollback",
+        "make a new release like an older one (default the one before)",
+        words="[RELEASE]",
+        most=1,
+        aliases=("rollback",),
+    ),
+    Verb(
+        "run",
+        "run:run",
+        "run a command in a one-off dyno, attached to this terminal; its exit status becomes this one's",
+        words="COMMAND...",
+        least=1,
+        most=None,
+        flags=(
+            Flag("exit-code", "pass the command's exit status on (always done here)", short="x"),
+            Flag("no-tty", "no terminal in the dyno, even on a terminal"),
+            Flag("no-notify", "accepted for Heroku's sake, there is nothing to notify"),
+            _ENV,
+            _SIZE,
+            _TYPE,
+        ),
+        passes=True,
+    ),
+    Verb(
+        "run:detached",
+        "run:detached",
+        "run a command in a one-off dyno whose output goes to the log",
+        words="COMMAND...",
+        least=1,
+        most=None,
+        flags=(Flag("tail", "show its log lines", short="t"), _ENV, _SIZE, _TYPE),
+        passes=True,
+        reads=True,
+    ),
+    Verb("version", "help:version", "print the version", app=False),
+)
+
+
+def _named() -> Iterable[tuple[str, Verb]]:
+    for verb in VERBS:
+        for name in (verb.name, *verb.aliases):
+            yield name, verb
+
+
+BY_NAME: dict[str, Verb] = dict(_named())

@@ -1,0 +1,104 @@
+"""`dyno run` as a process of its own, on a pipe and on a pseudo-terminal."""
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from dynod.cli.run import command
+
+DYNO = [sys.executable, "-m", "dynod.cli"]
+
+
+def environ(control):
+    return {**os.environ, "DYNOD_RUN": control.run, "TERM": "vt100"}
+
+
+async def shout(call):
+    """Say hello, answer each input in capitals until its end, end with 7."""
+    await call.item(b"hello\r\n")
+    async for value in call.inputs():
+        if value in ({"eof": True}, b"\x04"):
+            break
+        await call.item(value.upper())
+    return {"status": 7, "name": "run.1"}
+
+
+def test_input_output_and_status_over_pipes(control):
+    control.answers["dynos.attach"] = shout
+    done = subprocess.run(
+        [*DYNO, "run", "-a", "demo", "cat", "-u"],
+        input=b"abc",
+        capture_output=True,
+        env=environ(control),
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (7, b"hello\r\nABC")
+    assert done.stderr.decode() == "Running cat -u on ⬢ demo... up\n"
+    body = control.asked("dynos.attach")["body"]
+    assert body == {"command": "cat -u", "env": {}, "force_no_tty": True}
+
+
+def read_until(fd, wanted):
+    got = b""
+    while wanted not in got:
+        ready, _, _ = select.select([fd], [], [], 20)
+        assert ready, got
+        got += os.read(fd, 4096)
+    return got
+
+
+def test_a_terminal_is_raw_while_attached_and_itself_again_afterwards(control):
+    control.answers["dynos.attach"] = shout
+    keyboard, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (40, 100))
+    before = termios.tcgetattr(terminal)
+    with subprocess.Popen(
+        [*DYNO, "run", "-a", "demo", "bash"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=environ(control),
+    ) as child:
+        read_until(keyboard, b"hello")
+        os.write(keyboard, b"a\x03")
+        assert b"A\x03" in read_until(keyboard, b"\x03")  # Ctrl-C is the dyno's, and nothing is echoed here
+        assert child.poll() is None
+        os.write(keyboard, b"\x04")
+        assert child.wait(20) == 7
+    assert termios.tcgetattr(terminal) == before
+    body = control.asked("dynos.attach")["body"]
+    assert (body["columns"], body["lines"], body["env"]) == (100, 40, {"TERM": "vt100"})
+    os.close(keyboard)
+    os.close(terminal)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_killed_client_puts_the_terminal_back(control, number):
+    control.answers["dynos.attach"] = shout
+    keyboard, terminal = pty.openpty()
+    before = termios.tcgetattr(terminal)
+    with subprocess.Popen(
+        [*DYNO, "run", "-a", "demo", "bash"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=environ(control),
+    ) as child:
+        read_until(keyboard, b"hello")
+        child.send_signal(number)
+        assert child.wait(20) == 128 + number
+    assert termios.tcgetattr(terminal) == before
+    os.close(keyboard)
+    os.close(terminal)
+
+
+def test_one_word_is_a_line_and_more_are_words():
+    assert command(("echo $HOME && ls",)) == "echo $HOME && ls"
+    assert command(("echo", "a b")) == "echo 'a b'"
