@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 
 import uvloop
@@ -28,7 +29,7 @@ from dynod.model.refused import Refused
 from dynod.model.settings import Settings, log_socket
 from dynod.store.observations import Observations
 from dynod.store.protocol import Unreadable
-from dynod.store.sqlite import SqliteStore
+from dynod.store.sqlite import open_store
 
 _log = logging.getLogger("dynod")
 
@@ -61,7 +62,7 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
     for directory in (settings.state, settings.run, f"{settings.state}/builds", f"{settings.state}/dynos"):
         os.makedirs(directory, mode=0o755, exist_ok=True)
     async with contextlib.AsyncExitStack() as cleanup:
-        store = await SqliteStore.open(settings.state)
+        store = await open_store(settings.state, time.time)
         cleanup.push_async_callback(store.close)
         observations = await Observations.open(settings.state)
         cleanup.push_async_callback(observations.close)

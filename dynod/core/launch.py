@@ -20,10 +20,11 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What was taken for this one dyno: its uid and its network namespace."""
+    """What was taken for this one dyno: its uid, its network namespace and its address there."""
 
     uid: int
     netns: str
+    address: str = ""
 
 
 def limits(size: DynoSize) -> Limits:
@@ -63,6 +64,8 @@ def launch_plan(
             "name": str(dyno.name),
             "type": dyno.name.type,
             "release": f"v{dyno.version}",
+            "netns": wiring.netns,
+            "address": wiring.address,
         },
         columns=columns,
         lines=lines,

@@ -94,7 +94,7 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
     house.endings[dyno] = ending
     booted = False
     try:
-        taken = await machine.take(build)
+        wiring = await machine.take(build)
         plan = build_plan(
             build,
             app.id,
@@ -105,7 +105,7 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
             PROGRAMS,
             house.settings.build_memory,
             machine.ground,
-            taken.wiring,
+            wiring,
             machine.stack_env,
         )
         stdin, stdout = (await machine.boot(plan)).fds

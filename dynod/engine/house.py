@@ -158,8 +158,8 @@ class House:
             dynos = [each for each in fleet.dynos.values() if each.phase is not Phase.ENDED]
             gone = tuple(d.id for d in dynos if d.id not in alive and d.id not in self.launching)
             for dyno in dynos:
-                if dyno.id in alive and dyno.phase is Phase.LAUNCHING and dyno.id not in self.launching:
-                    loop.post(Happened(dyno.id, Launched(dyno.address)))
+                if dyno.id in alive and dyno.id not in self.launching:
+                    self._adopt(loop, dyno, alive[dyno.id])
             orphans = tuple(
                 d.id for d in dynos if d.kind is Kind.ONE_OFF and d.attached and d.id not in self.sessions
             )
@@ -173,6 +173,12 @@ class House:
             if each.id not in known:
                 self.tasks.spawn(self._end_unknown(each))
         self.tasks.spawn(self.machine.sweep_networks(known | set(alive)))
+
+    def _adopt(self, loop: AppLoop, dyno: Dyno, live: Live) -> None:
+        with contextlib.suppress(Refused):
+            self.plans[dyno.id] = launches.recalled_plan(self, dyno, live)
+        if dyno.phase is Phase.LAUNCHING:
+            loop.post(Happened(dyno.id, Launched(live.labels.get("address", ""))))
 
     async def _end_unknown(self, live: Live) -> None:
         if live.status is None:

@@ -4,18 +4,20 @@ import os
 from typing import TYPE_CHECKING
 
 from dynod.core.environ import environ
-from dynod.core.launch import launch_plan
+from dynod.core.launch import Wiring, launch_plan
 from dynod.core.ledger import AppState
 from dynod.core.lifecycle import Dyno
+from dynod.host.jail_link import Live
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoView
 from dynod.model.formation import dyno_size
-from dynod.model.jail import Stdio
+from dynod.model.jail import JailPlan, Stdio
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Release
 
 if TYPE_CHECKING:
     from dynod.engine.house import House
+    from dynod.engine.one_offs import Asked
 
 
 def view(dyno: Dyno) -> DynoView:
@@ -55,6 +57,45 @@ def slug_tree(house: "House", state: AppState, release: Release, dyno: Dyno) -> 
     return path
 
 
+def _plan(
+    house: "House",
+    state: AppState,
+    release: Release,
+    dyno: Dyno,
+    tree: str,
+    wiring: Wiring,
+    asked: "Asked | None",
+) -> JailPlan:
+    env = environ(
+        release.config,
+        {} if asked is None else asked.env,
+        dyno=str(dyno.name),
+        port=dyno.port,
+        stack_env=house.machine.stack_env,
+    )
+    return launch_plan(
+        dyno,
+        state.app.name,
+        tree,
+        dyno_size(dyno.size),
+        env,
+        house.machine.ground,
+        wiring,
+        Stdio.LOG if asked is None else asked.stdio,
+        (80, 24) if asked is None else asked.window,
+    )
+
+
+def recalled_plan(house: "House", dyno: Dyno, live: Live) -> JailPlan:
+    """The plan of a dyno that an earlier daemon launched, made again from what the dyno host kept of it; raise Refused."""
+    state = house.ledger.apps.get(dyno.app)
+    if state is None:
+        raise Refused(Refusal.NOT_FOUND, f"cannot explain {dyno.name}: its app was destroyed")
+    release = _release(state, dyno)
+    wiring = Wiring(live.uid, live.labels.get("netns", ""), live.labels.get("address", ""))
+    return _plan(house, state, release, dyno, slug_tree(house, state, release, dyno), wiring, None)
+
+
 async def launch(house: "House", app: AppId, dyno: Dyno) -> str:
     """Take what the dyno needs, boot it, and return its address; raise Refused (Reap gives back what was taken)."""
     state = house.ledger.apps.get(app)
@@ -64,25 +105,8 @@ async def launch(house: "House", app: AppId, dyno: Dyno) -> str:
     asked = house.sessions.get(dyno.id)
     tree = slug_tree(house, state, release, dyno)
     machine = house.machine
-    taken = await machine.take(dyno.id)
-    env = environ(
-        release.config,
-        {} if asked is None else asked.env,
-        dyno=str(dyno.name),
-        port=dyno.port,
-        stack_env=machine.stack_env,
-    )
-    plan = launch_plan(
-        dyno,
-        state.app.name,
-        tree,
-        dyno_size(dyno.size),
-        env,
-        machine.ground,
-        taken.wiring,
-        Stdio.LOG if asked is None else asked.stdio,
-        (80, 24) if asked is None else asked.window,
-    )
+    wiring = await machine.take(dyno.id)
+    plan = _plan(house, state, release, dyno, tree, wiring, asked)
     house.plans[dyno.id] = plan
     try:
         booted = await machine.boot(plan)
@@ -92,4 +116,4 @@ async def launch(house: "House", app: AppId, dyno: Dyno) -> str:
         raise
     if asked is not None:
         asked.fds.set_result(booted.fds)
-    return taken.address
+    return wiring.address

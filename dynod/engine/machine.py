@@ -9,60 +9,47 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from dynod.core.launch import Ground, Wiring
 from dynod.engine.tasks import Tasks
 from dynod.host.jail_link import Booted, Ended, JailLink, Live
-from dynod.host.net_link import NetLink
+from dynod.host.net_link import NetLink, Wired
 from dynod.host.users import Uids
+from dynod.link import RemoteRefused
 from dynod.model.jail import JailPlan
 from dynod.model.refused import Refusal, Refused
-from dynod.model.settings import Settings, host_socket, net_socket
+from dynod.model.settings import Settings, host_socket
 
 PATIENCE = 30.0  # seconds a boot waits for the dyno host or the network helper to come back
 _FIRST_RETRY, _LONGEST_RETRY = 0.02, 1.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What one dyno has: give it back with `Machine.give_back`."""
+class _Kept:
+    """The link to the dyno host, made again whenever it is lost; `get` waits for it."""
 
-    wiring: Wiring
-    address: str
-
-
-T = TypeVar("T")
-
-
-class _Kept(Generic[T]):
-    """A link that is made again whenever it is lost; `get` waits for it."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._link: T | None = None
+    def __init__(self) -> None:
+        self.link: JailLink | None = None
         self._there = asyncio.Event()
 
-    def set(self, link: T | None) -> None:
-        self._link = link
+    def set(self, link: JailLink | None) -> None:
+        self.link = link
         if link is None:
             self._there.clear()
         else:
             self._there.set()
 
-    async def get(self) -> T:
+    async def get(self) -> JailLink:
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._there.wait()
         except TimeoutError:
             raise Refused(
                 Refusal.UNAVAILABLE,
-                f"cannot reach {self._what}; see `dynod doctor`, it is started again by itself",
+                "cannot reach the dyno host; see `dynod doctor`, it is started again by itself",
             ) from None
-        assert self._link is not None
-        return self._link
+        assert self.link is not None
+        return self.link
 
 
 async def _pause(seconds: float) -> None:
@@ -90,23 +77,22 @@ class Machine:
         self.uids = Uids(settings.uid_first, settings.uid_count)
         self._on_exit = on_exit
         self._on_host = on_host
-        self._jail: _Kept[JailLink] = _Kept("the dyno host")
-        self._net: _Kept[NetLink] = _Kept("the network helper")
+        self._jail = _Kept()
+        self._net = NetLink(settings.run)
         self._uid_of: dict[str, int] = {}
         self._tasks = Tasks()
         self.met = asyncio.Event()  # the dyno host was reached once and its dynos adopted
 
     def open(self) -> None:
-        """Begin to keep both links."""
+        """Begin to keep the link to the dyno host; the network helper's is made when it is needed."""
         self._tasks.spawn(self._keep_jail())
-        self._tasks.spawn(self._keep_net())
 
     async def close(self) -> None:
         """Let go of both; dynos live on."""
         await self._tasks.close()
-        for kept in (self._jail, self._net):
-            if kept._link is not None:  # noqa: SLF001  # its own room
-                await kept._link.close()  # noqa: SLF001  # its own room
+        await self._net.close()
+        if (jail := self._jail.link) is not None:
+            await jail.close()
 
     async def _keep_jail(self) -> None:
         retry = _FIRST_RETRY
@@ -133,31 +119,31 @@ class Machine:
                 self._jail.set(None)
             _log.warning("lost the dyno host, connecting again")
 
-    async def _keep_net(self) -> None:
+    async def _wired(self, dyno: str) -> Wired:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + PATIENCE
         retry = _FIRST_RETRY
         while True:
             try:
-                link = await NetLink.connect(net_socket(self.settings.run))
-            except OSError:
-                await _pause(retry)
-                retry = min(retry * 2, _LONGEST_RETRY)
-                continue
-            retry = _FIRST_RETRY
-            self._net.set(link)
-            await link.lost.wait()
-            self._net.set(None)
-            _log.warning("lost the network helper, connecting again")
+                return await self._net.take(dyno)
+            except RemoteRefused:
+                raise  # the helper's own word, such as that no address is free
+            except Refused:
+                if loop.time() > give_up:
+                    raise
+            await _pause(retry)  # it is being started again
+            retry = min(retry * 2, _LONGEST_RETRY)
 
-    async def take(self, dyno: str) -> Taken:
+    async def take(self, dyno: str) -> Wiring:
         """Take a uid and a network namespace for a dyno; raise Refused and hold nothing."""
         uid = self.uids.take()
         self._uid_of[dyno] = uid
         try:
-            wired = await (await self._net.get()).take(dyno)
+            wired = await self._wired(dyno)
         except (ConnectionError, Refused, RuntimeError):
             self._free_uid(dyno)
             raise
-        return Taken(Wiring(uid, wired.netns), wired.address)
+        return Wiring(uid, wired.netns, wired.address)
 
     async def boot(self, plan: JailPlan) -> Booted:
         """Run a plan; raise Refused with the host's own words."""
@@ -174,16 +160,15 @@ class Machine:
             with contextlib.suppress(ConnectionError, Refused, RuntimeError):
                 await (await self._jail.get()).forget(dyno)
         with contextlib.suppress(ConnectionError, Refused, RuntimeError):
-            await (await self._net.get()).give(dyno)
+            await self._net.give(dyno)
         self._free_uid(dyno)
 
     async def sweep_networks(self, known: set[str]) -> None:
         """Give back the networks of dynos that nobody knows any more (their engine was killed in between)."""
         with contextlib.suppress(ConnectionError, Refused, RuntimeError):
-            net = await self._net.get()
-            for wired in await net.list():
-                if wired.id not in known:
-                    await net.give(wired.id)
+            for dyno in await self._net.list():
+                if dyno not in known:
+                    await self._net.give(dyno)
 
     def _free_uid(self, dyno: str) -> None:
         uid = self._uid_of.pop(dyno, None)

@@ -21,7 +21,7 @@ class Output:
         self.closed = False
         self._size = 0
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._changed = asyncio.Event()
+        self.changed = asyncio.Event()  # of the next write or the end; taken before reading, awaited after
 
     def write(self, data: bytes) -> None:
         """Append; readers see it at once."""
@@ -43,12 +43,8 @@ class Output:
             self._wake()
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    async def changed(self) -> None:
-        """Wait for the next write or the end."""
-        await self._changed.wait()
+        self.changed.set()
+        self.changed = asyncio.Event()
 
 
 class Outputs:
@@ -91,15 +87,11 @@ class Outputs:
         try:
             while True:
                 over = output is None or output.closed
-                waiting = None if output is None else asyncio.ensure_future(output.changed())
-                try:
-                    while data := os.read(fd, _CHUNK):
-                        yield data
-                    if over or waiting is None:
-                        return
-                    await waiting
-                finally:
-                    if waiting is not None:
-                        waiting.cancel()
+                changed = None if output is None else output.changed
+                while data := os.read(fd, _CHUNK):
+                    yield data
+                if over or changed is None:
+                    return
+                await changed.wait()
         finally:
             os.close(fd)

@@ -1,0 +1,136 @@
+"""The loop of one app: kept before acted upon, one timer, a bug that stays in its app."""
+
+import asyncio
+
+import pytest
+
+from dynod.core.effects import Boot
+from dynod.core.fleet import Fleet
+from dynod.core.lifecycle import Exited, Launched, Now, PortBound
+from dynod.engine.app_loop import Adopt, AppLoop, Happened, Reconcile, Restart, StopDyno
+from dynod.engine.books import Books
+from dynod.model.app import Account, AppId
+from dynod.model.dyno import DynoState, Exit, dyno_name
+from dynod.store.memory import MemoryStore
+from tests.core.test_fleet import World
+
+
+class Fake:
+    """A house that only writes down what it is told, in order."""
+
+    def __init__(self, world):
+        self.world = world
+        self.draw = world.draw
+        self.log = []
+        self.kept = Fleet()
+        self.fail = False
+
+    def now(self):
+        return self.world.now
+
+    def desired(self, app):
+        return self.world.desired
+
+    async def keep(self, app, fleet):
+        if self.fail:
+            self.fail = False
+            raise RuntimeError("the disk is on fire")
+        self.kept = fleet
+        self.log.append("kept")
+
+    async def recall(self, app):
+        return self.kept
+
+    def route_changed(self, app, fleet):
+        self.log.append("routed")
+
+    def perform(self, app, fleet, effect):
+        self.log.append(effect)
+
+
+def play(story, **formation):
+    async def run():
+        house = Fake(World(**formation))
+        loop = AppLoop(AppId("a1"), house, Fleet())
+        running = asyncio.ensure_future(loop.run())
+        try:
+            async with asyncio.timeout(10):
+                return await story(loop, house)
+        finally:
+            running.cancel()
+
+    return asyncio.run(run())
+
+
+def test_the_fleet_is_kept_and_routed_before_anything_is_done():
+    async def story(loop, house):
+        await loop.ask(Reconcile("release"))
+        return house.log
+
+    log = play(story)
+    assert log[:2] == ["kept", "routed"]
+    assert Boot("d1") in log[2:]
+
+
+def test_events_come_back_as_messages():
+    async def story(loop, house):
+        await loop.ask(Reconcile("release"))
+        loop.post(Happened("d1", Launched("172.16.0.2")))
+        await loop.ask(Happened("d1", PortBound()))
+        return loop.fleet.current(dyno_name("web.1")).shown
+
+    assert play(story) is DynoState.UP
+
+
+def test_a_passed_deadline_wakes_the_loop():
+    async def story(loop, house):
+        await loop.ask(Reconcile("release"))
+        await loop.ask(Happened("d1", Launched("172.16.0.2")))
+        house.world.now = Now(house.world.now.mono + 61, house.world.now.wall + 61)
+        await loop.ask(Reconcile("to look at the clock"))
+        await loop.ask(Reconcile("the tick was taken before this"))
+        return [each.text for each in house.log if hasattr(each, "text")]
+
+    assert any("R10" in text for text in play(story))
+
+
+def test_a_failed_step_reads_the_record_anew_and_the_loop_goes_on():
+    async def story(loop, house):
+        await loop.ask(Reconcile("release"))
+        house.fail = True
+        await loop.ask(Happened("d1", Launched("172.16.0.2")))
+        assert loop.fleet == house.kept
+        await loop.ask(Happened("d1", Launched("172.16.0.2")))
+        return loop.fleet.dynos["d1"].phase
+
+    assert play(story) == "starting"
+
+
+def test_restart_stop_and_adopt_reach_the_fleet():
+    async def story(loop, house):
+        await loop.ask(Reconcile("release"))
+        await loop.ask(Happened("d1", Launched("x")))
+        await loop.ask(Restart((dyno_name("web.1"),), "by hand"))
+        await loop.ask(StopDyno("nobody", "x", 15))
+        await loop.ask(StopDyno("d2", "x", 15))
+        await loop.ask(Adopt((Boot("d9"),), ("d2",)))
+        assert Boot("d9") in house.log
+        await loop.ask(Happened("d1", Exited(Exit(143))))
+        return sorted(loop.fleet.dynos)
+
+    assert play(story) == ["d3"]
+
+
+def test_the_books_write_one_at_a_time_and_tell_after_the_disk():
+    async def story():
+        store = MemoryStore(lambda: 1.0)
+        books = await Books.open(store)
+        told = []
+        books.on_entry = lambda entry, before, after: told.append(entry.revision)
+        actor = Account("u1", "me@x")
+        with pytest.raises(KeyError):
+            await books.commit(actor, AppId("a1"), lambda ledger: [][ledger.apps["nobody"]])
+        assert await books.commit(actor, AppId("a1"), lambda ledger: ()) == ()
+        return told, books.ledger.revision
+
+    assert asyncio.run(story()) == ([], 0)

@@ -1,0 +1,112 @@
+"""An attached session over real pipes and a real pseudo-terminal: streams, end of input, hang-up, back-pressure."""
+
+import asyncio
+import contextlib
+import os
+import pty
+
+from dynod.engine.attach import Session
+from dynod.model.jail import Stdio
+
+
+class Pipes:
+    """Both sides of a piped session; `hung_up` counts."""
+
+    def __init__(self):
+        self.dyno_in, mine_in = os.pipe()
+        mine_out, self.dyno_out = os.pipe()
+        self.hung_up = 0
+        self.ended = asyncio.get_running_loop().create_future()
+        self.session = Session(None, Stdio.PIPE, (mine_in, mine_out), self.ended, self._hang_up)
+
+    def _hang_up(self):
+        self.hung_up += 1
+
+    def close(self):
+        self.session.close()
+        for fd in (self.dyno_in, self.dyno_out):
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+def test_output_comes_until_the_dyno_closes_it_and_then_the_status():
+    async def story():
+        pipes = Pipes()
+        os.write(pipes.dyno_out, b"hello ")
+        asyncio.get_running_loop().call_soon(os.write, pipes.dyno_out, b"world")
+        asyncio.get_running_loop().call_later(0.01, os.close, pipes.dyno_out)
+        got = b"".join([data async for data in pipes.session.output()])
+        pipes.ended.set_result(7)
+        status = await pipes.session.status()
+        pipes.close()
+        return got, status, pipes.hung_up
+
+    assert asyncio.run(story()) == (b"hello world", 7, 0)
+
+
+def test_input_waits_for_a_dyno_that_does_not_read():
+    async def story():
+        pipes = Pipes()
+        data = os.urandom(1024 * 1024)
+        writing = asyncio.ensure_future(pipes.session.write(data))
+        await asyncio.sleep(0)
+        assert not writing.done()
+        loop = asyncio.get_running_loop()
+
+        def drain():
+            got = b""
+            while len(got) < len(data):
+                got += os.read(pipes.dyno_in, 65536)
+            return got
+
+        got = await loop.run_in_executor(None, drain)
+        await writing
+        await pipes.session.write_eof()
+        await pipes.session.write_eof()
+        rest = os.read(pipes.dyno_in, 10)
+        await pipes.session.write(b"after the end")
+        pipes.close()
+        return got == data, rest
+
+    assert asyncio.run(story()) == (True, b"")
+
+
+def test_closing_before_the_end_is_a_hang_up_once():
+    async def story():
+        pipes = Pipes()
+        pipes.session.close()
+        pipes.session.close()
+        assert [data async for data in pipes.session.output()] == []
+        pipes.close()
+        return pipes.hung_up
+
+    assert asyncio.run(story()) == 1
+
+
+def test_a_terminal_ends_with_eio_and_gets_eot_for_the_end_of_input():
+    async def story():
+        master, slave = pty.openpty()
+        ended = asyncio.get_running_loop().create_future()
+        session = Session(None, Stdio.PTY, (master,), ended, lambda: None)
+        await session.write(b"typed\n")
+        await session.write_eof()
+        assert os.read(slave, 100) == b"typed\n"
+        assert os.read(slave, 100) == b""
+        os.write(slave, b"out\n")
+        os.close(slave)
+        got = b"".join([data async for data in session.output()])
+        ended.set_result(0)
+        session.close()
+        return got
+
+    assert b"out\r\n" in asyncio.run(story())
+
+
+def test_writing_to_a_dyno_that_is_gone_goes_nowhere():
+    async def story():
+        pipes = Pipes()
+        os.close(pipes.dyno_in)
+        await pipes.session.write(b"x" * 10)
+        pipes.close()
+
+    asyncio.run(story())
