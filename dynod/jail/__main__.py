@@ -1,0 +1,209 @@
+"""`dynod host`: the dyno host, a single-threaded fork server. It boots, signals and reaps dynos from plans (door.py says
+what may be asked) and is exec'd, so that a fork copies little. SIGTERM ends the host and leaves the dynos running, to be
+adopted by the next one; with --end-dynos it ends them too and leaves nothing behind.
+"""
+
+import argparse
+import fcntl
+import gc
+import grp
+import hashlib
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dynod.jail import cgroups, packets
+from dynod.jail.check import Rules
+from dynod.jail.door import Door
+from dynod.jail.dynos import Dynos
+from dynod.jail.enter import default_signals, only
+from dynod.jail.idmap import Maps
+from dynod.jail.loop import Loop
+from dynod.jail.pool import Pool
+from dynod.jail.sweep import job_packet, sweeper
+
+SPARE_MAPS = 2
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("dynod host", description="Boot, signal and reap dynos from plans.")
+    parser.add_argument(
+        "--run", required=True, metavar="DIR", help="sockets and records; does not outlive the machine"
+    )
+    parser.add_argument("--state", required=True, metavar="DIR", help="slugs, stacks and scratch directories")
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="DIR", help="dynos may see what is below"
+    )
+    parser.add_argument("--warm", type=int, default=4, metavar="N", help="embryos kept ready (4)")
+    parser.add_argument("--uid-first", type=int, default=200_000, metavar="U")
+    parser.add_argument("--uid-count", type=int, default=4_000, metavar="N")
+    parser.add_argument(
+        "--cgroup", default="", metavar="DIR", help="a delegated cgroup directory (version 2)"
+    )
+    parser.add_argument("--socket-group", default="", metavar="GROUP", help="who may ask besides root")
+    parser.add_argument("--end-dynos", action="store_true", help="on SIGTERM end the dynos too")
+    return parser.parse_args(argv)
+
+
+class Sweeping:
+    """Jobs for the sweeper; one that dies is started again and gets what it had not done."""
+
+    def __init__(self, loop: Loop, cgroups_: cgroups.Cgroups) -> None:
+        self._loop, self._cgroups = loop, cgroups_
+        self._jobs: dict[int, tuple[dict[str, Any], Callable[[str], None]]] = {}
+        self._last = 0
+        self._start()
+
+    def sweep(self, trees: list[str], group: str, record: str, done: Callable[[str], None]) -> None:
+        """Remove directory trees, a cgroup ('' for none) and a record's directory; then call done(why not, or '')."""
+        self._last += 1
+        job = job_packet(self._last, trees, self._cgroups.directories(group) if group else (), record)
+        self._jobs[self._last] = (job, done)
+        packets.send(self._door, job)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._jobs)
+
+    def _start(self) -> None:
+        self._door, theirs = packets.pair()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            default_signals()
+            only([theirs.fileno(), 2])
+            sweeper(theirs)
+        theirs.close()
+        self._loop.read(self._door.fileno(), self._hear)
+
+    def _hear(self) -> None:
+        try:
+            said, _ = packets.receive(self._door)
+        except packets.Hung:
+            self._loop.forget(self._door.fileno())
+            self._door.close()
+            os.waitpid(self._pid, 0)
+            self._start()
+            for job, _ in self._jobs.values():
+                packets.send(self._door, job)
+            return
+        _, done = self._jobs.pop(said["job"], (None, None))
+        if done:
+            done(said["error"])
+
+
+def lock(run: str) -> int:
+    """One host per RUN. A lock of the process, not of the descriptor: embryos and inits must not inherit it."""
+    fd = os.open(f"{run}/host.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit(f"dynod host: cannot start: another dyno host serves {run}") from None
+    return fd
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status is 0 then, 1 with a line when it cannot start."""
+    options = arguments(argv)
+    if os.geteuid() != 0:
+        raise SystemExit(
+            "dynod host: cannot start: it must be root to make namespaces; the rest of dynod need not be"
+        )
+    for directory in (options.run, options.state):
+        os.makedirs(directory, exist_ok=True)
+    run, state = os.path.realpath(options.run), os.path.realpath(options.state)
+    lock(run)
+    groups = cgroups.choose(hashlib.sha256(run.encode()).hexdigest()[:8], options.cgroup)
+    try:
+        group = grp.getgrnam(options.socket_group).gr_gid if options.socket_group else None
+        groups.prepare()
+    except (OSError, KeyError) as error:
+        raise SystemExit(f"dynod host: cannot start: {error}") from error
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    allowed = tuple(os.path.realpath(path) for path in options.allow)
+    serve(Rules(state, run, allowed, options.uid_first, options.uid_count), groups, group, options)
+    return 0
+
+
+def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: argparse.Namespace) -> None:
+    """Wire loop, pool, dynos and door together, adopt, run, and clear up."""
+    directory, base = f"{rules.run}/host", f"{rules.run}/host.root"
+    for made in (directory, base):
+        os.makedirs(made, mode=0o700, exist_ok=True)
+    loop = Loop()
+    sweeping = Sweeping(loop, groups)
+    maps = Maps(only)
+    dynos = Dynos(loop, groups, rules, directory, maps, sweeping.sweep)
+    dynos.pool = Pool(
+        loop,
+        groups,
+        base,
+        options.warm,
+        lambda name: sweeping.sweep([], name, "", lambda error: None),  # noqa: ARG005  # the next start removes it
+        dynos.serve,
+        dynos.refuse_next,
+    )
+
+    def facts() -> dict[str, Any]:
+        live = sum(not dyno.ended for dyno in dynos.all.values())
+        return {
+            "live": live,
+            "ended": len(dynos.all) - live,
+            "ready": dynos.pool.ready,
+            "warm": options.warm,
+            "cgroup": groups.version,
+            "pid": os.getpid(),
+        }
+
+    door = Door(loop, dynos, facts)
+
+    def stop() -> None:
+        door.close()
+        dynos.pool.close()
+        maps.close()
+        if options.end_dynos:
+            dynos.end_all()
+        loop.until(lambda: not sweeping.busy and not (options.end_dynos and dynos.all))
+
+    signals = _signals(loop, stop)
+    dynos.adopt()
+    for _ in range(SPARE_MAPS):
+        maps.spare()
+    gc.collect()
+    gc.freeze()  # a collection in the parent would copy pages that children share
+    dynos.pool.fill()
+    door.open(f"{rules.run}/host.sock", group)
+    say(f"serves {rules.run}/host.sock, cgroups version {groups.version}")
+    loop.run()
+    signals.close()
+    os.rmdir(base)
+    if options.end_dynos:
+        os.rmdir(directory)
+        os.unlink(f"{rules.run}/host.lock")
+        groups.remove()
+
+
+def _signals(loop: Loop, stop: Callable[[], None]) -> socket.socket:
+    """Turn SIGTERM and SIGINT into a call of the loop, once; the kernel's end of the pair is the caller's to close."""
+    ours, kernels = socket.socketpair()
+    kernels.setblocking(False)
+
+    def hear() -> None:
+        loop.forget(ours.fileno())
+        ours.close()
+        stop()
+
+    signal.set_wakeup_fd(kernels.fileno(), warn_on_full_buffer=False)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: None)
+    loop.read(ours.fileno(), hear)
+    return kernels
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,108 @@
+"""Version 1 trees, through cgroupspy: ROOT/{memory,pids,cpu}/dynod/INSTANCE/ID.
+
+No freezer: a dyno has its own pid namespace, so killing its init kills all of it at once, atomically.
+"""
+
+import contextlib
+import os
+import signal
+
+from cgroupspy.controllers import Controller, MemoryController
+from cgroupspy.interfaces import IntegerFile
+from cgroupspy.nodes import Node
+
+from dynod.jail.cgroups import TOP, NotInForce, Usage, whole_pages
+from dynod.model.jail import Limits
+
+TREES = ("memory", "pids", "cpu")
+SHARES = 1024  # of a Standard-1X dyno
+
+
+class PidsController(Controller):  # type: ignore[misc]  # cgroupspy has no types, and no pids controller
+    max = IntegerFile("pids.max")
+
+
+Node.CONTROLLERS[b"pids"] = PidsController
+
+
+class CgroupsV1:
+    """See cgroups.Cgroups."""
+
+    version = 1
+
+    def __init__(self, root: str, instance: str) -> None:
+        top = Node(root)
+        self._root = root
+        self._nodes = {tree: Node(instance, Node(TOP, Node(tree, top))) for tree in TREES}
+        self._swap = os.path.exists(f"{root}/memory/memory.memsw.limit_in_bytes")
+
+    def prepare(self) -> None:
+        for tree in TREES:
+            if not os.path.exists(f"{self._root}/{tree}/tasks"):
+                raise OSError(
+                    2, f"no {tree} controller; mount it: mount -t cgroup -o {tree} {tree} {self._root}/{tree}"
+                )
+        for directory in self._own():
+            os.makedirs(directory, exist_ok=True)
+
+    def make(self, name: str) -> None:
+        for directory in self.directories(name):
+            os.mkdir(directory)
+
+    def doors(self, name: str) -> tuple[str, ...]:
+        return tuple(f"{directory}/cgroup.procs" for directory in self.directories(name))
+
+    def limit(self, name: str, limits: Limits) -> None:
+        memory, pages = self._controller("memory", name), whole_pages(limits.memory)
+        _set(memory, "limit_in_bytes", pages)
+        if self._swap:
+            _set(memory, "memsw_limit_in_bytes", pages)  # memory and swap together: no swap
+        _set(self._controller("pids", name), "max", limits.tasks)
+        _set(self._controller("cpu", name), "shares", SHARES * limits.cpu)
+
+    def rename(self, name: str, id: str) -> str:
+        for old, new in zip(self.directories(name), self.directories(id), strict=True):
+            os.rename(old, new)
+        return id
+
+    def directories(self, name: str) -> tuple[str, ...]:
+        return tuple(f"{directory}/{name}" for directory in self._own())
+
+    def usage(self, name: str) -> Usage:
+        memory: MemoryController = self._controller("memory", name)
+        kills = memory.oom_control.get("oom_kill", 0)  # kernels before 4.13 do not count
+        return Usage(memory.max_usage_in_bytes or 0, kills)
+
+    def names(self) -> list[str]:
+        found: set[str] = set()
+        for directory in self._own():
+            with contextlib.suppress(FileNotFoundError):
+                found |= {entry.name for entry in os.scandir(directory) if entry.is_dir()}
+        return sorted(found)
+
+    def kill(self, name: str) -> None:
+        for tree in TREES:
+            with contextlib.suppress(FileNotFoundError):
+                for pid in self._controller(tree, name).procs:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+    def remove(self) -> None:
+        for directory in self._own():
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+                os.rmdir(os.path.dirname(directory))
+
+    def _own(self) -> tuple[str, ...]:
+        return tuple(os.fsdecode(self._nodes[tree].full_path) for tree in TREES)
+
+    def _controller(self, tree: str, name: str) -> Controller:
+        return Node(name, self._nodes[tree]).controller
+
+
+def _set(controller: Controller, name: str, value: int) -> None:
+    """Write and read back: the kernel says nothing when it clips."""
+    setattr(controller, name, value)
+    found = getattr(controller, name)
+    if found != value:
+        raise NotInForce(name, value, found)

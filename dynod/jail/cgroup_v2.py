@@ -1,0 +1,113 @@
+"""Version 2: UNDER/INSTANCE/NAME, UNDER being a delegated directory or ROOT/dynod.
+
+The kernel cannot rename a version 2 group, so a dyno keeps its embryo's; `list` tells which it is. cgroupspy knows only
+version 1, so the files are written here as they are.
+"""
+
+import contextlib
+import os
+
+from dynod.jail.cgroups import NotInForce, Usage, whole_pages
+from dynod.model.jail import Limits
+
+CONTROLLERS = ("cpu", "memory", "pids")
+WEIGHT = 100  # of a Standard-1X dyno; the kernel's default
+MOST_WEIGHT = 10_000
+
+
+class CgroupsV2:
+    """See cgroups.Cgroups."""
+
+    version = 2
+
+    def __init__(self, under: str, instance: str) -> None:
+        self._under = under
+        self._own = f"{under}/{instance}"
+
+    def prepare(self) -> None:
+        above = os.path.dirname(self._under)
+        if not os.path.isdir(self._under):
+            self._enable(above)
+            os.mkdir(self._under)
+        self._step_aside()
+        self._enable(self._under)
+        os.makedirs(self._own, exist_ok=True)
+        self._enable(self._own)
+
+    def make(self, name: str) -> None:
+        os.mkdir(f"{self._own}/{name}")
+
+    def doors(self, name: str) -> tuple[str, ...]:
+        return (f"{self._own}/{name}/cgroup.procs",)
+
+    def limit(self, name: str, limits: Limits) -> None:
+        self._set(name, "memory.max", whole_pages(limits.memory))
+        if os.path.exists(f"{self._own}/{name}/memory.swap.max"):
+            self._set(name, "memory.swap.max", 0)
+        self._set(name, "pids.max", limits.tasks)
+        self._set(name, "cpu.weight", min(WEIGHT * limits.cpu, MOST_WEIGHT))
+
+    def rename(self, name: str, id: str) -> str:  # noqa: ARG002  # the kernel cannot
+        return name
+
+    def directories(self, name: str) -> tuple[str, ...]:
+        return (f"{self._own}/{name}",)
+
+    def usage(self, name: str) -> Usage:
+        try:
+            peak = int(self._get(name, "memory.peak"))
+        except FileNotFoundError:  # kernels before 5.19
+            peak = int(self._get(name, "memory.current"))
+        events = dict(line.split() for line in self._get(name, "memory.events").splitlines())
+        return Usage(peak, int(events.get("oom_kill", 0)))
+
+    def names(self) -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(entry.name for entry in os.scandir(self._own) if entry.is_dir())
+        return []
+
+    def kill(self, name: str) -> None:
+        _write(f"{self._own}/{name}/cgroup.kill", "1")
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            os.rmdir(self._own)
+            os.rmdir(self._under)
+
+    def _step_aside(self) -> None:
+        """Under systemd the delegated group is the one this host was started in; groups with children hold no process."""
+        if str(os.getpid()) in _read(f"{self._under}/cgroup.procs").split():
+            os.makedirs(f"{self._under}/host", exist_ok=True)
+            _write(f"{self._under}/host/cgroup.procs", "0")
+
+    def _enable(self, directory: str) -> None:
+        """Let the groups below have our controllers; the kernel refuses where processes sit in `directory` itself."""
+        there = _read(f"{directory}/cgroup.controllers").split()
+        missing = [name for name in CONTROLLERS if name not in there]
+        if missing:
+            raise OSError(
+                2, f"cgroup {directory} has no {', '.join(missing)}; delegate it (systemd: Delegate=yes)"
+            )
+        given = _read(f"{directory}/cgroup.subtree_control").split()
+        lacking = [name for name in CONTROLLERS if name not in given]
+        if lacking:
+            _write(f"{directory}/cgroup.subtree_control", " ".join(f"+{name}" for name in lacking))
+
+    def _set(self, name: str, file: str, value: int) -> None:
+        _write(f"{self._own}/{name}/{file}", str(value))
+        found = self._get(name, file)
+        if found != str(value):
+            raise NotInForce(file, value, found)
+
+    def _get(self, name: str, file: str) -> str:
+        return _read(f"{self._own}/{name}/{file}")
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read().strip()
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)

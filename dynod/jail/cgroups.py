@@ -1,0 +1,84 @@
+"""Where a dyno's limits live, whichever generation of cgroups the machine has: what both can do, and which one is there.
+
+A group is made and entered by an embryo under a passing name, before anybody waits (moving a process between cgroups
+costs RCU grace periods of milliseconds); limits are written and read back when the plan is known.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Protocol
+
+from dynod.model.jail import Limits
+
+TOP = "dynod"
+ROOT = "/sys/fs/cgroup"
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class NotInForce(OSError):
+    """A limit that the kernel did not take as asked: the dyno does not start."""
+
+    def __init__(self, name: str, asked: int, found: object) -> None:
+        super().__init__(22, f"limit {name} is {found} where {asked} was asked")
+
+
+def whole_pages(memory: int) -> int:
+    """What the kernel makes of a memory limit."""
+    return memory - memory % PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Read when a dyno has ended: highest memory in bytes, processes that the kernel killed for memory."""
+
+    peak: int
+    oom_kills: int
+
+
+class Cgroups(Protocol):
+    """One directory of groups for one dyno host."""
+
+    version: int
+
+    def prepare(self) -> None:
+        """Make the directory that holds the groups; raise OSError with the way out if a controller is missing."""
+
+    def make(self, name: str) -> None: ...
+
+    def doors(self, name: str) -> tuple[str, ...]:
+        """Files into each of which a process writes 0 to be inside."""
+        ...
+
+    def limit(self, name: str, limits: Limits) -> None:
+        """Put the limits in force, or raise NotInForce or OSError."""
+
+    def rename(self, name: str, id: str) -> str:
+        """Give the group its dyno's name where the kernel can; return the name it has now."""
+        ...
+
+    def directories(self, name: str) -> tuple[str, ...]:
+        """Every directory of the group, for whoever reads or removes it."""
+        ...
+
+    def usage(self, name: str) -> Usage: ...
+
+    def names(self) -> list[str]:
+        """Groups that exist."""
+        ...
+
+    def kill(self, name: str) -> None:
+        """Send SIGKILL to every process inside."""
+
+    def remove(self) -> None:
+        """Remove the directory that held the groups, if it is empty."""
+
+
+def choose(instance: str, under: str = "", root: str = ROOT) -> Cgroups:
+    """Version 2 where it has the controllers, else the version 1 trees. `under`: a delegated version 2 directory."""
+    if under or os.path.exists(f"{root}/cgroup.controllers"):
+        from dynod.jail.cgroup_v2 import CgroupsV2  # noqa: PLC0415  # each machine pays for the one it has
+
+        return CgroupsV2(under or f"{root}/{TOP}", instance)
+    from dynod.jail.cgroup_v1 import CgroupsV1  # noqa: PLC0415  # as above
+
+    return CgroupsV1(root, instance)

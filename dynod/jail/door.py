@@ -1,0 +1,237 @@
+"""RUN/host.sock: who may ask, what they ask, and how answers and reports go back without ever blocking the loop."""
+
+import contextlib
+import os
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from dynod.jail import packets
+from dynod.jail.check import BadPlan, parse
+from dynod.jail.diary import say
+from dynod.jail.dynos import Dyno, Dynos
+from dynod.jail.loop import Loop
+
+PAGE = 200  # dynos in one packet of `list`
+BACKLOG = 64
+QUEUED = 10_000  # packets a client may leave unread before it is hung up on
+
+
+class Client:
+    """One connection. `watching`: hears of exits; `piping`: gets log pipes."""
+
+    def __init__(self, sock: socket.socket, loop: Loop, on_lost: Callable[["Client"], None]) -> None:
+        self.sock, self._loop, self._on_lost = sock, loop, on_lost
+        self._queue: deque[tuple[Any, list[int]]] = deque()
+        self.watching = self.piping = self.lost = False
+
+    def send(self, value: Any, fds: Sequence[int] = ()) -> None:
+        """Send now or when there is room; the descriptors remain the caller's."""
+        if self.lost:
+            return
+        if not self._queue:
+            try:
+                packets.send(self.sock, value, fds)
+                return
+            except BlockingIOError:
+                self._loop.write(self.sock.fileno(), self._flush)
+            except OSError:
+                self._on_lost(self)
+                return
+        self._queue.append((value, [os.dup(fd) for fd in fds]))
+        if len(self._queue) > QUEUED:
+            self._on_lost(self)
+
+    def close(self) -> None:
+        self.lost = True
+        self._loop.forget(self.sock.fileno())
+        self.sock.close()
+        for _, fds in self._queue:
+            packets.close(fds)
+        self._queue.clear()
+
+    def _flush(self) -> None:
+        while self._queue:
+            value, fds = self._queue[0]
+            try:
+                packets.send(self.sock, value, fds)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._on_lost(self)
+                return
+            packets.close(fds)
+            self._queue.popleft()
+        self._loop.write(self.sock.fileno(), None)
+
+
+class Door:
+    """The listening socket, its clients, and the table of operations."""
+
+    def __init__(self, loop: Loop, dynos: Dynos, facts: Callable[[], dict[str, Any]]) -> None:
+        self._loop, self._dynos, self._facts = loop, dynos, facts
+        self._clients: set[Client] = set()
+        self._operations: dict[str, Callable[[Client, dict[str, Any]], None]] = {
+            "boot": self._boot,
+            "signal": self._signal,
+            "list": self._list,
+            "forget": self._forget,
+            "watch": self._watch,
+            "pipes": self._pipes,
+            "stat": self._stat,
+        }
+        dynos.on_exit, dynos.on_pipe, dynos.on_gone = self._tell_exit, self._tell_pipe, self._tell_gone
+
+    def open(self, path: str, group: int | None) -> None:
+        """Listen at `path`: root and our own uid, and the members of `group` if one is given."""
+        self._path, self._group = path, group
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        packets.widen(self._listener)
+        old = os.umask(0o177 if group is None else 0o117)
+        self._listener.bind(path)
+        os.umask(old)
+        if group is not None:
+            os.chown(path, -1, group)
+        self._listener.listen(BACKLOG)
+        self._loop.read(self._listener.fileno(), self._accept)
+
+    def close(self) -> None:
+        self._listener.close()
+        for client in list(self._clients):
+            self._lose(client)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        _, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        # With a group the socket's mode decides, supplementary groups included, which SO_PEERCRED does not show.
+        if self._group is None and uid not in (0, os.geteuid()):
+            say(f"refused uid {uid} gid {gid}")
+            sock.close()
+            return
+        sock.setblocking(False)
+        packets.widen(sock)
+        client = Client(sock, self._loop, self._lose)
+        self._clients.add(client)
+        self._loop.read(sock.fileno(), lambda: self._hear(client))
+
+    def _lose(self, client: Client) -> None:
+        if not client.lost:
+            self._clients.discard(client)
+            client.close()
+
+    def _hear(self, client: Client) -> None:
+        try:
+            asked, fds = packets.receive(client.sock)
+            packets.close(fds)  # nobody hands us any
+        except BlockingIOError:
+            return
+        except (OSError, ValueError) as error:
+            if not isinstance(error, packets.Hung):
+                say(f"hung up on a client: {error}")
+            self._lose(client)
+            return
+        name = asked.get("op") if isinstance(asked, dict) else None
+        if operation := self._operations.get(str(name)):
+            operation(client, asked)
+        else:
+            seq = asked.get("seq") if isinstance(asked, dict) else None
+            client.send(
+                {"op": "failed", "seq": seq, "id": "", "error": f"cannot do {name!r}: no such operation"}
+            )
+
+    def _answer(
+        self, client: Client, asked: dict[str, Any]
+    ) -> Callable[[Mapping[str, Any], list[int]], None]:
+        def answer(value: Mapping[str, Any], fds: list[int]) -> None:
+            client.send({**value, "seq": asked.get("seq")}, fds)
+            packets.close(fds)  # the client has them, or is gone
+
+        return answer
+
+    def _boot(self, client: Client, asked: dict[str, Any]) -> None:
+        answer = self._answer(client, asked)
+        try:
+            plan = parse(asked.get("plan"))
+        except BadPlan as error:
+            answer({"op": "failed", "id": "", "error": str(error)}, [])
+            return
+        self._dynos.boot(plan, answer)
+
+    def _signal(self, client: Client, asked: dict[str, Any]) -> None:
+        id, signum = str(asked.get("id")), asked.get("signal")
+        why = self._dynos.signal(id, signum if isinstance(signum, int) else 0)
+        said = {"op": "failed", "id": id, "error": why} if why else {"op": "done"}
+        client.send({**said, "seq": asked.get("seq")})
+
+    def _forget(self, client: Client, asked: dict[str, Any]) -> None:
+        self._dynos.forget(str(asked.get("id")), self._answer(client, asked))
+
+    def _list(self, client: Client, asked: dict[str, Any]) -> None:
+        rows = [self._row(dyno) for dyno in self._dynos.all.values() if dyno.answer is None]
+        for start in range(0, max(len(rows), 1), PAGE):
+            page, end = rows[start : start + PAGE], start + PAGE >= len(rows)
+            client.send({"op": "dynos", "seq": asked.get("seq"), "dynos": page, "end": end})
+
+    def _row(self, dyno: Dyno) -> dict[str, Any]:
+        record = dyno.record
+        return {
+            "id": record.id,
+            "pid": record.pid,
+            "uid": record.uid,
+            "labels": record.labels,
+            "status": dyno.ended.status if dyno.ended else None,
+            "oom": dyno.ended.oom if dyno.ended else False,
+            "cgroups": self._dynos.groups(dyno),
+        }
+
+    def _watch(self, client: Client, asked: dict[str, Any]) -> None:  # noqa: ARG002  # an operation's shape
+        client.watching = True
+        for dyno in self._dynos.all.values():
+            if dyno.ended:
+                client.send(_exited(dyno))
+
+    def _pipes(self, client: Client, asked: dict[str, Any]) -> None:  # noqa: ARG002  # an operation's shape
+        client.piping = True
+        for dyno in self._dynos.all.values():
+            if dyno.log is not None and dyno.answer is None:
+                self._pipe_to(client, dyno)
+
+    def _stat(self, client: Client, asked: dict[str, Any]) -> None:
+        client.send({"op": "stats", "seq": asked.get("seq"), "clients": len(self._clients), **self._facts()})
+
+    def _tell_exit(self, dyno: Dyno) -> None:
+        for client in [one for one in self._clients if one.watching]:
+            client.send(_exited(dyno))
+
+    def _tell_pipe(self, dyno: Dyno) -> None:
+        for client in [one for one in self._clients if one.piping]:
+            self._pipe_to(client, dyno)
+
+    def _tell_gone(self, id: str) -> None:
+        for client in [one for one in self._clients if one.piping]:
+            client.send({"op": "gone", "id": id})
+
+    def _pipe_to(self, client: Client, dyno: Dyno) -> None:
+        assert dyno.log is not None
+        client.send({"op": "pipe", "id": dyno.record.id, "labels": dyno.record.labels}, [dyno.log])
+
+
+def _exited(dyno: Dyno) -> dict[str, Any]:
+    assert dyno.ended is not None
+    ended = dyno.ended
+    return {
+        "op": "exited",
+        "id": dyno.record.id,
+        "status": ended.status,
+        "oom": ended.oom,
+        "peak": ended.peak,
+    }

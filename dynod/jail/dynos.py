@@ -1,0 +1,395 @@
+"""The dynos of one host: boot, adopt, signal, end, forget. Whoever asks is called back; how they asked is door.py's.
+
+What survives the host's death lies in records.py's files and in the kernel: the next host adopts each dyno whose record
+and process are there, and kills whatever lives in one of our cgroups without a record. A log pipe is found again
+through the init, which keeps both ends (/proc/PID/fd); where the init is gone too, logplex has its own copy.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import stat
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dynod.jail import mounts, packets, records
+from dynod.jail.cgroups import Cgroups
+from dynod.jail.check import BadPlan, Rules, check
+from dynod.jail.diary import say
+from dynod.jail.enter import Handed
+from dynod.jail.idmap import Maps
+from dynod.jail.loop import Loop
+from dynod.jail.pool import Embryo, Pool
+from dynod.jail.records import Ended, Record
+from dynod.model.jail import JailPlan, Stdio
+
+Answer = Callable[[Mapping[str, Any], list[int]], None]
+PIPE_SIZE = 1024 * 1024  # what a log pipe holds while logplex is away
+KILLED = 128 + signal.SIGKILL
+UNFORWARDED = (signal.SIGCHLD, signal.SIGSTOP)  # init's own, and one that no process can take
+
+
+class CannotBoot(Exception):
+    """`cannot start ...`, with everything undone."""
+
+
+@dataclass(slots=True)
+class Dyno:
+    """A dyno whose plan was passed on. `answer` is set until it is up; `ended` once it is not."""
+
+    record: Record
+    pidfd: int
+    ours: bool  # a child of this host: it is waited for
+    embryo: Embryo | None = None
+    answer: Answer | None = None
+    handed_out: tuple[int, ...] = ()  # the caller's ends, until it got them
+    log: int | None = None
+    ended: Ended | None = None
+    swept: bool = False
+    forgotten: list[Answer] = field(default_factory=list)  # who waits until nothing of it is left
+
+
+class Dynos:
+    """`on_exit(id, ended)`, `on_pipe(dyno)` and `on_gone(id)` report to whoever watches."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        cgroups: Cgroups,
+        rules: Rules,
+        directory: str,
+        maps: Maps,
+        sweep: Callable[[list[str], str, str, Callable[[str], None]], None],
+    ) -> None:
+        """`directory`: RUN/host; `sweep(trees, cgroup, record directory, done)` removes in the background."""
+        self._loop, self._cgroups, self._rules, self._directory = loop, cgroups, rules, directory
+        self._maps, self._sweep = maps, sweep
+        self._waiting: deque[tuple[JailPlan, Answer]] = deque()
+        self.all: dict[str, Dyno] = {}
+        self.pool: Pool
+        self.on_exit: Callable[[Dyno], None]
+        self.on_pipe: Callable[[Dyno], None]
+        self.on_gone: Callable[[str], None]
+
+    # Boot
+
+    def boot(self, plan: JailPlan, answer: Answer) -> None:
+        """Start a dyno; `answer` gets `booted` with descriptors or `failed` with nothing changed."""
+        try:
+            check(plan, self._rules)
+            if plan.id in self.all or any(waiting.id == plan.id for waiting, _ in self._waiting):
+                raise BadPlan(f"cannot start {plan.id}: there is one of this name; forget it first")
+        except BadPlan as error:
+            _fail(answer, plan.id, str(error))
+            return
+        self._waiting.append((plan, answer))
+        self.serve()
+
+    def serve(self) -> None:
+        """Give ready embryos to the boots that wait."""
+        while self._waiting:
+            self.pool.wanted = len(self._waiting)
+            one = self.pool.take()
+            if one is None:
+                return
+            plan, answer = self._waiting.popleft()
+            self.pool.wanted = len(self._waiting)
+            self._pass(plan, one, answer)
+
+    def refuse_next(self, why: str) -> None:
+        """An embryo could not be made: whoever waits longest hears why."""
+        if self._waiting:
+            plan, answer = self._waiting.popleft()
+            self.pool.wanted = len(self._waiting)
+            _fail(answer, plan.id, f"cannot start {plan.id}: {why}")
+
+    def _pass(self, plan: JailPlan, one: Embryo, answer: Answer) -> None:
+        """Put limits in force, open all that the plan names, hand it over; then, while it is being built, the record.
+
+        A host that dies before the record is written leaves a dyno that the next one does not know and ends.
+        """
+        opened: list[int] = []
+        directory = f"{self._directory}/{plan.id}"
+        group, scratch = one.name, False
+        try:
+            if one.limits != plan.limits:
+                self._cgroups.limit(one.name, plan.limits)
+            self.pool.usual = plan.limits
+            _make_scratch(plan)
+            scratch = True
+            trees = self._trees(plan, opened)
+            netns = _open_netns(plan, opened)
+            theirs, mine = _pipes(plan, opened)
+            os.mkdir(directory, 0o700)
+            status = records.open_status(directory)
+            opened.append(status)
+            packets.send(one.door, plan.to_json(), Handed(trees, status, netns, theirs).flat())
+            group = self._cgroups.rename(one.name, plan.id)
+            record = Record(
+                plan.id, one.pid, one.started, plan.uid, plan.stdio, plan.scratch, group, dict(plan.labels)
+            )
+            records.write(directory, "record", record)
+        except (OSError, BadPlan) as error:
+            packets.close(opened)
+            self._abort(one, [plan.scratch] if scratch else [], group, directory)
+            _fail(answer, plan.id, f"cannot start {plan.id}: {_say(error)}")
+            return
+        packets.close([fd for fd in opened if fd not in mine])
+        dyno = Dyno(record, one.pidfd, ours=True, embryo=one, answer=answer)
+        if plan.stdio is Stdio.LOG:
+            dyno.log = mine[0]
+        else:
+            dyno.handed_out = mine
+        self.all[plan.id] = dyno
+        self._loop.read(one.door.fileno(), lambda: self._hear(dyno))
+        self._loop.read(one.pidfd, lambda: self._exited(dyno))
+
+    def _trees(self, plan: JailPlan, opened: list[int]) -> mounts.Trees:
+        def one(path: str, writable: bool, idmap: bool) -> int:
+            fd = mounts.source(path, self._rules)
+            try:
+                owner = os.fstat(fd)
+                try:
+                    userns = self._maps.fd(owner.st_uid, owner.st_gid, plan.uid) if idmap else 0
+                except OSError as error:
+                    raise OSError(error.errno, f"{error.strerror}", path) from error
+                mounted = mounts.tree(fd, path, writable=writable, userns=userns)
+            finally:
+                os.close(fd)
+            opened.append(mounted)
+            return mounted
+
+        lower = tuple(one(path, False, idmap) for path, idmap in plan.lower)
+        scratch = one(plan.scratch, True, False)
+        return mounts.Trees(lower, scratch, tuple(one(b.source, b.writable, b.idmap) for b in plan.binds))
+
+    def _abort(self, one: Embryo, trees: list[str], group: str, directory: str) -> None:
+        """Undo a boot that did not come off; the embryo has taken a limit or a plan and is not used again."""
+        signal.pidfd_send_signal(one.pidfd, signal.SIGKILL)
+        os.waitpid(one.pid, 0)
+        one.door.close()
+        os.close(one.pidfd)
+        self._sweep(trees, group, directory, _quiet)
+
+    def _hear(self, dyno: Dyno) -> None:
+        """The embryo says `up`, or why not; if it died without a word, its pidfd tells."""
+        one, answer = dyno.embryo, dyno.answer
+        assert one is not None
+        assert answer is not None
+        try:
+            said, fds = packets.receive(one.door)
+        except packets.Hung:
+            said, fds = {"error": "it was killed while it started"}, []
+        self._loop.forget(one.door.fileno())
+        dyno.embryo = dyno.answer = None
+        id = dyno.record.id
+        if "error" in said:
+            self._loop.forget(dyno.pidfd)
+            packets.close([*dyno.handed_out, *([] if dyno.log is None else [dyno.log])])
+            del self.all[id]
+            self._abort(one, [dyno.record.scratch], dyno.record.cgroup, f"{self._directory}/{id}")
+            _fail(answer, id, f"cannot start {id}: {said['error']}")
+            return
+        one.door.close()
+        given = [*dyno.handed_out, *fds]
+        dyno.handed_out = ()
+        answer({"op": "booted", "id": id, "pid": one.pid, "cgroups": self.groups(dyno)}, given)
+        if dyno.log is not None:
+            self.on_pipe(dyno)
+
+    def groups(self, dyno: Dyno) -> list[str]:
+        """The dyno's cgroup directories, for whoever reads its memory."""
+        return list(self._cgroups.directories(dyno.record.cgroup))
+
+    # Ends
+
+    def signal(self, id: str, signum: int) -> str:
+        """Send a signal to every process of a dyno (its init passes it on); give why not, or ''."""
+        dyno = self.all.get(id)
+        if dyno is None or dyno.ended:
+            return f"cannot signal {id}: " + ("it has ended" if dyno else "there is no such dyno")
+        if signum in UNFORWARDED or not 1 <= signum < signal.SIGRTMIN:
+            return f"cannot signal {id}: {signum} cannot be sent to a whole dyno"
+        signal.pidfd_send_signal(dyno.pidfd, signal.Signals(signum))
+        return ""
+
+    def forget(self, id: str, answer: Answer) -> None:
+        """Let a status go once it was taken; `answer` comes when scratch, cgroup and record are gone."""
+        dyno = self.all.get(id)
+        if dyno is None:
+            answer({"op": "done"}, [])
+        elif not dyno.ended:
+            _fail(answer, id, f"cannot forget {id}: it is running; signal it first")
+        else:
+            dyno.forgotten.append(answer)
+            if dyno.swept and len(dyno.forgotten) == 1:
+                self._forget(dyno)
+
+    def _exited(self, dyno: Dyno) -> None:
+        if dyno.answer is not None:
+            self._hear(dyno)  # it may have said `up` just before
+            if dyno.record.id not in self.all:
+                return
+        self._loop.forget(dyno.pidfd)
+        killed = KILLED
+        if dyno.ours:
+            code = os.waitstatus_to_exitcode(os.waitpid(dyno.record.pid, 0)[1])
+            killed = code if code >= 0 else 128 - code
+        os.close(dyno.pidfd)
+        self._end(dyno, killed)
+
+    def _end(self, dyno: Dyno, otherwise: int) -> None:
+        """Note how a dyno ended, tell, and have its leavings removed. `otherwise`: the status if init wrote none."""
+        record, directory = dyno.record, f"{self._directory}/{dyno.record.id}"
+        written = records.read_status(directory)
+        try:
+            usage = self._cgroups.usage(record.cgroup)
+            peak, oom = usage.peak, usage.oom_kills > 0
+        except (OSError, ValueError):  # an earlier host removed it before it could write down the end
+            peak, oom = 0, False
+        dyno.ended = Ended(otherwise if written is None else written, oom, peak)
+        records.write(directory, "ended", dyno.ended)
+        self.on_exit(dyno)
+        self._clear(dyno)
+
+    def _clear(self, dyno: Dyno) -> None:
+        def swept(error: str) -> None:
+            if error:
+                say(f"cannot clear up after {dyno.record.id}: {error}")
+            dyno.swept = True
+            if dyno.forgotten:
+                self._forget(dyno)
+
+        self._sweep([dyno.record.scratch], dyno.record.cgroup, "", swept)
+
+    def _forget(self, dyno: Dyno) -> None:
+        id = dyno.record.id
+
+        def done(error: str) -> None:
+            del self.all[id]
+            if dyno.log is not None:
+                os.close(dyno.log)
+                self.on_gone(id)
+            for answer in dyno.forgotten:
+                if error:
+                    _fail(answer, id, f"cannot forget {id}: {error}")
+                else:
+                    answer({"op": "done"}, [])
+
+        self._sweep([], "", f"{self._directory}/{id}", done)
+
+    # A new host after a dead one
+
+    def adopt(self) -> None:
+        """Take over what an earlier host left; nothing of its that is unknown lives on."""
+        for directory, record in records.all_records(self._directory):
+            if record is None:
+                self._sweep([], "", directory, _quiet)
+            else:
+                self._adopt(record, directory)
+        known = {dyno.record.cgroup for dyno in self.all.values()}
+        for name in self._cgroups.names():
+            if name not in known:
+                self._cgroups.kill(name)
+                self._sweep([], name, "", _quiet)
+
+    def _adopt(self, record: Record, directory: str) -> None:
+        dyno = Dyno(record, -1, ours=False, ended=records.read_ended(directory))
+        self.all[record.id] = dyno
+        if dyno.ended:
+            self._clear(dyno)
+            return
+        try:
+            dyno.pidfd = os.pidfd_open(record.pid)
+            if records.start_time(record.pid) != record.started:
+                os.close(dyno.pidfd)
+                raise ProcessLookupError
+        except (ProcessLookupError, FileNotFoundError):
+            with contextlib.suppress(OSError):
+                self._cgroups.kill(record.cgroup)
+            self._end(dyno, KILLED)
+            return
+        if record.stdio == Stdio.LOG:
+            dyno.log = _log_of(record.pid)
+        self._loop.read(dyno.pidfd, lambda: self._exited(dyno))
+
+    def end_all(self) -> None:
+        """Kill and forget every dyno (`--end-dynos`)."""
+        for id, dyno in list(self.all.items()):
+            if dyno.ended:
+                self.forget(id, _nobody)
+            else:
+                dyno.forgotten.append(_nobody)
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(dyno.pidfd, signal.SIGKILL)
+
+
+def _make_scratch(plan: JailPlan) -> None:
+    try:
+        os.mkdir(plan.scratch, 0o700)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(plan.scratch), 0o711, exist_ok=True)
+        os.mkdir(plan.scratch, 0o700)
+    for name in ("upper", "work", "upper/tmp"):
+        os.mkdir(f"{plan.scratch}/{name}", 0o755)
+    os.chmod(f"{plan.scratch}/upper/tmp", 0o1777)  # noqa: S103  # as every /tmp
+
+
+def _open_netns(plan: JailPlan, opened: list[int]) -> int | None:
+    """Opened here, in the machine's own mounts: an embryo's may be older than the namespace."""
+    if not plan.netns:
+        return None
+    fd = os.open(plan.netns, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    opened.append(fd)
+    if os.major(os.fstat(fd).st_dev) != 0 or not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise OSError(22, "no network namespace", plan.netns)
+    return fd
+
+
+def _pipes(plan: JailPlan, opened: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Make the dyno's pipes; give its ends and ours. They are the dyno's own files: it may open /dev/stdout."""
+    if plan.stdio is Stdio.PTY:
+        return (), ()
+    out_read, out_write = os.pipe2(os.O_CLOEXEC)
+    opened += (out_read, out_write)
+    os.fchown(out_write, plan.uid, plan.uid)
+    if plan.stdio is Stdio.LOG:
+        with contextlib.suppress(PermissionError):  # the machine's soft limit for pipes: it holds less then
+            fcntl.fcntl(out_write, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
+        return (out_write, out_read), (out_read,)
+    in_read, in_write = os.pipe2(os.O_CLOEXEC)
+    opened += (in_read, in_write)
+    os.fchown(in_read, plan.uid, plan.uid)
+    return (in_read, out_write), (in_write, out_read)
+
+
+def _log_of(pid: int) -> int | None:
+    """Find the log pipe of an adopted dyno: its init holds the read end."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            path = f"/proc/{pid}/fd/{name}"
+            if stat.S_ISFIFO(os.stat(path).st_mode):
+                return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    return None
+
+
+def _fail(answer: Answer, id: str, error: str) -> None:
+    answer({"op": "failed", "id": id, "error": error}, [])
+
+
+def _nobody(said: Mapping[str, Any], fds: list[int]) -> None:
+    """Nobody waits for this answer."""
+
+
+def _quiet(error: str) -> None:
+    if error:
+        say(f"cannot clear up: {error}")
+
+
+def _say(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

@@ -1,0 +1,232 @@
+"""From a fork of the dyno host to an app: the straight story of one embryo, to be read from `embryo` downwards.
+
+Ahead of time, when nobody waits: own namespaces, own cgroup, a small root with own /proc and /dev, the bounding set
+emptied, no_new_privs. Then it waits for a plan. With the plan: the overlay and binds from the mounts handed over, the
+network namespace, the uid, the start of the app. It ends as the dyno's PID 1 (init.py).
+Until it has a plan it dies with its host; from then on it does not.
+"""
+
+import fcntl
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import termios
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import prctl
+
+from dynod.jail import mounts, packets
+from dynod.jail import syscalls as k
+from dynod.jail.init import init
+from dynod.model.jail import JailPlan, Limits, Stdio
+
+OOM_SCORE = "200"  # of all that runs here, dynos go first
+NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say
+SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """The descriptors that come with a plan. `stdio`: log: write end, read end; pipe: stdin's read end, stdout's write end."""
+
+    trees: mounts.Trees
+    status: int
+    netns: int | None
+    stdio: tuple[int, ...]
+
+    def flat(self) -> list[int]:
+        network = [] if self.netns is None else [self.netns]
+        return [*self.trees.lower, self.trees.scratch, *self.trees.binds, self.status, *network, *self.stdio]
+
+    @classmethod
+    def of(cls, plan: JailPlan, fds: Sequence[int]) -> "Handed":
+        """Undo `flat`."""
+        rest = iter(fds)
+        lower = tuple(next(rest) for _ in plan.lower)
+        scratch = next(rest)
+        trees = mounts.Trees(lower, scratch, tuple(next(rest) for _ in plan.binds))
+        return cls(trees, next(rest), next(rest) if plan.netns else None, tuple(rest))
+
+
+def embryo(door: socket.socket, doors: Sequence[str], base: str) -> NoReturn:
+    """Prepare, tell the host, wait for a plan, become a dyno. `doors`: see Cgroups; `base`: an empty directory."""
+    try:
+        prepare(door, doors, base)
+        packets.send(door, {"ready": True})
+        value, fds = packets.receive(door)
+        prctl.set_pdeathsig(0)
+        plan = JailPlan.from_json(value)
+        become(plan, Handed.of(plan, fds), door)
+    except packets.Hung:
+        os._exit(1)
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the host hears of it
+        packets.send(door, {"error": _say(error)})
+        os._exit(1)
+
+
+def prepare(door: socket.socket, doors: Sequence[str], base: str) -> None:
+    """All that needs no plan."""
+    prctl.set_pdeathsig(signal.SIGKILL)
+    only([door.fileno()])
+    gc.disable()
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    default_signals()
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    prctl.set_proctitle("dyno-init")
+    prctl.set_name("dyno-init")
+    os.umask(0o022)
+    _write("/proc/self/oom_score_adj", OOM_SCORE)
+    for path in doors:
+        _write(path, "0")
+    k.unshare(k.CLONE_NEWNS | k.CLONE_NEWUTS | k.CLONE_NEWIPC | k.CLONE_NEWCGROUP)
+    k.join_new_session_keyring()
+    mounts.base(base)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.setgroups([])
+    for capability in range(_last_capability() + 1):
+        prctl.capbset_drop(capability)
+    prctl.set_no_new_privs(1)
+    rehearse()
+
+
+def rehearse() -> None:
+    """Go through the motions once: pages shared with the host are copied at the first touch, better now than later."""
+    nothing = JailPlan(
+        "-", "-", 1, (("/", False),), (), "/", "", Limits(1, 1, 1), ("-",), {}, "/", Stdio.LOG, {}
+    )
+    Handed.of(JailPlan.from_json(json.loads(json.dumps(nothing.to_json()))), range(5)).flat()
+
+
+def become(plan: JailPlan, handed: Handed, door: socket.socket) -> NoReturn:
+    """Build what the plan says around this process, start the app in it, and be its init."""
+    mounts.assemble(handed.trees, plan.binds)
+    mounts.enter()
+    _network(handed.netns)
+    socket.sethostname(plan.hostname)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (plan.limits.files, plan.limits.files))
+    master, actions, complaints = _stdio(plan, handed.stdio)
+    drop(plan.uid)
+    app = start(plan, actions, complaints)
+    packets.send(door, {"up": True}, [] if master is None else [master])
+    only([handed.status, *_kept(plan, handed.stdio)])
+    init(app, handed.status)
+
+
+def drop(uid: int) -> None:
+    """Become `uid` for good: no capability in any set (the bounding and ambient ones went before), not traceable."""
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    k.capset_none()
+    prctl.set_dumpable(0)
+
+
+def _network(netns: int | None) -> None:
+    if netns is not None:
+        k.setns(netns, k.CLONE_NEWNET)
+        return
+    k.unshare(k.CLONE_NEWNET)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+
+
+def _stdio(plan: JailPlan, fds: Sequence[int]) -> tuple[int | None, list[tuple[Any, ...]], int]:
+    """Give the terminal's master, if there is one, what makes the app's 0, 1 and 2, and where a complaint goes."""
+    dup, new = os.POSIX_SPAWN_DUP2, os.POSIX_SPAWN_OPEN
+    match plan.stdio:
+        case Stdio.PTY:
+            master, slave = os.openpty()
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", plan.lines, plan.columns, 0, 0))
+            os.fchown(slave, plan.uid, plan.uid)
+            # Opened by the leader of a new session, it becomes the session's controlling terminal.
+            return master, [(new, 0, os.ttyname(slave), os.O_RDWR, 0), (dup, 0, 1), (dup, 0, 2)], slave
+        case Stdio.PIPE:
+            return None, [(dup, fds[0], 0), (dup, fds[1], 1), (dup, fds[1], 2)], fds[1]
+        case Stdio.LOG:
+            return None, [(new, 0, "/dev/null", os.O_RDONLY, 0), (dup, fds[0], 1), (dup, fds[0], 2)], fds[0]
+
+
+def _kept(plan: JailPlan, fds: Sequence[int]) -> Sequence[int]:
+    """Init keeps a log pipe's ends: no write fails while logplex is away, and a new host finds the pipe (dynos.py)."""
+    return fds if plan.stdio is Stdio.LOG else ()
+
+
+def start(plan: JailPlan, actions: list[tuple[Any, ...]], complaints: int) -> int:
+    """Start the main command in a session of its own; give its pid, or end as a shell does when it cannot be run.
+
+    posix_spawn, because it shares this process's memory until the exec: a fork would copy page tables and then pages,
+    which was most of a boot. Every descriptor is close-on-exec, so the app gets its three and no other.
+    """
+    try:
+        os.chdir(plan.cwd)
+    except OSError as error:
+        return _give_up(complaints, f"cannot enter {plan.cwd}: {error.strerror}", NOT_RUNNABLE)
+    status, reason = NOT_FOUND, "not found"
+    for path in candidates(plan.argv[0], plan.env):
+        try:
+            return os.posix_spawn(path, plan.argv, plan.env, file_actions=actions, setsid=True, setsigmask=[])
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            status, reason = NOT_RUNNABLE, str(error.strerror).lower()
+    return _give_up(complaints, f"cannot run {plan.argv[0]}: {reason}", status)
+
+
+def _give_up(complaints: int, text: str, status: int) -> int:
+    """Say why on the dyno's own standard error, and be a main command that ends with `status`."""
+    os.write(complaints, f"dynod: {text}\n".encode())
+    app = os.fork()
+    if app == 0:
+        os._exit(status)
+    return app
+
+
+def candidates(name: str, env: Mapping[str, str]) -> list[str]:
+    """Where a command may be: itself if it has a slash, else along PATH."""
+    if "/" in name:
+        return [name]
+    return [f"{directory or '.'}/{name}" for directory in env.get("PATH", os.defpath).split(":")]
+
+
+def only(keep: Sequence[int]) -> None:
+    """Close every descriptor but those; 0, 1 and 2 become /dev/null unless they are kept."""
+    kept = sorted(keep)
+    low = 3
+    for fd in kept:
+        os.closerange(low, max(low, fd))
+        low = max(low, fd + 1)
+    os.closerange(low, 1 << 30)
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    for number in (0, 1, 2):
+        if number not in keep:
+            os.dup2(null, number)
+    if null > 2 and null not in keep:
+        os.close(null)
+
+
+def default_signals() -> None:
+    """Python ignores some, a parent's shell others; an app begins with none of that."""
+    for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(signum, signal.SIG_DFL)
+
+
+def _last_capability() -> int:
+    with open("/proc/sys/kernel/cap_last_cap") as file:
+        return int(file.read())
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def _say(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename or 'dyno'}: {error.strerror}"
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,129 @@
+"""The sweeper: a child of the dyno host that removes what dynos leave, so that a million files hold up no boot.
+
+One packet per job: {"job": n, "trees": [...], "groups": [...], "record": directory or ""} -> {"job": n, "error": "" or why}.
+Each job has a process of its own: a big tree does not hold up a small one. Trees are removed before the record, so that
+a host that died in between finds the rest.
+"""
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import socket
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from dynod.jail import packets
+
+PATIENCE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # milliseconds
+
+
+def sweeper(door: socket.socket) -> NoReturn:
+    """Serve until the host hangs up. Runs in a fresh child that has no other descriptor."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # jobs are reaped by the kernel
+    while True:
+        try:
+            job, _ = packets.receive(door)
+        except packets.Hung:
+            os._exit(0)
+        if os.fork() == 0:
+            _run(door, job)
+
+
+def _run(door: socket.socket, job: dict[str, Any]) -> NoReturn:
+    error = ""
+    try:
+        for tree in job["trees"]:
+            remove_tree(tree)
+        for group in job["groups"]:
+            _remove_group(group)
+        if job["record"]:
+            remove_tree(job["record"])
+    except OSError as failed:
+        error = str(failed)
+    with contextlib.suppress(ConnectionError):
+        packets.send(door, {"job": job["job"], "error": error})
+    os._exit(0)
+
+
+def remove_tree(top: str) -> None:
+    """Remove a directory with all that is in it, however deep a dyno made it.
+
+    A directory found inside is emptied of files, its own directories are moved up to the top under fresh names, and then
+    it is removed: two descriptors and no recursion, whatever the depth. Links are removed, never followed.
+    """
+    try:
+        fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        fresh = 0
+        while inner := _empty_of_files(fd):
+            for name in inner:
+                fresh = _flatten(fd, name, fresh)
+    finally:
+        os.close(fd)
+    os.rmdir(top)
+
+
+def _empty_of_files(fd: int) -> list[str]:
+    directories = []
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                directories.append(entry.name)
+            else:
+                os.unlink(entry.name, dir_fd=fd)
+    return directories
+
+
+def _flatten(top: int, name: str, fresh: int) -> int:
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
+    try:
+        for inner in _empty_of_files(fd):
+            fresh = _move_up(fd, inner, top, fresh)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=top)
+    return fresh
+
+
+def _move_up(fd: int, name: str, top: int, fresh: int) -> int:
+    while True:
+        fresh += 1
+        try:
+            # Onto an existing name this fails unless that is an empty directory, and then nothing is lost.
+            os.rename(name, f".{fresh}", src_dir_fd=fd, dst_dir_fd=top)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        else:
+            return fresh
+
+
+def _remove_group(directory: str) -> None:
+    """A group stays busy for some moments after its last process was reaped, and version 1 tells nobody when it is free."""
+    for patience in PATIENCE:
+        try:
+            os.rmdir(directory)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            _remove_children(directory)
+            select.select([], [], [], patience / 1000)
+        else:
+            return
+    os.rmdir(directory)
+
+
+def _remove_children(directory: str) -> None:
+    for child in [entry.path for entry in os.scandir(directory) if entry.is_dir()]:
+        with contextlib.suppress(OSError):
+            os.rmdir(child)
+
+
+def job_packet(job: int, trees: Sequence[str], groups: Sequence[str], record: str) -> dict[str, Any]:
+    return {"job": job, "trees": list(trees), "groups": list(groups), "record": record}
