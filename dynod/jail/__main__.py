@@ -17,6 +17,7 @@ from typing import Any
 
 from dynod.jail import cgroups, packets
 from dynod.jail.check import Rules
+from dynod.jail.diary import say
 from dynod.jail.door import Door
 from dynod.jail.dynos import Dynos
 from dynod.jail.enter import default_signals, only
