@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import uvloop
 
-from dynod.api import serve_api
+from dynod.api.server import serve_api
 from dynod.core.launch import Ground
 from dynod.engine.accounts import Accounts
 from dynod.engine.books import Books
@@ -23,7 +23,7 @@ from dynod.engine.machine import Machine
 from dynod.engine.routerlink import write_atomically
 from dynod.host import config
 from dynod.host.log_link import LogLink
-from dynod.host.slugs import Slugs
+from dynod.host.slugs import Slugs, slug_limits, slug_owner
 from dynod.host.stack import build_stack
 from dynod.model.refused import Refused
 from dynod.model.settings import Settings, log_socket
@@ -71,10 +71,10 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
         )
         log = LogLink(log_socket(settings.run))
         cleanup.push_async_callback(log.close)
-        slug_uid = settings.uid_first - 1 if os.geteuid() == 0 else os.geteuid()
         accounts = Accounts(f"{settings.state}/secrets", settings.owner_email)
         books = await Books.open(store)
-        slugs = Slugs(settings, slug_uid)
+        slugs = Slugs(settings.state, slug_owner(settings), slug_limits(settings), settings.slug_bytes)
+        await asyncio.to_thread(slugs.prepare)
         house = House(settings, accounts, books, observations, slugs, log)
         ground = Ground(stack.skeleton, stack.binds, f"{settings.state}/dynos")
         machine = Machine(settings, ground, stack.name, stack.env, house.on_exit, house.on_host)

@@ -46,11 +46,6 @@ class Compiled:
     buildpack: str
 
 
-def blob_path(state: str, sha256: str) -> str:
-    """Where a slug's tar.gz lies."""
-    return f"{state}/slugs/{sha256}.tgz"
-
-
 def failed(build: BuildId) -> Callable[[Ledger], Sequence[Payload]]:
     """The rule that ends a build without a release."""
     return lambda _: (BuildSettled(build, BuildStatus.FAILED, None, None),)
@@ -89,9 +84,8 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
     """Run slugc in a build dyno, its output into the transcript; return its exit status."""
     machine = house.machine
     dyno = DynoId(build)
-    house.launching.add(dyno)
     ending: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    house.endings[dyno] = ending
+    house.waits[dyno] = ending
     booted = False
     try:
         wiring = await machine.take(build)
@@ -108,7 +102,11 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
             wiring,
             machine.stack_env,
         )
-        stdin, stdout = (await machine.boot(plan)).fds
+        house.launching.add(dyno)
+        try:
+            stdin, stdout = (await machine.boot(plan)).fds
+        finally:
+            house.launching.discard(dyno)
         booted = True
         os.close(stdin)
         try:
@@ -126,14 +124,19 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
         if booted and not ending.done():
             await machine.signal(build, 9)
             await ending
-        house.endings.pop(dyno, None)
-        house.launching.discard(dyno)
+        house.waits.pop(dyno, None)
         await machine.give_back(build, booted=booted)
 
 
 async def store_slug(house: "House", path: str) -> tuple[str, int]:
     """Check, keep and unpack a slug; return its sha256 and size; raise Refused."""
-    return await asyncio.to_thread(house.slugs.add, path)
+    stored = await asyncio.to_thread(house.slugs.store, path)
+    try:
+        await asyncio.to_thread(house.slugs.unpack, stored.sha256)
+    except BaseException:
+        await asyncio.to_thread(house.slugs.remove, stored.sha256)
+        raise
+    return stored.sha256, stored.size
 
 
 def _launching(output: Output, house: "House", app: App, release: Release) -> None:
@@ -150,7 +153,7 @@ def _launching(output: Output, house: "House", app: App, release: Release) -> No
 
 def web_url(house: "House", app: App) -> str:
     """Where an app answers."""
-    port = house.router_port()
+    port = house.settings.router.port
     return f"http://{app.name}.{house.settings.domain}{'' if port == 80 else f':{port}'}/"
 
 

@@ -6,7 +6,6 @@ attached to has a module each. Here is who knows whom, and the reads and plain w
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import random
@@ -95,8 +94,10 @@ class House:
         self.outputs = Outputs(os.path.join(settings.state, "output"))
         self.tasks = Tasks()
         self.plans: dict[DynoId, JailPlan] = {}
-        self.endings: dict[DynoId, asyncio.Future[int]] = {}
+        self.endings: dict[DynoId, asyncio.Future[int]] = {}  # one-offs, told by their loop
+        self.waits: dict[DynoId, asyncio.Future[int]] = {}  # builds and orphans, told by the dyno host
         self.launching: set[DynoId] = set()
+        self._early: dict[DynoId, HostEnded] = {}
         self.sessions: dict[DynoId, one_offs.Asked] = {}
         self.machine: Machine
         self._loops: dict[AppId, AppLoop] = {}
@@ -168,7 +169,10 @@ class House:
                 loop.post(StopDyno(orphan, "its client's connection was lost", SIGTERM))
             loop.post(Reconcile("the control plane was restarted"))
             _log.info("app %s: adopted %d dynos, %d are gone", app, len(dynos) - len(gone), len(gone))
-        known |= self.launching
+        for dyno_id, waiting in self.waits.items():
+            if dyno_id not in alive and dyno_id not in self.launching and not waiting.done():
+                waiting.set_result(128 + 9)
+        known |= self.launching | set(self.waits)
         for each in live:
             if each.id not in known:
                 self.tasks.spawn(self._end_unknown(each))
@@ -182,22 +186,26 @@ class House:
 
     async def _end_unknown(self, live: Live) -> None:
         if live.status is None:
-            ending = self.endings.setdefault(DynoId(live.id), asyncio.get_running_loop().create_future())
+            ending = self.waits.setdefault(DynoId(live.id), asyncio.get_running_loop().create_future())
             await self.machine.signal(live.id, 9)
             await ending
         await self.machine.give_back(live.id)
-        self.endings.pop(DynoId(live.id), None)
+        self.waits.pop(DynoId(live.id), None)
 
     def on_exit(self, ended: HostEnded) -> None:
         """The dyno host says that one ended: its app's loop, or whoever waits for it, takes it from there."""
         dyno = DynoId(ended.id)
+        if (waiting := self.waits.get(dyno)) is not None:
+            if not waiting.done():
+                waiting.set_result(ended.status)
+            return
+        if dyno in self.launching:
+            self._early[dyno] = ended  # over before its launch could be told
+            return
         for loop in self._loops.values():
             if dyno in loop.fleet.dynos:
                 loop.post(Happened(dyno, Exited(Exit(ended.status), ended.oom)))
                 return
-        waiting = self.endings.get(dyno)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(ended.status)
 
     # -- surroundings of the loops -------------------------------------------------------------------------------
     def now(self) -> Now:
@@ -287,14 +295,6 @@ class House:
                 note = Observation(dyno, str(name), app, what, clock.now().wall, detail)
                 self.tasks.spawn(self.observations.note([note]))
 
-    def router_port(self) -> int:
-        """Where apps answer; a router that took a free port says which in RUN/router.json."""
-        if self.settings.router.port == 0:
-            path = f"{self.settings.run}/router.json"
-            with contextlib.suppress(OSError, ValueError, KeyError), open(path, encoding="utf-8") as file:
-                return int(json.load(file)["listen"].rpartition(":")[2])
-        return self.settings.router.port
-
     def say(self, app: AppId, process: str, text: str) -> None:
         """A platform line: source `heroku`."""
         self.log.write(app, "heroku", process, text)
@@ -311,6 +311,8 @@ class House:
         finally:
             self.launching.discard(dyno.id)
         self._loops[app].post(Happened(dyno.id, event))
+        if (early := self._early.pop(dyno.id, None)) is not None:
+            self.on_exit(early)
 
     async def _watch(self, app: AppId, dyno: Dyno) -> None:
         await portwatch.accepts(dyno.address, dyno.port)
@@ -356,6 +358,9 @@ class House:
 
     def owner(self) -> Account:
         return self.accounts.owner
+
+    def stacks(self) -> Sequence[str]:
+        return (self.machine.stack,)
 
     # -- apps ----------------------------------------------------------------------------------------------------
     def state(self, app: App) -> AppState:
@@ -492,7 +497,7 @@ class House:
         raise Refused(Refusal.NOT_FOUND, "Couldn't find that slug.")
 
     def slug_blob(self, slug: Slug) -> str:
-        return builds.blob_path(self.settings.state, slug.sha256)
+        return self.slugs.archive(slug.sha256)
 
     async def add_slug(self, actor: Account, app: App, ask: SlugAsk) -> Slug:
         return await builds.add_slug(self, actor, app, ask)
@@ -520,6 +525,10 @@ class House:
 
     def build_output(self, app: App, build: Build) -> AsyncIterator[bytes]:  # noqa: ARG002  # Platform's shape
         return self.outputs.follow(build.id)
+
+    async def clear_cache(self, actor: Account, app: App) -> None:  # noqa: ARG002  # Platform's shape
+        cache = f"{self.settings.state}/cache/{self.state(app).app.id}"
+        await asyncio.to_thread(shutil.rmtree, cache, ignore_errors=True)
 
     # -- formation and dynos -------------------------------------------------------------------------------------
     def formation(self, app: App) -> Sequence[Formation]:

@@ -1,5 +1,6 @@
 """Launching one dyno: from its record to a running jail. Every kind of dyno but the build comes through here."""
 
+import asyncio
 import os
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from dynod.core.launch import Wiring, launch_plan
 from dynod.core.ledger import AppState
 from dynod.core.lifecycle import Dyno
 from dynod.host.jail_link import Live
+from dynod.host.slugs import SlugDamaged
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoView
 from dynod.model.formation import dyno_size
@@ -42,19 +44,28 @@ def _release(state: AppState, dyno: Dyno) -> Release:
     raise Refused(Refusal.NOT_FOUND, f"cannot start {dyno.name} of {state.app.name}: its release is missing")
 
 
-def slug_tree(house: "House", state: AppState, release: Release, dyno: Dyno) -> str:
-    """Where the release's slug lies unpacked; '' for a release without one; raise Refused if it has vanished."""
+async def slug_tree(house: "House", state: AppState, release: Release, dyno: Dyno) -> str:
+    """Where the release's slug lies unpacked, unpacked anew if the tree has vanished; '' for a release without one.
+
+    Raise Refused when the archive is gone, SlugDamaged (R17) when it is not what it was.
+    """
     if release.slug is None:
         return ""
     slug = state.slugs[release.slug]
-    path = house.slugs.tree(slug.sha256)
-    if not os.path.isdir(path):
+    tree = house.slugs.tree(slug.sha256)
+    if os.path.isdir(tree):
+        return tree
+    try:
+        return await asyncio.to_thread(house.slugs.unpack, slug.sha256)
+    except SlugDamaged as damage:
+        house.say(state.app.id, str(dyno.name), damage.line)
+        raise
+    except Refused as refused:
         raise Refused(
             Refusal.GONE,
             f"cannot start {dyno.name} of {state.app.name}: slug v{release.version} is missing; "
             f"run `dyno releases -a {state.app.name}`",
-        )
-    return path
+        ) from refused
 
 
 def _plan(
@@ -93,7 +104,9 @@ def recalled_plan(house: "House", dyno: Dyno, live: Live) -> JailPlan:
         raise Refused(Refusal.NOT_FOUND, f"cannot explain {dyno.name}: its app was destroyed")
     release = _release(state, dyno)
     wiring = Wiring(live.uid, live.labels.get("netns", ""), live.labels.get("address", ""))
-    return _plan(house, state, release, dyno, slug_tree(house, state, release, dyno), wiring, None)
+    slug = None if release.slug is None else state.slugs[release.slug]
+    tree = "" if slug is None else house.slugs.tree(slug.sha256)
+    return _plan(house, state, release, dyno, tree, wiring, None)
 
 
 async def launch(house: "House", app: AppId, dyno: Dyno) -> str:
@@ -103,7 +116,7 @@ async def launch(house: "House", app: AppId, dyno: Dyno) -> str:
         raise Refused(Refusal.NOT_FOUND, f"cannot start {dyno.name}: its app was destroyed")
     release = _release(state, dyno)
     asked = house.sessions.get(dyno.id)
-    tree = slug_tree(house, state, release, dyno)
+    tree = await slug_tree(house, state, release, dyno)
     machine = house.machine
     wiring = await machine.take(dyno.id)
     plan = _plan(house, state, release, dyno, tree, wiring, asked)

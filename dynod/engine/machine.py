@@ -107,8 +107,7 @@ class Machine:
             try:
                 live = await link.list()
                 for each in live:
-                    self._uid_of[each.id] = each.uid
-                    self.uids.hold(each.uid)
+                    self._hold_uid(each)
                 self._jail.set(link)
                 await self._on_host(live)
                 self.met.set()
@@ -170,10 +169,18 @@ class Machine:
                 if dyno not in known:
                     await self._net.give(dyno)
 
+    def _hold_uid(self, live: Live) -> None:
+        if self._uid_of.setdefault(live.id, live.uid) == live.uid:
+            with contextlib.suppress(
+                ValueError
+            ):  # held since it was launched, or of a range that was set otherwise
+                self.uids.hold(live.uid)
+
     def _free_uid(self, dyno: str) -> None:
         uid = self._uid_of.pop(dyno, None)
         if uid is not None:
-            self.uids.give(uid)
+            with contextlib.suppress(ValueError):
+                self.uids.give(uid)
 
     def scratch_of(self, dyno: str) -> str:
         """Where a dyno's writes go while it lives."""
