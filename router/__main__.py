@@ -1,0 +1,57 @@
+"""The `router` command: arguments in, then the master runs until SIGTERM."""
+
+import argparse
+import logging
+import sys
+
+from router.master import Master, Options, listen
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise argparse.ArgumentTypeError(f"cannot use {text!r} as HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def options(arguments: list[str]) -> Options:
+    """Read the command line; exits with 2 and a word on what is wrong."""
+    parser = argparse.ArgumentParser(prog="router", description="dynod's HTTP router")
+    parser.add_argument("--run", required=True, help="where the sockets are and router.json goes")
+    parser.add_argument("--state", required=True, help="where the last routing table lies")
+    parser.add_argument(
+        "--listen",
+        type=_address,
+        default=("127.0.0.1", 8080),
+        metavar="HOST:PORT",
+        help="port 0 takes a free one",
+    )
+    parser.add_argument("--workers", type=int, default=2, metavar="N")
+    parser.add_argument(
+        "--fd",
+        type=int,
+        nargs="*",
+        default=[],
+        metavar="N",
+        help="inherited listening sockets, instead of --listen",
+    )
+    told = parser.parse_args(arguments)
+    if told.workers < 1:
+        parser.error("cannot serve with less than 1 worker")
+    host, port = told.listen
+    return Options(told.run, told.state, host, port, told.workers, tuple(told.fd))
+
+
+def main() -> None:
+    """Be the router."""
+    logging.basicConfig(format="router: %(message)s", stream=sys.stderr)
+    chosen = options(sys.argv[1:])
+    try:
+        listeners = listen(chosen)
+    except OSError as error:
+        raise SystemExit(f"router: cannot listen on {chosen.host}:{chosen.port}: {error.strerror}") from None
+    Master(chosen, listeners).run()
+
+
+if __name__ == "__main__":
+    main()

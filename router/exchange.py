@@ -1,0 +1,280 @@
+"""One proxied request, sans-io: bytes of either side go in, the bytes for the other side come out, made anew.
+
+The sockets belong to server.py (client's) and upstream.py (dyno's), the choice of a dyno to proxy.py. What is decided here: how far
+the request is (`phase`), what may be kept alive, what a lost connection or a passed deadline means (whose fault, which code).
+"""
+
+from enum import Enum
+
+from dynod.model.route import Backend
+from router.access_line import Record
+from router.framing import BadChunk, Chunks, chunk, last_chunk
+from router.headers import (
+    CHUNKED,
+    UNTIL_CLOSE,
+    RequestHead,
+    ResponseHead,
+    response_bytes,
+    response_keeps_alive,
+)
+from router.heads import RESPONSE_HEAD, Responses
+from router.reasons import ClientFault, DynoFault, Failure
+from router.table import Site
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+INTERIM = 8  # 1xx responses before the final one
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"})  # RFC 9110 9.2.2
+_NO_BODY = frozenset({204, 304})
+
+
+class Phase(Enum):
+    HELD = "held"  # waits for a dyno: boot, wake, quarantine
+    CONNECTING = "connecting"
+    SENDING = "sending"  # the request's body is on its way
+    WAITING = "waiting"  # all is sent, nothing came back
+    ANSWERING = "answering"
+    TUNNEL = "tunnel"  # after 101: a byte pipe
+    DONE = "done"
+
+
+class Exchange:
+    """Made when a head has been read and its app found. Defaults are the class's own: a plain GET sets few of them."""
+
+    phase = Phase.HELD
+    backend: Backend | None = None
+    tries = 0
+    retried = False  # sent a second time, after a stale kept-alive connection
+    give_up: float | None = None  # when holding ends
+    held_failure = Failure.H20  # what it comes to if it is held too long
+    connect_ms: int | None = None
+    connected_at: float | None = None
+    failure: Failure | None = None
+    status = 0
+    to_client = 0  # bytes sent to the client
+    request_done = True  # all of the request's body has been read
+    request_rest = b""  # what the client sent behind the request
+    answered = False  # all of the response has been made
+    head_made = False  # the final response's head went out
+    continued = False  # a 100 went out
+    keep_client = False
+    keep_dyno = False
+    _request_left = 0
+    _request_chunks: Chunks | None = None
+    _left = 0  # of the response's body; CHUNKED; UNTIL_CLOSE
+    _chunks: Chunks | None = None
+    _partial: bytearray | None = None  # of a response's head
+    _interims = 0
+
+    def __init__(self, request: RequestHead, site: Site, request_id: bytes, started: float) -> None:
+        self.request = request
+        self.site = site
+        self.request_id = request_id
+        self.started = started
+        if request.length:
+            self.request_done = False
+            self._request_left = request.length
+            if request.length == CHUNKED:
+                self._request_chunks = Chunks()
+
+    @property
+    def replayable(self) -> bool:
+        """Whether sending it twice does no harm."""
+        return self.request_done and not self.request.length and self.request.method in _IDEMPOTENT
+
+    # -- the client's bytes -------------------------------------------------------------------------------------
+
+    def from_client(self, data: bytes) -> bytes:
+        """Take body bytes, return what the dyno gets; raise ClientFault. Sets `request_done` and `request_rest`."""
+        if self._request_chunks is not None:
+            return self._from_chunks(self._request_chunks, data)
+        left = self._request_left - len(data)
+        if left > 0:
+            self._request_left = left
+            return data
+        self.request_done = True
+        if left < 0:
+            self.request_rest = data[left:]
+            data = data[:left]
+        self._request_left = 0
+        return data
+
+    def _from_chunks(self, chunks: Chunks, data: bytes) -> bytes:
+        try:
+            body = chunk(chunks.feed(data))
+        except BadChunk as error:
+            raise ClientFault(f"a bad body: {error}", Failure.H26_CHUNK) from None
+        if chunks.done:
+            self.request_done = True
+            self.request_rest = chunks.rest
+            body += last_chunk(chunks.trailers)
+        return body
+
+    # -- the dyno's bytes ---------------------------------------------------------------------------------------
+
+    def from_dyno(self, data: bytes, heads: Responses, *, closing: bool = False) -> bytes:
+        """Take response bytes, return what the client gets; raise DynoFault. `closing`: the client's connection must end."""
+        if self.head_made:
+            return self._body(data)
+        if self._partial is not None:
+            self._partial += data
+            end = self._partial.find(b"\r\n\r\n", max(0, len(self._partial) - len(data) - 3)) + 4
+            if end != 3:
+                data = bytes(self._partial)
+                self._partial = None
+        else:
+            end = data.find(b"\r\n\r\n") + 4
+        if end == 3:
+            return self._keep(data)
+        head = heads.read(data, end, bodiless=self.request.method == b"HEAD")
+        if head.status < 200:
+            return self._interim(head, data[end:], heads, closing=closing)
+        self._frame(head, closing=closing)
+        chunked = self._chunks is not None and self.request.minor == 1
+        if head.length == CHUNKED and self._chunks is None and head.status != 204:
+            chunked = True  # HEAD, 304: what a GET would have
+        made = response_bytes(head, b"keep-alive" if self.keep_client else b"close", chunked=chunked)
+        self.head_made = True
+        self.status = head.status
+        self.phase = Phase.ANSWERING
+        if end == len(data):
+            self.answered = self._left == 0
+            return made
+        return made + self._body(data[end:])
+
+    def _keep(self, data: bytes) -> bytes:
+        if self._partial is None:
+            self._partial = bytearray(data)
+        if len(self._partial) > RESPONSE_HEAD:
+            raise DynoFault("an oversized head", Failure.H25_HEADER)
+        return b""
+
+    def _frame(self, head: ResponseHead, *, closing: bool) -> None:
+        request = self.request
+        length = head.length
+        if request.method == b"HEAD" or head.status in _NO_BODY:
+            self._left = 0
+        elif length is None:
+            self._left = UNTIL_CLOSE
+        else:
+            self._left = length
+            if length == CHUNKED:
+                self._chunks = Chunks()
+        unbounded = self._left == UNTIL_CLOSE or (self._left == CHUNKED and request.minor == 0)
+        self.keep_client = request.keep_alive and self.request_done and not closing and not unbounded
+        self.keep_dyno = (
+            self.request_done
+            and self._left != UNTIL_CLOSE
+            and not request.upgrade
+            and response_keeps_alive(head)
+            and "http-disable-keepalive-to-dyno" not in self.site.route.features
+        )
+
+    def _interim(self, head: ResponseHead, rest: bytes, heads: Responses, *, closing: bool) -> bytes:
+        if head.status == 101:
+            if not self.request.upgrade or not head.upgrade:
+                raise DynoFault("a 101 that nobody asked for")
+            self.status = 101
+            self.head_made = True
+            self.phase = Phase.TUNNEL
+            return response_bytes(head, b"Upgrade", chunked=False) + rest
+        self._interims += 1
+        if self._interims > INTERIM or (head.status == 100 and self._interims > 1):
+            raise DynoFault("a second non-terminal status")
+        made = b""
+        if self.request.minor == 1 and not (head.status == 100 and self.continued):
+            made = b"HTTP/1.1%b%b\r\n\r\n" % (head.start[8:], head.lines)
+        return made + self.from_dyno(rest, heads, closing=closing) if rest else made
+
+    def _body(self, data: bytes) -> bytes:
+        left = self._left
+        if left == CHUNKED:
+            return self._body_chunks(data)
+        if left == UNTIL_CLOSE or self.phase is Phase.TUNNEL:
+            return data
+        left -= len(data)
+        if left > 0:
+            self._left = left
+            return data
+        self._left = 0
+        self.answered = True
+        if left < 0:  # more than was promised: the connection is of no more use
+            self.keep_dyno = False
+            return data[:left]
+        return data
+
+    def _body_chunks(self, data: bytes) -> bytes:
+        chunks = self._chunks
+        assert chunks is not None
+        try:
+            body = chunks.feed(data)
+        except BadChunk as error:
+            raise DynoFault(f"a bad body: {error}") from None
+        if self.request.minor == 1:
+            body = chunk(body)
+        if chunks.done:
+            self.answered = True
+            if chunks.rest:
+                self.keep_dyno = False
+            if self.request.minor == 1:
+                body += last_chunk(chunks.trailers)
+        return body
+
+    # -- the connection in between ------------------------------------------------------------------------------
+
+    def tried(self, now: float) -> None:
+        """Note how long it took to get, or not to get, a connection; waiting for boot and queue counts in."""
+        self.connect_ms = int((now - self.started) * 1000 + 0.5)
+
+    def connected(self, now: float) -> None:
+        """Begin to send."""
+        self.tried(now)
+        self.connected_at = now
+        self.phase = Phase.WAITING if self.request_done else Phase.SENDING
+
+    # -- what goes wrong ----------------------------------------------------------------------------------------
+
+    def dyno_lost(self, *, clean: bool) -> Failure | None:
+        """Say what the end of the dyno's connection means; None: the response ended with it."""
+        if self.phase is Phase.TUNNEL or (self.head_made and self._left == UNTIL_CLOSE and clean):
+            return None
+        if not self.head_made and self._partial is None and self.request_done:
+            return Failure.H13
+        return Failure.H18
+
+    def expired(self, *, client_blocked: bool, dyno_blocked: bool) -> Failure:
+        """Say whose silence it was. `client_blocked`: it does not read; `dyno_blocked`: it does not read the request."""
+        match self.phase:
+            case Phase.HELD:
+                return self.held_failure
+            case Phase.WAITING:
+                return Failure.H12
+            case Phase.SENDING:
+                return Failure.H15 if dyno_blocked else Failure.H28
+            case _:
+                return Failure.H28 if client_blocked else Failure.H15
+
+    def ends_by_close(self) -> bool:
+        """Whether the client can tell the response's end only by the connection's, so that a broken one must be reset."""
+        return self._left == UNTIL_CLOSE or (self._left == CHUNKED and self.request.minor == 0)
+
+    def record(self, now: float, at: int, peer: bytes) -> Record:
+        """Sum it up for the access line."""
+        request = self.request
+        chain = request.forwarded_for
+        connected = self.connected_at
+        backend = self.backend
+        return Record(
+            self.site.route.app,
+            at,
+            request.method,
+            request.target,
+            self.site.host,
+            self.request_id,
+            chain + b", " + peer if chain else peer,
+            "" if backend is None else backend.dyno,
+            self.connect_ms,
+            None if connected is None else int((now - connected) * 1000 + 0.5),
+            self.status,
+            None if connected is None else self.to_client,
+            self.failure,
+        )

@@ -1,0 +1,265 @@
+"""What the router does with each header: two tables of tiny functions, run over the lines they name (HEROKU.md 4.2, 4.3).
+
+All other lines go through as they came, in order and case: slices of a head whose grammar httptools has checked (heads.py), so
+that a line cannot hide another. A rule returns True to keep its line where it is. What the router adds comes last.
+"""
+
+import re
+from collections.abc import Callable
+
+from router.reasons import ClientFault, DynoFault, Failure
+
+VIA = b"1.1 heroku-router"
+CHUNKED = -1  # in place of a length
+UNTIL_CLOSE = -2
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9+/=-]{20,200}")
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class RequestHead:
+    """One request's head. The defaults are the class's own, so that making one costs nothing for what is absent."""
+
+    method: bytes
+    target: bytes
+    minor: int = 1  # HTTP/1.minor
+    lines: bytes = b""  # kept header lines, each led by CRLF
+    host: bytes | None = None
+    length: int | None = None  # of the body; CHUNKED; None if not said
+    keep_alive: bool = True
+    connection: bytes = b""
+    upgrade: bytes = b""
+    expect: bytes | None = None
+    expects_continue: bool = False
+    via: bytes = b""
+    forwarded_for: bytes = b""
+    request_id: bytes = b""
+
+
+class ResponseHead:
+    """One response's head."""
+
+    status: int
+    start: bytes  # the status line, without CRLF
+    minor: int = 1
+    lines: bytes = b""
+    length: int | None = None
+    connection: bytes = b""
+    via: bytes = b""
+    has_server: bool = False
+    upgrade: bool = False
+
+
+def _drop(head: "RequestHead | ResponseHead", value: bytes) -> bool:  # noqa: ARG001  # a rule's shape
+    return False
+
+
+def _joined(before: bytes, value: bytes) -> bytes:
+    return before + b", " + value if before else value
+
+
+# -- requests ------------------------------------------------------------------------------------------------------
+
+
+def _host(head: RequestHead, value: bytes) -> bool:
+    if head.host is not None:
+        if head.host != value:
+            raise ClientFault("two different Host headers")
+        return False
+    if not value:
+        raise ClientFault("an empty Host header")
+    head.host = value
+    return True
+
+
+def _request_length(head: RequestHead, value: bytes) -> bool:
+    if head.length is not None or not value.isdigit() or len(value) > 18:
+        raise ClientFault("a bad Content-Length")
+    head.length = int(value)
+    return True
+
+
+def _request_encoding(head: RequestHead, value: bytes) -> bool:
+    if head.length is not None or value.lower() != b"chunked" or head.minor == 0:
+        raise ClientFault("a bad Transfer-Encoding")
+    head.length = CHUNKED
+    return False  # made anew, as the chunks are
+
+
+def _request_connection(head: RequestHead, value: bytes) -> bool:
+    head.connection = _joined(head.connection, value.lower())
+    return False
+
+
+def _request_upgrade(head: RequestHead, value: bytes) -> bool:
+    head.upgrade = _joined(head.upgrade, value)
+    return False
+
+
+def _expect(head: RequestHead, value: bytes) -> bool:
+    head.expect = _joined(head.expect or b"", value.lower())
+    return False
+
+
+def _request_via(head: RequestHead, value: bytes) -> bool:
+    head.via = _joined(head.via, value)
+    return False
+
+
+def _forwarded_for(head: RequestHead, value: bytes) -> bool:
+    head.forwarded_for = _joined(head.forwarded_for, value)
+    return False
+
+
+def _request_id(head: RequestHead, value: bytes) -> bool:
+    if not head.request_id and _REQUEST_ID.fullmatch(value):
+        head.request_id = value
+    return False
+
+
+REQUEST_RULES: dict[bytes, Callable[[RequestHead, bytes], bool]] = {
+    b"host": _host,
+    b"content-length": _request_length,
+    b"transfer-encoding": _request_encoding,
+    b"connection": _request_connection,
+    b"keep-alive": _drop,
+    b"te": _drop,
+    b"proxy-authorization": _drop,
+    b"upgrade": _request_upgrade,
+    b"expect": _expect,
+    b"via": _request_via,
+    b"x-forwarded-for": _forwarded_for,
+    b"x-forwarded-proto": _drop,
+    b"x-forwarded-port": _drop,
+    b"x-request-id": _request_id,
+    b"x-request-start": _drop,
+}
+
+
+def settle_request(head: RequestHead) -> None:
+    """Judge what no single line can: raise ClientFault, or decide keep-alive, upgrade and expectation."""
+    if head.host is None:
+        raise ClientFault("no Host header")
+    if head.minor == 0:
+        head.keep_alive = False
+    if head.connection:
+        tokens = _tokens(head.connection)
+        head.keep_alive = b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
+        if b"upgrade" not in tokens:
+            head.upgrade = b""
+        elif not head.upgrade:
+            raise ClientFault("Connection: upgrade without an Upgrade header")
+    elif head.upgrade:
+        head.upgrade = b""
+    if head.upgrade and (head.minor == 0 or b"h2c" in head.upgrade.lower()):
+        head.upgrade = b""  # a pipe to a dyno speaking HTTP/2 would be past every rule here
+    if head.expect:
+        if head.expect != b"100-continue":
+            malformed = _TOKEN.match(head.expect) is None
+            raise ClientFault("a bad Expect", Failure.BAD_REQUEST if malformed else Failure.H26_EXPECT)
+        head.expects_continue = head.minor == 1
+
+
+def _tokens(value: bytes) -> list[bytes]:
+    return [token.strip(b" \t") for token in value.split(b",")]
+
+
+def request_bytes(
+    head: RequestHead, origin: bytes, request_id: bytes, started: bytes, *, close: bool = False
+) -> bytes:
+    """Make the head that the dyno gets.
+
+    `origin`: the lines that are the same for every request of a connection without a chain before it (see `origin_lines`).
+    """
+    added = b""
+    if head.length == CHUNKED:
+        added = b"\r\nTransfer-Encoding: chunked"
+    if head.upgrade:
+        added += b"\r\nConnection: Upgrade\r\nUpgrade: " + head.upgrade
+    elif close:
+        added += b"\r\nConnection: close"
+    if head.forwarded_for:
+        origin = origin.replace(b"-For: ", b"-For: " + head.forwarded_for + b", ", 1)
+    return b"%b %b HTTP/1.1%b%b\r\nX-Request-Id: %b%b\r\nVia: %b\r\nX-Request-Start: %b\r\n\r\n" % (
+        head.method,
+        head.target,
+        head.lines,
+        added,
+        request_id,
+        origin,
+        _joined(head.via, VIA),
+        started,
+    )
+
+
+def origin_lines(peer: bytes, proto: bytes, port: int) -> bytes:
+    """Who came, by which door: appended to the client's chain, and in place of what it claimed."""
+    return b"\r\nX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Port: %d" % (peer, proto, port)
+
+
+# -- responses -----------------------------------------------------------------------------------------------------
+
+
+def _response_length(head: ResponseHead, value: bytes) -> bool:
+    if head.length is not None or not value.isdigit() or len(value) > 18:
+        raise DynoFault("a bad Content-Length", Failure.H25_LENGTH)
+    head.length = int(value)
+    return True
+
+
+def _response_encoding(head: ResponseHead, value: bytes) -> bool:
+    if head.length is not None or value.lower() != b"chunked":
+        raise DynoFault("a bad Transfer-Encoding")
+    head.length = CHUNKED
+    return False
+
+
+def _response_connection(head: ResponseHead, value: bytes) -> bool:
+    head.connection = _joined(head.connection, value.lower())
+    return False
+
+
+def _response_via(head: ResponseHead, value: bytes) -> bool:
+    head.via = _joined(head.via, value)
+    return False
+
+
+def _server(head: ResponseHead, value: bytes) -> bool:  # noqa: ARG001  # a rule's shape
+    head.has_server = True
+    return True
+
+
+def _response_upgrade(head: ResponseHead, value: bytes) -> bool:  # noqa: ARG001  # a rule's shape
+    head.upgrade = True
+    return True
+
+
+RESPONSE_RULES: dict[bytes, Callable[[ResponseHead, bytes], bool]] = {
+    b"content-length": _response_length,
+    b"transfer-encoding": _response_encoding,
+    b"connection": _response_connection,
+    b"keep-alive": _drop,
+    b"via": _response_via,
+    b"server": _server,
+    b"upgrade": _response_upgrade,
+}
+
+
+def response_keeps_alive(head: ResponseHead) -> bool:
+    """Whether the dyno's connection may carry another request."""
+    if not head.connection:
+        return head.minor == 1
+    tokens = _tokens(head.connection)
+    return b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
+
+
+def response_bytes(head: ResponseHead, connection: bytes, *, chunked: bool) -> bytes:
+    """Make the head that the client gets; `connection` is what the router says in that header."""
+    return b"HTTP/1.1%b%b%b\r\nConnection: %b%b\r\nVia: %b\r\n\r\n" % (
+        head.start[8:],
+        head.lines,
+        b"\r\nTransfer-Encoding: chunked" if chunked else b"",
+        connection,
+        b"" if head.has_server else b"\r\nServer: Heroku",
+        _joined(head.via, VIA),
+    )

@@ -1,0 +1,82 @@
+"""Tables in: from STATE/router/table at the start, from RUN/routes.sock ever after; wakes out. The control plane may come and go."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from dynod.model.route import RouteTable
+from dynod.model.settings import routes_file, routes_socket
+from dynod.wire import table as table_codec
+from dynod.wire.rpc import BadFrame, Decoder, Notification, encode
+from router.reconnect import Link
+from router.timers import Timers
+
+_log = logging.getLogger(__name__)
+
+
+def last_table(state: str) -> RouteTable | None:
+    """Read the table that the control plane left on the disk; None if there is none."""
+    try:
+        with open(routes_file(state), "rb") as file:
+            return table_codec.decode(file.read())
+    except FileNotFoundError:
+        return None
+    except (OSError, table_codec.BadTable) as error:
+        _log.warning("cannot use the table on the disk: %s", error)
+        return None
+
+
+class RoutesLink:
+    """`swap` gets each new table; `connected` is called when the control plane is there (again)."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        run: str,
+        timers: Timers,
+        *,
+        swap: Callable[[RouteTable], None],
+        connected: Callable[[], None],
+    ) -> None:
+        self._swap = swap
+        self._connected = connected
+        self._decoder = Decoder()
+        self._link = Link(loop, routes_socket(run), timers, opened=self._opened, received=self._received)
+
+    def start(self) -> None:
+        """Connect now or later."""
+        self._link.start()
+
+    def wake(self, app: str) -> None:
+        """Ask for a sleeping app; without a control plane the question is put again when it is back (`connected`)."""
+        self._link.write(encode(Notification("wake", [app])))
+
+    def close(self) -> None:
+        """Hang up."""
+        self._link.close()
+
+    def _opened(self) -> None:
+        self._decoder = Decoder()
+        self._connected()
+
+    def _received(self, data: bytes) -> None:
+        try:
+            frames = self._decoder.feed(data)
+        except BadFrame as error:
+            _log.warning("hanging up on the control plane: %s", error)
+            self._link.drop()
+            return
+        for frame in frames:
+            match frame:
+                case Notification("table", bytes(packed) | [bytes(packed)]):
+                    self._take(packed)
+                case _:
+                    pass
+
+    def _take(self, packed: bytes) -> None:
+        try:
+            table = table_codec.decode(packed)
+        except table_codec.BadTable as error:
+            _log.warning("keeping the old table: %s", error)
+            return
+        self._swap(table)

@@ -1,0 +1,160 @@
+"""The parent of the workers: binds once, forks them, starts those that die again, passes SIGTERM on. It never touches a request.
+
+It holds one listening socket per worker (SO_REUSEPORT, so that the kernel spreads the connections): a worker that is killed loses
+the connections it had accepted, those still in its queue wait for its successor.
+"""
+
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from router import worker
+
+BACKLOG = 1024
+PR_SET_PDEATHSIG = 1
+STOP_LIMIT = 35.0  # a little over the workers' own drain limit
+SOON = 1.0  # a worker that lives shorter than this is started again after this, not at once
+
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says. `fds`: listening sockets that came by inheritance, in place of `host` and `port`."""
+
+    run: str
+    state: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 2
+    fds: tuple[int, ...] = ()
+
+
+def listen(options: Options) -> list[socket.socket]:
+    """Bind one socket per worker to one port; the first settles which, if it is 0."""
+    if options.fds:
+        return [socket.socket(fileno=fd) for fd in options.fds]
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    port = options.port
+    listeners = []
+    for _ in range(options.workers):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind((options.host, port))
+        port = listener.getsockname()[1]
+        listeners.append(listener)
+    for listener in listeners:
+        listener.listen(BACKLOG)
+    return listeners
+
+
+def announce(run: str, address: str, pids: Sequence[int]) -> None:
+    """Write RUN/router.json whole or not at all."""
+    path = f"{run}/router.json"
+    with open(f"{path}.new", "w", encoding="utf-8") as file:
+        json.dump({"listen": address, "pids": list(pids)}, file)
+    os.rename(f"{path}.new", path)
+
+
+class Master:
+    """Keeps one process per listener. `run` returns when all of them have ended after SIGTERM."""
+
+    def __init__(self, options: Options, listeners: Sequence[socket.socket]) -> None:
+        self._options = options
+        self._listeners = listeners
+        self._workers: dict[int, tuple[int, float]] = {}  # pid -> (which, since)
+        self._due: dict[int, float] = {}  # which -> when to start it
+        self._stopping = False
+
+    def run(self) -> None:
+        """Start all, then live on signals alone."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        count = max(self._options.workers, len(self._listeners))
+        for which in range(count):
+            self._start(which)
+        self._announce()
+        limit = float("inf")
+        while self._workers or not self._stopping:
+            now = time.monotonic()
+            until = min([limit, *self._due.values()])
+            info = signal.sigtimedwait(_SIGNALS, max(0.0, min(until - now, 3600.0)))
+            if info is not None and info.si_signo in {signal.SIGTERM, signal.SIGINT} and not self._stopping:
+                self._stopping = True
+                self._due.clear()
+                limit = time.monotonic() + STOP_LIMIT
+                self._signal(signal.SIGTERM)
+            if time.monotonic() >= limit:
+                self._signal(signal.SIGKILL)
+                limit = float("inf")
+            if self._reap() | self._start_due():
+                self._announce()
+
+    def _start(self, which: int) -> None:
+        master = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._be_worker(which, master)
+        self._workers[pid] = (which, time.monotonic())
+
+    def _be_worker(self, which: int, master: int) -> None:
+        status = 1
+        try:
+            ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+            if os.getppid() != master:
+                os._exit(1)  # it died before we asked to follow it
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            mine = self._listeners[which % len(self._listeners)]
+            for listener in self._listeners:
+                if listener is not mine:
+                    listener.close()
+            worker.serve(self._options.run, self._options.state, mine)
+            status = 0
+        except BaseException:  # noqa: BLE001  # a child of fork must never return into the parent's code
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _reap(self) -> bool:
+        changed = False
+        while self._workers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            which, since = self._workers.pop(pid, (None, 0.0))
+            if which is None or self._stopping:
+                continue
+            changed = True
+            now = time.monotonic()
+            _log.warning("worker %d ended with %d, starting another", pid, os.waitstatus_to_exitcode(status))
+            self._due[which] = now if now - since > SOON else now + SOON
+        return changed
+
+    def _start_due(self) -> bool:
+        now = time.monotonic()
+        ready = [which for which, at in self._due.items() if at <= now]
+        for which in ready:
+            del self._due[which]
+            self._start(which)
+        return bool(ready)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self._workers:
+            os.kill(pid, number)
+
+    def _announce(self) -> None:
+        host, port = self._listeners[0].getsockname()[:2]
+        announce(
+            self._options.run, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", list(self._workers)
+        )

@@ -1,0 +1,273 @@
+"""The client's side of a connection: heads out of the stream in order, back-pressure, failures told. One Client per connection."""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from router.exchange import Exchange, Phase
+from router.headers import RequestHead, origin_lines
+from router.heads import REQUEST_HEAD, Requests
+from router.reasons import Blame, ClientFault, Failure
+
+if TYPE_CHECKING:
+    from router.proxy import Proxy
+    from router.upstream import Dyno
+
+HIGH = 64 * 1024  # of a client's bytes kept while no dyno takes them
+RESPONSE_BUFFER = 1024 * 1024  # HEROKU.md 4.1: so much of a response waits for a slow client
+
+
+class Client(asyncio.Protocol):
+    """At most one exchange at a time; what the client sends ahead waits in `_buffer`, in order."""
+
+    __slots__ = (
+        "_advancing",
+        "_blocked_size",
+        "_buffer",
+        "_ending",
+        "_heads",
+        "_proxy",
+        "_reading",
+        "_searched",
+        "blocked",
+        "deadline",
+        "dyno",
+        "exchange",
+        "origin",
+        "peer",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, proxy: "Proxy") -> None:
+        self._proxy = proxy
+        self._heads = Requests()
+        self._buffer = bytearray()
+        self._searched = 0  # no end of a head before here
+        self._reading = True
+        self._ending = False  # nothing more is read from it, only thrown away
+        self._advancing = False
+        self._blocked_size = 0
+        self.blocked = False  # it does not read what we send
+        self.exchange: Exchange | None = None
+        self.dyno: Dyno | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(RESPONSE_BUFFER, RESPONSE_BUFFER // 4)
+        peername = transport.get_extra_info("peername")
+        self.peer = peername[0].encode() if peername else b"127.0.0.1"
+        self.origin = origin_lines(self.peer, b"http", self._proxy.port)
+        self.deadline = self._proxy.loop.time() + self._proxy.timers.head
+        self._proxy.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's shape
+        self._heads.close()
+        self._buffer.clear()
+        self._ending = True
+        if self.exchange is not None:
+            self._proxy.client_lost(self, self.exchange)
+        self._proxy.closed(self)
+
+    # -- bytes in ------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is not None:
+            self._more(exchange, data)
+        elif self._ending:
+            return
+        elif (
+            data.find(b"\r\n\r\n") == len(data) - 4
+            and data[0] != 13
+            and not self._buffer
+            and not self.blocked
+        ):
+            self._begin(data)  # the usual case: one head and nothing else
+        else:
+            self._buffer += data
+            self.advance()
+
+    def advance(self) -> None:
+        """Take requests out of the buffer while none is under way; a loop, so that a thousand bad ones need no deep stack."""
+        if self._advancing:
+            return
+        self._advancing = True
+        buffer = self._buffer
+        while buffer and self.exchange is None and not self._ending and not self.blocked:
+            while buffer.startswith(b"\r\n"):
+                del buffer[:2]  # RFC 9112 2.2: an empty line before a request is let pass
+            end = buffer.find(b"\r\n\r\n", self._searched)
+            if end == -1:
+                self._await_head()
+                break
+            head = bytes(buffer[: end + 4])
+            del buffer[: end + 4]
+            self._searched = 0
+            self._begin(head)
+        self._advancing = False
+        self.settle_reading()
+
+    def _await_head(self) -> None:
+        if len(self._buffer) > REQUEST_HEAD:
+            self._refuse(Failure.BAD_REQUEST, None)
+        elif self._searched == 0:
+            self.deadline = self._proxy.loop.time() + self._proxy.timers.head
+        self._searched = max(0, len(self._buffer) - 3)
+
+    def _begin(self, data: bytes) -> None:
+        proxy = self._proxy
+        try:
+            request = self._heads.read(data)
+        except ClientFault as fault:
+            self._refuse(fault.failure, None)
+            return
+        assert request.host is not None
+        site = proxy.routes.find(request.host)
+        if site is None:
+            self._refuse(Failure.NO_SUCH_APP if proxy.has_table else Failure.NO_TABLE, request)
+            return
+        now = proxy.loop.time()
+        exchange = Exchange(request, site, request.request_id or next(proxy.ids), now)
+        self.exchange = exchange
+        proxy.start(self, exchange, now)
+
+    def _more(self, exchange: Exchange, data: bytes) -> None:
+        """Take bytes that came while a request is under way: its body, a tunnel's, or the next request's."""
+        dyno = self.dyno
+        if dyno is None or (exchange.request_done and exchange.phase is not Phase.TUNNEL):
+            self._buffer += data
+            self.settle_reading()
+            return
+        now = self._proxy.loop.time()
+        self.deadline = now + self._proxy.timers.idle
+        if exchange.phase is Phase.TUNNEL:
+            dyno.write(data)
+            return
+        self._buffer += data
+        body = self.take_body()
+        if body is not None:
+            dyno.write(body)
+            self.body_sent(exchange)
+
+    def take_body(self) -> bytes | None:
+        """Take what is there of the request's body; None if it is none: the client has been told."""
+        exchange = self.exchange
+        assert exchange is not None
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        try:
+            body = exchange.from_client(data) if data else b""
+        except ClientFault as fault:
+            self._proxy.fail(self, exchange, fault.failure)
+            return None
+        if exchange.request_rest:
+            self._buffer += exchange.request_rest
+            exchange.request_rest = b""
+        return body
+
+    def body_sent(self, exchange: Exchange) -> None:
+        """Go on: the whole request is with the dyno, or more of its body is wanted."""
+        if exchange.request_done and exchange.phase is Phase.SENDING:
+            exchange.phase = Phase.WAITING
+            self.deadline = self._proxy.loop.time() + self._proxy.timers.first_byte
+        self.settle_reading()
+
+    def open_tunnel(self) -> None:
+        """Pass on what the client sent before the dyno said 101."""
+        if self.dyno is not None:
+            self.dyno.write(bytes(self._buffer))
+        self._buffer.clear()
+
+    # -- back-pressure -------------------------------------------------------------------------------------------
+
+    def settle_reading(self) -> None:
+        """Read from the client, or let it wait: its bytes have nowhere to go."""
+        dyno = self.dyno
+        wanted = self._ending or (len(self._buffer) < HIGH and not (dyno is not None and dyno.blocked))
+        if wanted is not self._reading and not self.transport.is_closing():
+            self._reading = wanted
+            if wanted:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        self._blocked_size = self.transport.get_write_buffer_size()
+        if self.dyno is not None:
+            self.dyno.read(on=False)
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        if self.dyno is not None:
+            self.deadline = self._proxy.loop.time() + self._proxy.timers.idle
+            self.dyno.read(on=True)
+        else:
+            self.advance()
+
+    # -- ends ----------------------------------------------------------------------------------------------------
+
+    def answer(self, failure: Failure, request: RequestHead | None, exchange: Exchange | None) -> None:
+        """Answer in the app's place. The connection goes on only if the request was read whole and was none of a fault."""
+        proxy = self._proxy
+        whole = (
+            not request.length
+            if exchange is None and request is not None
+            else exchange is not None and exchange.request_done
+        )
+        harmless = failure.value.blame is not Blame.CLIENT and not proxy.draining
+        keep = whole and request is not None and request.keep_alive and harmless
+        head_only = request is not None and request.method == b"HEAD"
+        self.transport.write(proxy.page(failure, exchange, keep=keep, head_only=head_only))
+        if not keep:
+            self.end(whole=whole)
+
+    def _refuse(self, failure: Failure, request: RequestHead | None) -> None:
+        self.answer(failure, request, None)
+        self.next(self._proxy.loop.time())
+
+    def next(self, now: float) -> None:
+        """Wait for the next request of this connection, or take it if it is here already."""
+        if self._ending:
+            return
+        self.deadline = now + self._proxy.timers.keep_alive
+        if self._buffer:
+            self.advance()
+
+    def end(self, *, whole: bool) -> None:
+        """Close after what was written. While the client may still be sending, read on for a while: a reset would destroy it."""
+        self._ending = True
+        self._buffer.clear()
+        self.deadline = self._proxy.loop.time() + self._proxy.timers.linger
+        if whole:
+            self.deadline += self._proxy.timers.idle
+            self.transport.close()
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.settle_reading()
+
+    def expired(self, now: float) -> None:
+        """Act on a passed deadline."""
+        exchange = self.exchange
+        proxy = self._proxy
+        if exchange is None:
+            if self._ending or self.transport.is_closing():
+                self.transport.abort()
+            else:
+                self.end(whole=True)
+            return
+        if self.blocked:
+            size = self.transport.get_write_buffer_size()
+            if size < self._blocked_size:  # it reads, slowly
+                self._blocked_size = size
+                self.deadline = now + proxy.timers.idle
+                return
+        if exchange.phase is Phase.CONNECTING:
+            return  # has its own limit
+        if exchange.phase is Phase.HELD and exchange.give_up is not None and now < exchange.give_up:
+            proxy.start(self, exchange, now)  # a quarantine may have ended
+            return
+        dyno_blocked = self.dyno is not None and self.dyno.blocked
+        proxy.fail(self, exchange, exchange.expired(client_blocked=self.blocked, dyno_blocked=dyno_blocked))

@@ -1,0 +1,53 @@
+"""Which app a Host header means: exact name first, then the wildcard one label up (HEROKU.md 4.6). Owns no table's making."""
+
+import re
+from typing import NamedTuple
+
+from dynod.model.route import AppRoute, RouteTable
+
+_LABEL = re.compile(
+    r"[a-z0-9_-]{1,63}"
+)  # what a client may put in a wildcard's place: it goes into the access line
+MEMO = 4096  # spellings of Host remembered per table
+
+
+class Site(NamedTuple):
+    """`host` as the access line shows it: as sent, without the port."""
+
+    route: AppRoute
+    host: str
+
+
+class Routes:
+    """One table, ready for lookups. A new table is a new Routes: readers see the old one or the new one, whole."""
+
+    __slots__ = ("_memo", "table")
+
+    def __init__(self, table: RouteTable) -> None:
+        self.table = table
+        self._memo: dict[bytes, Site] = {}
+
+    def find(self, host: bytes) -> Site | None:
+        """Look up a Host header as the client sent it; None for a name nobody has."""
+        site = self._memo.get(host)
+        if site is None and (site := self._search(host)) is not None and len(self._memo) < MEMO:
+            self._memo[host] = site
+        return site
+
+    def _search(self, host: bytes) -> Site | None:
+        name = without_port(host).decode("ascii", "replace")
+        key = name.lower().removesuffix(".")
+        hosts = self.table.hosts
+        app = hosts.get(key)
+        if app is None:
+            label, dot, rest = key.partition(".")
+            app = hosts.get(f"*.{rest}") if dot and _LABEL.fullmatch(label) else None
+        route = None if app is None else self.table.apps.get(app)
+        return None if route is None else Site(route, name)
+
+
+def without_port(host: bytes) -> bytes:
+    """`a.example:80` -> `a.example`; an IPv6 literal keeps its brackets."""
+    if host.startswith(b"["):
+        return host[: host.find(b"]") + 1]
+    return host.partition(b":")[0]

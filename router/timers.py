@@ -1,0 +1,26 @@
+"""Every span of time the router keeps, as one value (HEROKU.md 4.1). Tests pass shorter ones."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """Seconds. Deadlines are fields of what they end; one timer per worker looks at them every `tick`."""
+
+    tick: float = 0.25
+    connect: float = 5.0
+    quarantine: float = 5.0
+    first_byte: float = 30.0  # H12
+    idle: float = 55.0  # H15, H28: any byte of either direction starts it anew
+    boot: float = 75.0  # H20; also how long a request waits for a backend to leave quarantine
+    keep_alive: float = 90.0  # a client between two requests
+    head: float = 30.0  # a client within the head of a request
+    dyno_idle: float = 55.0  # a connection to a dyno between two requests
+    fresh: float = (
+        1.0  # a request that cannot be sent twice goes only on a connection idle for less than this
+    )
+    linger: float = 5.0  # reading on after an early answer, so that a reset does not destroy it
+    drain: float = 30.0  # SIGTERM to the end of the last request
+    flush: float = 0.05  # access lines wait this long for company
+    retry: float = 0.1  # first pause before a lost unix socket is tried again; doubles up to retry_most
+    retry_most: float = 2.0

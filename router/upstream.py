@@ -1,0 +1,188 @@
+"""The dyno's side: connections to dynos and the pool of idle ones. Bytes in and out; what they mean is the exchange's."""
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from dynod.model.route import Backend
+from router.exchange import CONTINUE, Exchange, Phase
+from router.heads import Responses
+from router.reasons import DynoFault
+
+if TYPE_CHECKING:
+    from router.proxy import Proxy
+    from router.server import Client
+
+MOST_IDLE = 128  # kept per dyno
+
+
+class Dyno(asyncio.Protocol):
+    """One connection to a dyno; `client` is whose request it carries, None in the pool."""
+
+    __slots__ = (
+        "_heads",
+        "_proxy",
+        "_reading",
+        "backend",
+        "blocked",
+        "client",
+        "idle_since",
+        "served",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, proxy: "Proxy", backend: Backend) -> None:
+        self._proxy = proxy
+        self._heads = Responses()
+        self._reading = True
+        self.backend = backend
+        self.client: Client | None = None
+        self.blocked = False  # the dyno does not read what we send
+        self.served = 0
+        self.idle_since = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def begin(self, client: "Client", exchange: Exchange, now: float) -> None:
+        """Send a request's head, and what is there of its body, in one write."""
+        self.client = client
+        client.dyno = self
+        exchange.connected(now)
+        timers = self._proxy.timers
+        if exchange.request_done:
+            client.deadline = now + timers.first_byte
+            self.transport.write(self._proxy.head_for(client, exchange))
+            return
+        client.deadline = now + timers.idle
+        body = client.take_body()
+        if body is None:
+            return  # it was no body: the client has been told
+        self.transport.write(self._proxy.head_for(client, exchange) + body)
+        if exchange.request.expects_continue and not exchange.request_done and not exchange.continued:
+            exchange.continued = True
+            client.transport.write(CONTINUE)
+        client.body_sent(exchange)
+
+    def data_received(self, data: bytes) -> None:
+        client = self.client
+        if client is None or (exchange := client.exchange) is None:
+            self.transport.abort()  # it speaks unasked
+            return
+        proxy = self._proxy
+        try:
+            out = exchange.from_dyno(data, self._heads, closing=proxy.draining)
+        except DynoFault as fault:
+            proxy.fail(client, exchange, fault.failure)
+            return
+        if out:
+            exchange.to_client += len(out)
+            client.transport.write(out)
+        if exchange.answered:
+            proxy.finish(client, exchange)
+        else:
+            client.deadline = proxy.loop.time() + proxy.timers.idle
+            if exchange.phase is Phase.TUNNEL:
+                client.open_tunnel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._heads.close()
+        client = self.client
+        if client is None:
+            self._proxy.pool.lost(self)
+        elif client.exchange is not None:
+            self._proxy.dyno_lost(client, client.exchange, clean=exc is None)
+
+    def pause_writing(self) -> None:
+        self.blocked = True
+        if self.client is not None:
+            self.client.settle_reading()
+
+    def resume_writing(self) -> None:
+        self.blocked = False
+        if self.client is not None:
+            client = self.client
+            if client.exchange is not None and client.exchange.phase in {Phase.SENDING, Phase.TUNNEL}:
+                client.deadline = self._proxy.loop.time() + self._proxy.timers.idle
+            client.settle_reading()
+
+    def read(self, *, on: bool) -> None:
+        """Read from the dyno or let it wait: back-pressure of a client that does not read."""
+        if on is not self._reading and not self.transport.is_closing():
+            self._reading = on
+            if on:
+                self.transport.resume_reading()
+            else:
+                self.transport.pause_reading()
+
+    def leave(self, *, keep: bool, now: float) -> None:
+        """Part from the client: back into the pool, or closed."""
+        self.client = None
+        if keep and not self.blocked and not self.transport.is_closing():
+            self.served += 1
+            self.idle_since = now
+            if not self._reading:
+                self.read(on=True)
+            self._proxy.pool.put(self)
+        else:
+            self.transport.abort()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of a body or a tunnel."""
+        if data:
+            self.transport.write(data)
+
+
+class Pool:
+    """Idle connections by backend id; the one used last goes first, so that the others grow old and are closed."""
+
+    __slots__ = ("_idle",)
+
+    def __init__(self) -> None:
+        self._idle: dict[str, list[Dyno]] = {}
+
+    def take(self, backend: Backend, oldest: float) -> Dyno | None:
+        """Take a connection that went idle after `oldest`, if there is one."""
+        idle = self._idle.get(backend.id)
+        while idle:
+            dyno = idle[-1]
+            if dyno.idle_since < oldest:
+                return None
+            idle.pop()
+            if not dyno.transport.is_closing():
+                return dyno
+        return None
+
+    def put(self, dyno: Dyno) -> None:
+        """Keep a connection whose last response was read to its end."""
+        idle = self._idle.get(dyno.backend.id)
+        if idle is None:
+            idle = self._idle[dyno.backend.id] = []
+        if len(idle) >= MOST_IDLE:
+            idle.pop(0).transport.abort()
+        idle.append(dyno)
+
+    def lost(self, dyno: Dyno) -> None:
+        """Drop a connection that the dyno closed."""
+        idle = self._idle.get(dyno.backend.id)
+        if idle is not None and dyno in idle:
+            idle.remove(dyno)
+
+    def expire(self, before: float) -> None:
+        """Close what has been idle since before then."""
+        for id, idle in list(self._idle.items()):
+            while idle and idle[0].idle_since < before:
+                idle.pop(0).transport.abort()
+            if not idle:
+                del self._idle[id]
+
+    def retain(self, known: set[str]) -> None:
+        """Close connections to backends that left the table."""
+        for id in [id for id in self._idle if id not in known]:
+            for dyno in self._idle.pop(id):
+                dyno.transport.abort()
+
+    def close(self) -> None:
+        """Close all."""
+        self.retain(set())
