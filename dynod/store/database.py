@@ -109,7 +109,7 @@ class Database:
             if future.done():  # the asker was cancelled; what it asked for has happened all the same
                 continue
             if isinstance(outcome, _Failed):
-                future.set_exception(outcome.error)
+                future.set_exception(_told(self.path, outcome.error))
             else:
                 future.set_result(outcome)
 
@@ -121,7 +121,7 @@ class Database:
         except Exception as error:  # noqa: BLE001  # it is the answer to all who wait
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            return [_Failed(_told(self.path, error))] * len(jobs)
+            return [_Failed(error)] * len(jobs)
         return outcomes
 
     def _apart(self, job: Job[Any]) -> Any:
