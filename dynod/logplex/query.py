@@ -60,17 +60,12 @@ def read_ask(params: Any, history: int) -> Ask:
 
 def read_row(row: Any, now: int, origin: str = "", offset: int = 0) -> tuple[str, list[Record]]:
     """Read one row that came by the door: the app and its line, or lines if the text has several; raise BadRow."""
-    match row:
-        case [str(app), int(at) | (None as at), str(source), str(process), str(text)]:
-            at = now if at is None else at
-            if (
-                is_id(app)
-                and 0 < at < _YEAR_10000
-                and is_word(source)
-                and is_word(process)
-                and not isinstance(at, bool)
-            ):
-                return app, [Record(at, source, process, line, origin, offset) for line in lines_of(text)]
+    if isinstance(row, list | tuple) and len(row) == 5:
+        app, at, source, process, text = row
+        at = now if at is None else at
+        in_time = type(at) is int and 0 < at < _YEAR_10000  # and no bool
+        if is_id(app) and in_time and is_word(source) and is_word(process) and isinstance(text, str):
+            return app, [Record(at, source, process, line, origin, offset) for line in lines_of(text)]
     raise BadRow(
         f"cannot take {str(row)[:120]!r} as a line: it should be [app, time in us, source, process, text]"
     )

@@ -38,11 +38,10 @@ class Marks:
 
 def encode(record: Record | Marks) -> bytes:
     """Write one record."""
-    match record:
-        case Record(at, source, process, text, origin, offset):
-            body: list[Any] = [at, source, process, text, origin, offset]
-        case Marks(at, offsets):
-            body = [at, dict(offsets)]
+    if isinstance(record, Marks):
+        body: list[Any] = [record.at, dict(record.offsets)]
+    else:
+        body = [record.at, record.source, record.process, record.text, record.origin, record.offset]
     data: bytes = msgpack.packb(body)
     return _HEAD.pack(len(data), zlib.crc32(data)) + data
 
