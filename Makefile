@@ -1,45 +1,46 @@
-# make run | test | check | bench | lab: each sets up what it needs first (Debian's packages, ./.venv from PyPI).
+# make run | test | check | bench | docs: each sets up what it needs first (Debian's packages, ./.venv from PyPI).
 PY      := .venv/bin/python
-APT     := python3 python3-venv python3-dev gcc libcap-dev libseccomp2 git make nftables iproute2 procps \
-           ca-certificates curl util-linux nodejs npm
+SYSTEM  := /usr/bin/python3
+APT     := python3 python3-venv python3-dev gcc libc6-dev libcap-dev libseccomp2 git make nftables iproute2 procps \
+           ca-certificates curl util-linux
+NODE    := nodejs npm
 BENCH   := bubblewrap runc nginx-light caddy wrk
 PYTEST  := $(PY) -m pytest
+CODE    := dynod router slugc tests benchmarks
 
-.PHONY: setup run test check bench lab apt-bench clean
+.PHONY: setup run check test bench docs lab clean
 
 setup: .venv/.done
 
+# The virtual environment is the distribution's Python (dynos see the same one); pip runs again when pyproject.toml changes.
 .venv/.done: pyproject.toml
-	@missing=""; for p in $(APT); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
-	  command -v node >/dev/null && command -v npm >/dev/null && missing=$$(echo " $$missing " | sed 's/ nodejs / /; s/ npm / /'); \
-	  if [ -n "$$(echo $$missing)" ]; then echo "installing$$missing"; apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
-	@[ -x $(PY) ] || /usr/bin/python3 -m venv .venv
-	@echo "installing Python packages into .venv"; .venv/bin/pip install -q --disable-pip-version-check --use-pep517 -e '.[dev]'
+	@sh .ci/packages $(APT)
+	@command -v node >/dev/null && command -v npm >/dev/null || sh .ci/packages $(NODE)
+	@$(PY) -c '' 2>/dev/null || { rm -rf .venv; $(SYSTEM) -m venv .venv; }
+	@echo "installing Python packages into .venv"; $(PY) -m pip install -q --disable-pip-version-check --use-pep517 -e '.[dev]'
 	@touch $@
 
 run: setup
 	@exec $(PY) -m dynod quickstart
 
 check: setup
-	.venv/bin/ruff format --check dynod router slugc tests benchmarks
-	.venv/bin/ruff check dynod router slugc tests benchmarks
+	.venv/bin/ruff format --check $(CODE)
+	.venv/bin/ruff check $(CODE)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
 test: check
 	$(PYTEST)
 
-apt-bench:
-	@missing=""; for p in $(BENCH); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
-	  if [ -n "$$missing" ]; then apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
-
-bench: setup apt-bench
+bench: setup
+	@sh .ci/packages $(BENCH)
 	$(PY) -m benchmarks
 
+docs: setup
+	$(PY) docs/write.py
+
 lab:
-	@echo "the lab machine is not built yet: see CHANGELOG.md"; exit 1
+	@echo "cannot bring the lab machine up: it is not built yet (see CHANGELOG.md, Not yet)" >&2; exit 1
 
 clean:
-	rm -rf .venv .cache
+	rm -rf .venv .cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

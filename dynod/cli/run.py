@@ -94,9 +94,9 @@ def run(session: Session) -> int:
         body["env"] = {"TERM": os.environ.get("TERM", "dumb"), **body["env"]}
     else:
         body["force_no_tty"] = True
+    stream = session.app_stream("dynos.attach", body)
     sys.stderr.write(f"Running {body['command']} on {page.app(session.app)}... ")
     sys.stderr.flush()
-    stream = session.app_stream("dynos.attach", body)
     with _raw(sys.stdin.fileno(), wanted=terminal):
         _carry(stream, session, newline="\r\n" if terminal else "\n")
     return int(stream.result["status"])

@@ -18,6 +18,12 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def die_with(parent: int) -> bool:
+    """Ask the kernel for SIGTERM when the parent dies; False if it is dead already."""
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    return os.getppid() == parent
+
+
 class Child:
     """A running child. `ended` holds its status (negative: killed by that signal), `ready` is done once it serves."""
 
@@ -84,8 +90,7 @@ def start(argv: Sequence[str], pass_fds: Sequence[int], output: int, ready_fd: i
     parent = os.getpid()
 
     def die_with_parent() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the line above
+        if not die_with(parent):
             os._exit(1)
 
     popen = subprocess.Popen(  # argv is the table's

@@ -1,5 +1,6 @@
 """The command: settings, one instance per directory, the sockets that outlive their servers, then the household."""
 
+import argparse
 import asyncio
 import contextlib
 import dataclasses
@@ -13,6 +14,7 @@ from collections.abc import Iterator, Sequence
 
 from dynod.host.config import BadSettings, parser, settings
 from dynod.model.settings import Endpoint, Settings
+from dynod.up.child import die_with
 from dynod.up.components import STOP_ORDER, plan
 from dynod.up.household import CannotStart, Household, on_signals
 
@@ -97,14 +99,20 @@ def _directories(settings: Settings) -> Iterator[None]:
             os.close(lock)
 
 
-async def _live(settings: Settings, config: str | None, api: socket.socket, *, verbose: bool) -> None:
+async def _live(settings: Settings, given: argparse.Namespace, api: socket.socket) -> None:
     stop = asyncio.Event()
-    household = Household(settings.run, api.fileno(), _say, verbose)
+
+    def serving() -> None:
+        if given.ready_fd is not None:
+            os.write(given.ready_fd, b"1")
+            os.close(given.ready_fd)
+
+    household = Household(settings.run, api.fileno(), _say, given.verbose, serving)
     on_signals(stop, household.hurry)
-    await household.live(plan(settings, config), stop)
+    await household.live(plan(settings, given.config), stop)
 
 
-def _up(settings: Settings, config: str | None, *, verbose: bool) -> None:
+def _up(settings: Settings, given: argparse.Namespace) -> None:
     with (
         _directories(settings),
         _bind(settings.api, "--api", shared=False) as api,
@@ -114,7 +122,7 @@ def _up(settings: Settings, config: str | None, *, verbose: bool) -> None:
         real = dataclasses.replace(
             settings, api=_real(settings.api, api), router=_real(settings.router, router)
         )
-        asyncio.run(_live(real, config, api, verbose=verbose))
+        asyncio.run(_live(real, given, api))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -123,16 +131,21 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument(
         "--verbose", action="store_true", help="the components' logs on stderr, not in RUN/*.log"
     )
+    flags.add_argument("--ready-fd", type=int, metavar="N", help="gets one byte once RUN/ready.json is there")
+    flags.add_argument("--parent", type=int, metavar="PID", help="stop when this parent process has died")
     given = flags.parse_args(argv)
+    if given.config:
+        given.config = os.path.abspath(given.config)
     try:
         wanted = settings(vars(given))
     except BadSettings as error:
         _say(str(error))
         return 2
     _limits()
-    config = os.path.abspath(given.config) if given.config else None
+    if given.parent is not None and not die_with(given.parent):
+        return 1
     try:
-        _up(wanted, config, verbose=given.verbose)
+        _up(wanted, given)
     except CannotStart as error:
         _say(str(error))
         return 1

@@ -46,14 +46,17 @@ def plan(settings: Settings, config: str | None) -> Sequence[Sequence[Component]
     )  # -P: what lies in the current directory is not ours to import
     where = ("--state", settings.state, "--run", settings.run)
     uids = ("--uid-first", str(settings.uid_first), "--uid-count", str(settings.uid_count))
+    warm = ("--warm", str(settings.warm))
     host = Component(
         "host",
-        (*dynod, "host", *where, *uids, "--end-dynos"),
+        (*dynod, "host", *where, *uids, *warm, "--end-dynos"),
         files=("host.sock",),
         sign="host.sock",
         grace=settings.stop_grace + 10,
     )
-    net = Component("net", (*dynod, "net", *where, "--end"), files=("net.sock",), sign="net.sock", grace=15.0)
+    net = Component(
+        "net", (*dynod, "net", *where, *warm, "--end"), files=("net.sock",), sign="net.sock", grace=15.0
+    )
     logplex = Component(
         "logplex", (*dynod, "logplex", *where), files=("logplex.sock",), sign="logplex.sock", grace=10.0
     )

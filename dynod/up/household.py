@@ -42,6 +42,7 @@ class Household:
     api_fd: int
     say: Callable[[str], None]
     verbose: bool
+    serving: Callable[[], None] = lambda: None  # called once, when ready.json is there
     _posts: dict[str, _Post] = field(default_factory=dict)
     _up: bool = False
 
@@ -56,6 +57,7 @@ class Household:
                         return
                 self._up = True
                 self._write_ready()
+                self.serving()
                 async with asyncio.TaskGroup() as group:
                     keepers = [group.create_task(self._keep(post)) for post in self._posts.values()]
                     await stop.wait()

@@ -1,0 +1,68 @@
+"""The documents tell what is: pages made from tables are up to date, every promise has its file, nothing names a private place."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def writer():
+    spec = importlib.util.spec_from_file_location("write_docs", ROOT / "docs" / "write.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["cli.md", "api.md"])
+def test_a_page_made_from_a_table_is_up_to_date(name):
+    assert (ROOT / "docs" / name).read_text() == writer().PAGES[name](), "run make docs"
+
+
+def test_every_verb_and_every_word_is_documented():
+    from dynod.__main__ import WORDS
+    from dynod.cli.verbs import VERBS
+
+    text = (ROOT / "docs" / "cli.md").read_text()
+    for verb in VERBS:
+        assert f"### {verb.name}\n" in text
+    for word in WORDS:
+        assert f"| `{word}` |" in text
+
+
+def test_every_operation_and_stream_is_documented():
+    from dynod.api.operations import OPERATIONS, STREAMS
+
+    text = (ROOT / "docs" / "api.md").read_text()
+    for row in (*OPERATIONS, *STREAMS):
+        assert f"| `{row.name}` |" in text
+
+
+def test_the_version_is_one():
+    from dynod.cli.version import VERSION
+
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+def test_readme_gives_the_two_commands_and_the_line_that_brings_make():
+    text = (ROOT / "README.md").read_text()
+    for target in ("run", "test"):
+        assert f"apt-get install -y make && make {target}\n" in text
+
+
+def test_what_the_documents_name_is_there():
+    for page in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/reliability.md"):
+        text = (ROOT / page).read_text()
+        for name in re.findall(r"\b((?:dynod|router|slugc|docs|tests|examples|systemd)/[\w./]+\w)", text):
+            place = ROOT / name
+            assert place.exists() or place.with_suffix(".py").exists(), f"{page} names {name}"
+
+
+def test_every_package_has_its_line_in_the_code_map():
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    for package in sorted((ROOT / "dynod").iterdir()):
+        if (package / "__init__.py").exists():
+            assert f"`dynod/{package.name}/`" in text or f"`dynod/{package.name}`" in text, package.name
