@@ -35,7 +35,10 @@ def _buildpacks(body: Any) -> Sequence[str]:
 
 def _ours(ask: Ask, url: str) -> str:
     """Return which of our uploads a URL names. We fetch from nowhere else: a daemon that opens strangers' URLs is their proxy."""
-    start, _, token = urlsplit(url).path.rpartition("/")
+    try:
+        start, _, token = urlsplit(url).path.rpartition("/")
+    except ValueError:
+        start = token = ""
     if start != "/blobs/source":
         raise Refused(
             Refusal.INVALID,

@@ -26,7 +26,7 @@ _UNKNOWN = (
 )
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,255}|\[[0-9a-fA-F:]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_BEGUN = "begun"
+_BEGUN = web.RequestKey("begun", bool)
 _log = logging.getLogger(__name__)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import json
 import ssl
 import tempfile
@@ -44,7 +45,7 @@ class Whole:
         if token:
             sent["Authorization"] = f"Bearer {token}"
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        data = io.BytesIO(body) if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
         url = path if path.startswith("https:") else self.url + path
         async with self.session.request(method, url, data=data, headers=sent) as response:
             raw = await response.read()
@@ -80,3 +81,23 @@ def run(story, **kwargs):
 
     return asyncio.run(told())
 
+
+
+class Served:
+    """One API for a module's tests: each runs its story on the same loop. Close it."""
+
+    def __init__(self, **kwargs) -> None:
+        self._runner = asyncio.Runner()
+        self._context = whole(**kwargs)
+        self.whole = self._runner.run(self._context.__aenter__())
+
+    def run(self, story):
+        async def capped():
+            async with asyncio.timeout(120):
+                return await story
+
+        return self._runner.run(capped())
+
+    def close(self) -> None:
+        self._runner.run(self._context.__aexit__(None, None, None))
+        self._runner.close()

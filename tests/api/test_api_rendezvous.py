@@ -1,0 +1,205 @@
+"""Attached one-offs over real TLS, spoken to as the CLI does (CLI.md 4), with real shells behind."""
+
+import asyncio
+import ssl
+import urllib.parse
+
+import pytest
+
+from dynod.api import rendezvous
+from tests.api.served import run
+
+SENTINEL = "\uffff heroku-command-exit-status: "
+
+
+class Client:
+    """The CLI's side: a socket that keeps each TLS record apart."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def meet(cls, whole, url, *, secret=None):
+        parts = urllib.parse.urlsplit(url)
+        assert parts.scheme == "rendezvous"
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port, ssl=whole.trust)
+        writer.write(f"{secret or parts.path[1:]}\r\n".encode())
+        return cls(reader, writer)
+
+    async def end(self, want=b""):
+        """Read to the end of the session, or until `want` has come."""
+        seen = b""
+        while data := await self.reader.read(65536):
+            seen += data
+            if want and want in seen:
+                break
+        return seen
+
+
+async def start(whole, command, **body):
+    if not whole.platform.apps():
+        await whole.ask("POST", "/apps", {"name": "demo"})
+    sent = {"command": command, "attach": True, "env": {"TERM": "dumb"}, **body}
+    answer = await whole.ask("POST", "/apps/demo/dynos", sent)
+    assert answer.status == 201
+    return answer.body["attach_url"]
+
+
+def test_the_greeting_comes_alone_and_then_the_output():
+    async def story(whole):
+        url = await start(whole, "echo hello")
+        assert url.startswith(f"rendezvous://127.0.0.1:{whole.api.rendezvous_port}/")
+        client = await Client.meet(whole, url)
+        assert await client.reader.readexactly(12) == b"rendezvous\r\n"
+        assert await client.end() == b"hello\r\n"
+
+    run(story)
+
+
+def test_each_record_is_whole():
+    """The CLI drops the first record and wants the status line within one: look at the records themselves."""
+
+    async def story(whole):
+        url = await start(whole, f'printf out; echo "{SENTINEL}$?"', force_no_tty=True)
+        parts = urllib.parse.urlsplit(url)
+        records = await asyncio.to_thread(read_records, whole.trust, parts.port, parts.path[1:])
+        assert records[0] == b"rendezvous\r\n"
+        assert b"".join(records[1:-1]) == b"out"
+        assert records[-1] == f"{SENTINEL}0\n".encode()
+
+    run(story)
+
+
+def read_records(trust, port, secret):
+    import socket
+
+    with socket.create_connection(("127.0.0.1", port)) as raw, trust.wrap_socket(
+        raw, server_hostname="127.0.0.1", suppress_ragged_eofs=True
+    ) as tls:
+        tls.sendall(f"{secret}\r\n".encode())
+        records = []
+        while record := tls.recv(65536):  # one record at most per call
+            records.append(record)
+        return records
+
+
+def test_a_terminal_echoes_and_has_the_clients_size():
+    async def story(whole):
+        client = await Client.meet(whole, await start(whole, "stty size; cat", env={"COLUMNS": 101, "LINES": 33}))
+        assert b"33 101\r\n" in await client.end(b"33 101\r\n")
+        client.writer.write(b"typed\n")
+        await client.end(b"typed\r\ntyped\r\n")
+        client.writer.write(b"\x04")
+        assert await client.end() == b""
+
+    run(story)
+
+
+def test_ctrl_c_is_the_terminals_business():
+    async def story(whole):
+        client = await Client.meet(whole, await start(whole, "trap 'echo caught; exit' INT; echo ready; cat"))
+        await client.end(b"ready")
+        client.writer.write(b"\x03")
+        assert b"caught" in await client.end()
+
+    run(story)
+
+
+def test_end_of_input_ends_a_pipe_whatever_its_line_length():
+    async def story(whole):
+        client = await Client.meet(whole, await start(whole, "wc -c", force_no_tty=True))
+        for _ in range(10):
+            client.writer.write(b"x" * 10_000)
+            await client.writer.drain()
+        client.writer.write(b"\x04")
+        assert (await client.end()).split() == [b"rendezvous", b"100000"]
+
+    run(story)
+
+
+def test_the_session_lingers_until_the_end_of_input_came(monkeypatch):
+    """The CLI dies of EPIPE if we close before it wrote its \\x04."""
+    monkeypatch.setattr(rendezvous, "LINGER", 30.0)
+
+    async def story(whole):
+        client = await Client.meet(whole, await start(whole, "echo done", force_no_tty=True))
+        await client.end(b"done")
+        ending = asyncio.ensure_future(client.end())
+        await whole.ask("GET", "/account")
+        assert not ending.done()
+        client.writer.write(b"\x04")
+        assert await ending == b""
+
+    run(story)
+
+
+def test_a_client_who_hangs_up_ends_the_dyno():
+    async def story(whole):
+        client = await Client.meet(whole, await start(whole, "echo ready; cat"))
+        await client.end(b"ready")
+        client.writer.close()
+        await whole.platform.children[0].closed.wait()
+
+    run(story)
+
+
+@pytest.mark.parametrize("name", ["CLAIM", "IDLE"])
+def test_nobody_waits_for_ever(monkeypatch, name):
+    """For a client that never came, or that says nothing for an hour."""
+    monkeypatch.setattr(rendezvous, name, 0.05)
+
+    async def story(whole):
+        url = await start(whole, "cat")
+        if name == "IDLE":
+            await (await Client.meet(whole, url)).end()
+        await whole.platform.children[0].closed.wait()
+        late = await Client.meet(whole, url)
+        assert await late.end() == b""
+
+    run(story)
+
+
+def test_a_secret_opens_once_and_no_other_opens():
+    async def story(whole):
+        url = await start(whole, "cat")
+        wrong = await Client.meet(whole, url, secret="guess")
+        assert await wrong.end() == b""
+        first = await Client.meet(whole, f"{url}?some=query")
+        await first.end(b"rendezvous\r\n")
+        second = await Client.meet(whole, url)
+        assert await second.end() == b""
+        first.writer.write(b"\x04")
+        await first.end()
+
+    run(story)
+
+
+@pytest.mark.parametrize("first", [b"", b"x" * 20_000, b"\r\n", b"\xff\xfe\r\n"])
+def test_strangers_are_sent_away(monkeypatch, first):
+    monkeypatch.setattr(rendezvous, "HELLO", 0.05)
+
+    async def story(whole):
+        reader, writer = await asyncio.open_connection("127.0.0.1", whole.api.rendezvous_port, ssl=whole.trust)
+        writer.write(first)
+        try:
+            assert await reader.read() == b""
+        except (ConnectionError, ssl.SSLError):
+            pass
+        finally:
+            writer.close()
+
+    run(story)
+
+
+def test_closing_the_api_hangs_up():
+    async def story(whole):
+        client = await Client.meet(whole, await start(whole, "cat"))
+        waiting = await start(whole, "cat")
+        assert waiting
+        await client.end(b"rendezvous\r\n")
+        await whole.api._rendezvous.close()
+        assert await client.end() == b""
+        for child in whole.platform.children:
+            await child.closed.wait()
+
+    run(story)
