@@ -314,7 +314,9 @@ class FakePlatform:
 
     async def release_output(self, app: App, release: Release) -> AsyncIterator[bytes]:
         if release.id not in self.house(app.id).output:
-            raise Refused(Refusal.NOT_FOUND, f"cannot find output of v{release.version}: it has no release phase")
+            raise Refused(
+                Refusal.NOT_FOUND, f"cannot find output of v{release.version}: it has no release phase"
+            )
         yield self.house(app.id).output[release.id]
 
     # -- slugs and builds
@@ -463,7 +465,7 @@ class FakePlatform:
         try:
             while True:
                 async with self.said:
-                    await self.said.wait_for(lambda: len(self.lines) > seen)
+                    await self.said.wait_for(lambda seen=seen: len(self.lines) > seen)
                     fresh, seen = self.lines[seen:], len(self.lines)
                 for line in fresh:
                     if self._matches(line, query):

@@ -45,7 +45,13 @@ class Whole:
         if token:
             sent["Authorization"] = f"Bearer {token}"
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        data = io.BytesIO(body) if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        data = (
+            io.BytesIO(body)
+            if isinstance(body, bytes)
+            else None
+            if body is None
+            else json.dumps(body).encode()
+        )
         url = path if path.startswith("https:") else self.url + path
         async with self.session.request(method, url, data=data, headers=sent) as response:
             raw = await response.read()
@@ -80,7 +86,6 @@ def run(story, **kwargs):
             return await story(everything)
 
     return asyncio.run(told())
-
 
 
 class Served:

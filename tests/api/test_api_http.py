@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dynod.api import http
 from dynod.api.operations import OPERATIONS, parameters
-from dynod.model.refused import Refused
+from dynod.model.refused import Refusal, Refused
 from tests.api.served import Served, run
 
 UNKNOWN = (
@@ -25,7 +25,12 @@ def served():
 
 def test_unknown_places_and_wrong_verbs_are_not_found(served):
     async def story(whole):
-        for method, path in (("GET", "/nope"), ("PUT", "/apps"), ("GET", "/apps/demo/webhooks"), ("POST", "/")):
+        for method, path in (
+            ("GET", "/nope"),
+            ("PUT", "/apps"),
+            ("GET", "/apps/demo/webhooks"),
+            ("POST", "/"),
+        ):
             answer = await whole.ask(method, path)
             assert (answer.status, answer.body) == (404, {"id": "not_found", "message": UNKNOWN})
 
@@ -58,7 +63,12 @@ def test_an_unchanged_answer_is_not_sent_twice(served):
 
 @pytest.mark.parametrize(
     "header",
-    ["Bearer owner-token", "bearer  owner-token ", "Basic Om93bmVyLXRva2Vu", "Basic aGVyb2t1Om93bmVyLXRva2Vu"],
+    [
+        "Bearer owner-token",
+        "bearer  owner-token ",
+        "Basic Om93bmVyLXRva2Vu",
+        "Basic aGVyb2t1Om93bmVyLXRva2Vu",
+    ],
 )
 def test_a_token_comes_as_bearer_or_as_a_password(served, header):
     async def story(whole):
@@ -67,7 +77,9 @@ def test_a_token_comes_as_bearer_or_as_a_password(served, header):
     served.run(story(served.whole))
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic", "Basic !!!", "Basic /w==", "Digest x", "Bearer x"])
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Basic", "Basic !!!", "Basic /w==", "Digest x", "Bearer x"]
+)
 def test_anything_else_is_nobody(served, header):
     async def story(whole):
         answer = await whole.ask("GET", "/account", token="", Authorization=header)
@@ -78,7 +90,16 @@ def test_anything_else_is_nobody(served, header):
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"\xff", b"NaN", b'{"a": Infinity}', b"[" * 100_000, b'{"name": "\\ud800"}', b"1" * 5000, b'"\\u0000'],
+    [
+        b"{",
+        b"\xff",
+        b"NaN",
+        b'{"a": Infinity}',
+        b"[" * 100_000,
+        b'{"name": "\\ud800"}',
+        b"1" * 5000,
+        b'"\\u0000',
+    ],
 )
 def test_what_is_no_json_is_a_bad_request(served, body):
     async def story(whole):
@@ -129,7 +150,11 @@ def test_addresses_follow_the_host_the_client_used(served):
     """Through an ssh tunnel the API has another port; what we hand out must work there."""
 
     async def story(whole):
-        for host, seen in (("localhost:7001", "https://localhost:7001"), ("a/b", whole.url), ("[::1]:9", "https://[::1]:9")):
+        for host, seen in (
+            ("localhost:7001", "https://localhost:7001"),
+            ("a/b", whole.url),
+            ("[::1]:9", "https://[::1]:9"),
+        ):
             put = (await whole.ask("POST", "/sources", Host=host)).body["source_blob"]["put_url"]
             assert put.startswith(f"{seen}/blobs/"), host
 
@@ -164,9 +189,40 @@ def test_a_change_once_begun_is_made_though_the_client_hangs_up(served):
 # -- nothing that is sent makes us fail -----------------------------------------------------------------------------
 
 NAMES = st.sampled_from(
-    "name region stack maintenance build_stack enabled slug release description source_blob url version checksum "
-    "buildpacks updates buildpack process_types commit type quantity size command attach env force_no_tty "
-    "time_to_live lines dyno source tail scope A".split()
+    [
+        "name",
+        "region",
+        "stack",
+        "maintenance",
+        "build_stack",
+        "enabled",
+        "slug",
+        "release",
+        "description",
+        "source_blob",
+        "url",
+        "version",
+        "checksum",
+        "buildpacks",
+        "updates",
+        "buildpack",
+        "process_types",
+        "commit",
+        "type",
+        "quantity",
+        "size",
+        "command",
+        "attach",
+        "env",
+        "force_no_tty",
+        "time_to_live",
+        "lines",
+        "dyno",
+        "source",
+        "tail",
+        "scope",
+        "A",
+    ]
 )
 SCALARS = st.one_of(
     st.none(),
@@ -174,7 +230,9 @@ SCALARS = st.one_of(
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=20),
-    st.sampled_from(["web", "demo", "v3", "+1", "-1", "2", "Standard-2X", "heroku-24", "us", "..", "\0", "", "release"]),
+    st.sampled_from(
+        ["web", "demo", "v3", "+1", "-1", "2", "Standard-2X", "heroku-24", "us", "..", "\0", "", "release"]
+    ),
 )
 VALUES = st.recursive(
     SCALARS,
@@ -190,7 +248,10 @@ def test_no_body_makes_us_fail(served, row):
     """Whatever is sent is answered or refused; a refusal has an id and a message."""
 
     @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(body=BODIES, word=st.sampled_from(["demo", "web", "web.1", "v3", "%00", "..", "preboot", "%ff", "a b"]))
+    @given(
+        body=BODIES,
+        word=st.sampled_from(["demo", "web", "web.1", "v3", "%00", "..", "preboot", "%ff", "a b"]),
+    )
     def given_bodies(body, word):
         async def story(whole):
             if not whole.platform.apps():
@@ -212,4 +273,5 @@ def test_parse_gives_a_value_or_refuses(data):
     try:
         http.parse(data)
     except Refused as refused:
-        assert refused.refusal.status == 400
+        if refused.refusal is not Refusal.BAD_REQUEST:
+            raise

@@ -218,7 +218,9 @@ async def features_are_switched_by_name(whole):
     names = [one["name"] for one in (await whole.ask("GET", "/apps/demo/features")).body]
     assert "preboot" in names
     assert (await whole.ask("GET", "/apps/demo/features/preboot")).body["enabled"] is False
-    assert (await whole.ask("PATCH", "/apps/demo/features/preboot", {"enabled": True})).body["enabled"] is True
+    assert (await whole.ask("PATCH", "/apps/demo/features/preboot", {"enabled": True})).body[
+        "enabled"
+    ] is True
     assert (await whole.ask("GET", "/apps/demo/features/preboot")).body["enabled"] is True
     assert (await whole.ask("PATCH", "/apps/demo/features/preboot", {})).status == 422
     assert (await whole.ask("GET", "/apps/demo/features/flying")).status == 404
@@ -305,7 +307,15 @@ async def a_source_is_put_built_and_its_output_read(whole):
 async def a_build_takes_our_own_sources_only(whole):
     await made(whole)
     nothing = (await whole.ask("POST", "/sources")).body["source_blob"]["get_url"]
-    for url in ("https://example.com/app.tgz", "file:///etc/passwd", "http://[", nothing, f"{nothing}x", "", 5):
+    for url in (
+        "https://example.com/app.tgz",
+        "file:///etc/passwd",
+        "http://[",
+        nothing,
+        f"{nothing}x",
+        "",
+        5,
+    ):
         answer = await whole.ask("POST", "/apps/demo/builds", {"source_blob": {"url": url}})
         assert answer.status in {404, 422}, url
     assert (await whole.ask("POST", "/apps/demo/builds", {})).status == 422
@@ -338,7 +348,9 @@ async def buildpacks_are_replaced_as_a_whole(whole):
 @covers("slugs.create", "slugs.info")
 async def a_slug_made_elsewhere_is_announced_put_and_released(whole):
     await made(whole)
-    announced = await whole.ask("POST", "/apps/demo/slugs", {"process_types": {"web": "./serve"}, "commit": "abc"})
+    announced = await whole.ask(
+        "POST", "/apps/demo/slugs", {"process_types": {"web": "./serve"}, "commit": "abc"}
+    )
     ident, blob = announced.body["id"], announced.body["blob"]
     early = await whole.ask("POST", "/apps/demo/releases", {"slug": ident})
     assert (early.status, "PUT" in early.body["message"]) == (422, True)
@@ -379,7 +391,13 @@ async def scaling_takes_what_the_cli_writes(whole):
     assert [(row["quantity"], row["size"]) for row in answer.body] == [(2, "Standard-1X"), (1, "Standard-2X")]
     one = await whole.ask("PATCH", "/apps/demo/formation/web", {"quantity": 3, "size": "performance-m"})
     assert (one.body["quantity"], one.body["size"]) == (3, "Performance-M")
-    for row in ({"quantity": "many"}, {"quantity": -1}, {"quantity": True}, {"size": "huge"}, {"quantity": 1.5}):
+    for row in (
+        {"quantity": "many"},
+        {"quantity": -1},
+        {"quantity": True},
+        {"size": "huge"},
+        {"quantity": 1.5},
+    ):
         assert (await whole.ask("PATCH", "/apps/demo/formation/web", row)).status == 422, row
         body = {"updates": [{"type": "worker", "quantity": 9}, {"type": "web", **row}]}
         assert (await whole.ask("PATCH", "/apps/demo/formation", body)).status == 422, row
@@ -523,7 +541,11 @@ def test_a_failed_release_is_neither_current_nor_a_way_back(served):
             )
         )
         newest = (await whole.ask("GET", "/apps/demo/releases/v3")).body
-        assert (newest["status"], newest["current"], newest["eligible_for_rollback"]) == ("failed", False, False)
+        assert (newest["status"], newest["current"], newest["eligible_for_rollback"]) == (
+            "failed",
+            False,
+            False,
+        )
         assert (await whole.ask("GET", "/apps/demo/releases/v2")).body["current"] is True
 
     served.run(story(served.whole))

@@ -1,5 +1,7 @@
 """The API's pure parts: ranges, seals and addresses, the sentinel, renderings, log events, exports."""
 
+import contextlib
+import itertools
 import uuid
 
 import pytest
@@ -20,6 +22,17 @@ from tests.api.fake_platform import OWNER
 
 SEAL = Seal(b"k" * 32)
 LINKS = Links("https://127.0.0.1:5000", "localhost", 8080, SEAL, 1000.0)
+
+
+@contextlib.contextmanager
+def refused_at_most(refusal):
+    """Let pass what is answered, and what is refused for this reason."""
+    try:
+        yield
+    except Refused as refused:
+        if refused.refusal is not refusal:
+            raise
+
 
 # -- ranges ---------------------------------------------------------------------------------------------------------
 
@@ -71,10 +84,8 @@ def test_following_next_range_gives_every_item_once_in_order(values, most, desce
 
 @given(st.text(max_size=40))
 def test_a_range_is_understood_or_refused(text):
-    try:
+    with refused_at_most(Refusal.RANGE):
         ranges.page(ROWS, ranges.parse(text, ("version", "id")))
-    except Refused as refused:
-        assert refused.refusal is Refusal.RANGE
 
 
 # -- seals ----------------------------------------------------------------------------------------------------------
@@ -122,7 +133,9 @@ def test_the_usual_web_port_is_not_named():
 # -- the sentinel ---------------------------------------------------------------------------------------------------
 
 LINE = MARK + b" heroku-command-exit-status: 127\r\n"
-NOISE = st.lists(st.sampled_from([b"a", b"\n", MARK, MARK[:1], MARK[:2], b" heroku-command", LINE, b"\xc3\xa4"]))
+NOISE = st.lists(
+    st.sampled_from([b"a", b"\n", MARK, MARK[:1], MARK[:2], b" heroku-command", LINE, b"\xc3\xa4"])
+)
 
 
 @given(NOISE, st.data())
@@ -142,7 +155,7 @@ def test_the_status_line_is_one_piece(before, cuts, tail):
     whole = b"".join(before).rstrip(MARK) + b"x\n" + LINE + tail
     sentinel, pieces = Sentinel(), []
     places = sorted({0, len(whole), *(cut % len(whole) for cut in cuts)})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         pieces += sentinel.feed(whole[start:end])
     pieces += sentinel.flush()
     assert pieces.count(LINE) == whole.count(LINE)
@@ -166,15 +179,19 @@ SLUG = Slug(SlugId("s"), "0" * 64, 5, "", "", {WEB: "./serve"}, "debian-12", "",
 SCHEMA = {
     "account": (
         render.account(OWNER),
-        "allow_tracking beta country_of_residence created_at default_organization default_team delinquent_at email "
-        "federated id identity_provider last_login name sms_number suspended_at two_factor_authentication "
-        "updated_at verified",
+        (
+            "allow_tracking beta country_of_residence created_at default_organization default_team delinquent_at email "
+            "federated id identity_provider last_login name sms_number suspended_at two_factor_authentication "
+            "updated_at verified"
+        ),
     ),
     "app": (
         render.app(APP, LINKS, SLUG, 0.0),
-        "acm archived_at build_stack buildpack_provided_description created_at git_url id internal_routing "
-        "maintenance name organization owner region released_at repo_size slug_size space stack team updated_at "
-        "web_url create_status generation locked process_tier",
+        (
+            "acm archived_at build_stack buildpack_provided_description created_at git_url id internal_routing "
+            "maintenance name organization owner region released_at repo_size slug_size space stack team updated_at "
+            "web_url create_status generation locked process_tier"
+        ),
     ),
     "build": (
         render.build(
@@ -212,13 +229,17 @@ SCHEMA = {
     ),
     "release": (
         render.release(APP, RELEASE, LINKS, RELEASE),
-        "addon_plan_names app created_at current description eligible_for_rollback id output_stream_url slug status "
-        "updated_at user version",
+        (
+            "addon_plan_names app created_at current description eligible_for_rollback id output_stream_url slug status "
+            "updated_at user version"
+        ),
     ),
     "slug": (
         render.slug(APP, SLUG, LINKS),
-        "blob buildpack_provided_description checksum commit commit_description created_at id process_types size "
-        "stack updated_at",
+        (
+            "blob buildpack_provided_description checksum commit commit_description created_at id process_types size "
+            "stack updated_at"
+        ),
     ),
     "stack": (render.stack("debian-12", default=True), "created_at default id name state updated_at"),
 }
@@ -237,12 +258,15 @@ def test_times_are_whole_seconds_in_utc():
 # -- bodies ---------------------------------------------------------------------------------------------------------
 
 
-@given(st.none() | st.binary() | st.lists(st.integers()) | st.dictionaries(st.text() | st.integers(), st.integers()))
+@given(
+    st.none()
+    | st.binary()
+    | st.lists(st.integers())
+    | st.dictionaries(st.text() | st.integers(), st.integers())
+)
 def test_a_mapping_is_a_mapping_or_refused(value):
-    try:
+    with refused_at_most(Refusal.INVALID):
         assert all(isinstance(key, str) for key in fields.mapping(value))
-    except Refused as refused:
-        assert refused.refusal is Refusal.INVALID
 
 
 # -- log events -----------------------------------------------------------------------------------------------------
@@ -280,7 +304,7 @@ def test_a_reader_whose_last_line_is_gone_gets_what_is_newer():
     assert [one.at for one in (line(3), line(4), line(6), line(5), line(7)) if again.take(one)] == [6, 5, 7]
 
 
-@pytest.mark.parametrize("ident", ["", "x", "-", "١-x", "9" * 30 + "-x"])
+@pytest.mark.parametrize("ident", ["", "x", "-", "\u0661-x", "9" * 30 + "-x"])
 def test_a_strange_last_event_id_is_none(ident):
     assert logs.Unseen(ident).take(line(1))
     assert logs.resumed(LogQuery("a", 5), ident).lines == 5

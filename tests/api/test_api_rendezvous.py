@@ -73,9 +73,10 @@ def test_each_record_is_whole():
 def read_records(trust, port, secret):
     import socket
 
-    with socket.create_connection(("127.0.0.1", port)) as raw, trust.wrap_socket(
-        raw, server_hostname="127.0.0.1", suppress_ragged_eofs=True
-    ) as tls:
+    with (
+        socket.create_connection(("127.0.0.1", port)) as raw,
+        trust.wrap_socket(raw, server_hostname="127.0.0.1", suppress_ragged_eofs=True) as tls,
+    ):
         tls.sendall(f"{secret}\r\n".encode())
         records = []
         while record := tls.recv(65536):  # one record at most per call
@@ -85,7 +86,9 @@ def read_records(trust, port, secret):
 
 def test_a_terminal_echoes_and_has_the_clients_size():
     async def story(whole):
-        client = await Client.meet(whole, await start(whole, "stty size; cat", env={"COLUMNS": 101, "LINES": 33}))
+        client = await Client.meet(
+            whole, await start(whole, "stty size; cat", env={"COLUMNS": 101, "LINES": 33})
+        )
         assert b"33 101\r\n" in await client.end(b"33 101\r\n")
         client.writer.write(b"typed\n")
         await client.end(b"typed\r\ntyped\r\n")
@@ -179,7 +182,9 @@ def test_strangers_are_sent_away(monkeypatch, first):
     monkeypatch.setattr(rendezvous, "HELLO", 0.05)
 
     async def story(whole):
-        reader, writer = await asyncio.open_connection("127.0.0.1", whole.api.rendezvous_port, ssl=whole.trust)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", whole.api.rendezvous_port, ssl=whole.trust
+        )
         writer.write(first)
         try:
             assert await reader.read() == b""

@@ -139,7 +139,9 @@ def test_output_that_is_refused_is_an_answer_like_others():
         await app(whole)
         links = whole.api._streams._front.links()
         release = whole.platform.releases(whole.platform.app("demo"))[0]
-        answer = await whole.ask("GET", links.output("release", whole.platform.app("demo").id, release.id), token="")
+        answer = await whole.ask(
+            "GET", links.output("release", whole.platform.app("demo").id, release.id), token=""
+        )
         assert (answer.status, answer.body["id"]) == (404, "not_found")
 
     run(story)
