@@ -23,6 +23,7 @@ from dynod.engine.machine import Machine
 from dynod.engine.routerlink import write_atomically
 from dynod.host import config
 from dynod.host.log_link import LogLink
+from dynod.host.programs import stage
 from dynod.host.slugs import Slugs, slug_limits, slug_owner
 from dynod.host.stack import build_stack
 from dynod.model.refused import Refused
@@ -31,6 +32,7 @@ from dynod.store.observations import Observations
 from dynod.store.protocol import Unreadable
 from dynod.store.sqlite import open_store
 
+_PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _log = logging.getLogger("dynod")
 
 
@@ -77,7 +79,8 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
         await asyncio.to_thread(slugs.prepare)
         house = House(settings, accounts, books, observations, slugs, log)
         ground = Ground(stack.skeleton, stack.binds, f"{settings.state}/dynos")
-        machine = Machine(settings, ground, stack.name, stack.env, house.on_exit, house.on_host)
+        programs = await asyncio.to_thread(stage, settings.state, _PACKAGES)
+        machine = Machine(settings, ground, stack.name, stack.env, programs, house.on_exit, house.on_host)
         cleanup.push_async_callback(house.close)
         await house.open(machine)
         listen = None if api_fd is None else socket.socket(fileno=api_fd)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import dynod
 from dynod.core import changes
 from dynod.core.launch import build_plan
 from dynod.core.ledger import AppState, Ledger
@@ -23,18 +22,11 @@ from dynod.model.app import Account, App
 from dynod.model.dyno import DynoId
 from dynod.model.entry import BuildSettled, Payload, SlugAdded
 from dynod.model.formation import process_type
-from dynod.model.jail import Bind
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import BuildId, BuildStatus, Release, ReleaseId, ReleaseStatus, Slug, SlugId
 
 if TYPE_CHECKING:
     from dynod.engine.house import House
-
-_PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(dynod.__file__)))
-PROGRAMS = (
-    Bind(os.path.join(_PACKAGES, "slugc"), "/opt/dynod/slugc"),
-    Bind(os.path.join(_PACKAGES, "dynod", "model"), "/opt/dynod/dynod/model"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +88,7 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
             house.draw.number(),
             root,
             f"{house.settings.state}/cache/{app.id}",
-            PROGRAMS,
+            machine.programs,
             house.settings.build_memory,
             machine.ground,
             wiring,

@@ -16,7 +16,7 @@ from dynod.host.jail_link import Booted, Ended, JailLink, Live
 from dynod.host.net_link import NetLink, Wired
 from dynod.host.users import Uids
 from dynod.link import RemoteRefused
-from dynod.model.jail import JailPlan
+from dynod.model.jail import Bind, JailPlan
 from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import Settings, host_socket
 
@@ -67,6 +67,7 @@ class Machine:
         ground: Ground,
         stack: str,
         stack_env: Mapping[str, str],
+        programs: tuple[Bind, ...],
         on_exit: Callable[[Ended], None],
         on_host: Callable[[Sequence[Live]], Awaitable[None]],
     ) -> None:
@@ -74,6 +75,7 @@ class Machine:
         self.ground = ground
         self.stack = stack
         self.stack_env = stack_env
+        self.programs = programs
         self.uids = Uids(settings.uid_first, settings.uid_count)
         self._on_exit = on_exit
         self._on_host = on_host
