@@ -4,10 +4,12 @@ The repository's own configuration gets the certificate authority and a credenti
 global configuration is not touched.
 """
 
-import shutil
+import os
+import shlex
 import subprocess
 import sys
 
+from dynod.cli import page
 from dynod.cli.options import Usage
 from dynod.cli.session import Session, git, remotes
 from dynod.model.refused import Refusal, Refused
@@ -26,10 +28,20 @@ def point_remote(session: Session, app: str, remote: str, *, quietly: bool = Fal
     _git("remote", "set-url" if remote in known else "add", remote, url)
     if ca := session.ready.get("ca"):
         _git("config", f"http.https://{session.git_host}/.sslCAInfo", str(ca))
-    program = shutil.which("dyno") or sys.argv[0]
+        if os.environ.get("GIT_SSL_CAINFO", ca) != ca:
+            page.warn('GIT_SSL_CAINFO wins over what git was told now: unset it, or eval "$(dyno env)"')
+    helper = [
+        sys.executable,
+        "-P",
+        "-m",
+        "dynod.cli",
+        "git:credentials",
+        "--run",
+        os.path.abspath(session.run),
+    ]
     key = f"credential.https://{session.git_host}.helper"
     _git("config", "--replace-all", key, "")  # an empty one first: no other helper is asked for this host
-    _git("config", "--add", key, f"!'{program}' git:credentials --run '{session.run}'")
+    _git("config", "--add", key, f"!{shlex.join(helper)}")
     if not quietly:
         print(f"set git remote {remote} to {url}", file=sys.stderr)
 

@@ -66,7 +66,7 @@ def control(tmp_path, monkeypatch):
         )
     )
     monkeypatch.setenv("DYNOD_RUN", str(tmp_path))
-    for name in ("HEROKU_APP", "DYNO_APP"):
+    for name in ("HEROKU_APP", "DYNO_APP", "GIT_SSL_CAINFO"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     loop = asyncio.new_event_loop()

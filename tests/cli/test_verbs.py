@@ -178,9 +178,7 @@ def test_create_points_a_remote_in_a_repository(control, type_in, tmp_path):
 
     assert config("remote.heroku.url") == ["https://127.0.0.1:5000/demo.git"]
     assert config("http.https://127.0.0.1:5000/.sslCAInfo") == ["/ca.pem"]
-    assert config("credential.https://127.0.0.1:5000.helper")[1].endswith(
-        f"git:credentials --run '{tmp_path}'"
-    )
+    assert config("credential.https://127.0.0.1:5000.helper")[1].endswith(f"git:credentials --run {tmp_path}")
 
 
 def test_the_app_comes_from_flag_environment_or_remote(control, type_in, monkeypatch):

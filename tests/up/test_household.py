@@ -1,7 +1,6 @@
 """The household with small stand-in programs: stages, restarts, refusals, the orderly end, death of the parent."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -10,10 +9,10 @@ import subprocess
 import sys
 
 import pytest
+from support.waiting import until, until_ended
 
 from dynod.up.components import API_FD, READY_FD, Component
 from dynod.up.household import CannotStart, Household
-from dynod.up.inotify import Watch
 
 CAP = 20
 
@@ -52,29 +51,6 @@ def stages(run):
     ]
 
 
-async def until(run, condition):
-    """Wait until what is written under `run` makes the condition true; return its value."""
-    changed = asyncio.Event()
-    async with asyncio.timeout(CAP):
-        with Watch(str(run), lambda _: changed.set()):
-            while not (value := condition()):
-                await changed.wait()
-                changed.clear()
-    return value
-
-
-async def gone(pid):
-    """Wait until a process has ended."""
-    with contextlib.suppress(ProcessLookupError):
-        fd = os.pidfd_open(pid)
-        ended = asyncio.Event()
-        asyncio.get_running_loop().add_reader(fd, ended.set)
-        async with asyncio.timeout(CAP):
-            await ended.wait()
-        asyncio.get_running_loop().remove_reader(fd)
-        os.close(fd)
-
-
 def ready_json(run):
     try:
         return json.loads((run / "ready.json").read_text())
@@ -86,11 +62,11 @@ def test_all_start_by_stages_and_end_in_order(tmp_path):
     async def story():
         stop = asyncio.Event()
         task = asyncio.ensure_future(household(tmp_path).live(stages(tmp_path), stop))
-        ready = await until(tmp_path, lambda: ready_json(tmp_path))
+        ready = await until(lambda: ready_json(tmp_path), watch=[tmp_path])
         stop.set()
         await task
         for name in ("control", "host", "net", "logplex"):
-            await gone(ready["pids"][name])
+            await until_ended(ready["pids"][name])
         return ready
 
     ready = asyncio.run(story())
@@ -108,7 +84,7 @@ def test_ready_json_is_for_its_owner_alone(tmp_path):
     async def story():
         stop = asyncio.Event()
         task = asyncio.ensure_future(household(tmp_path).live(stages(tmp_path), stop))
-        await until(tmp_path, lambda: ready_json(tmp_path))
+        await until(lambda: ready_json(tmp_path), watch=[tmp_path])
         mode = os.stat(tmp_path / "ready.json").st_mode & 0o777
         stop.set()
         await task
@@ -128,10 +104,11 @@ def test_who_dies_is_started_again_and_ready_json_tells_the_new_pid(tmp_path, na
     async def story():
         stop = asyncio.Event()
         task = asyncio.ensure_future(household(tmp_path, said).live(stages(tmp_path), stop))
-        before = pid(await until(tmp_path, lambda: ready_json(tmp_path)))
+        before = pid(await until(lambda: ready_json(tmp_path), watch=[tmp_path]))
         os.kill(before, signal.SIGKILL)
         after = await until(
-            tmp_path, lambda: (now := ready_json(tmp_path)) and pid(now) != before and pid(now)
+            lambda: (now := ready_json(tmp_path)) and pid(now) != before and pid(now),
+            watch=[tmp_path],
         )
         os.kill(after, 0)
         stop.set()
@@ -172,11 +149,13 @@ while True: signal.pause()
         one = stand_in("router", tmp_path, code=code, grace=0.2)
         task = asyncio.ensure_future(household(tmp_path, said).live([[one]], stop))
         pid = int(
-            await until(tmp_path, lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+            await until(
+                lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), watch=[tmp_path]
+            )
         )
         stop.set()
         await task
-        await gone(pid)
+        await until_ended(pid)
 
     asyncio.run(story())
     assert said == ["router did not end within 0.2 s of SIGTERM and was killed"]
@@ -199,7 +178,7 @@ while True: signal.pause()
         second = stand_in("net", tmp_path)
         task = asyncio.ensure_future(household(tmp_path).live([[first], [second]], stop))
         order = tmp_path / "order"
-        await until(tmp_path, order.exists)
+        await until(order.exists, watch=[tmp_path])
         stop.set()
         await task
         return path.exists()
@@ -229,7 +208,7 @@ signal.pause()
             stop = asyncio.Event()
             task = asyncio.ensure_future(house.live([[one]], stop))
             port = tmp_path / "port"
-            await until(tmp_path, lambda: port.exists() and port.read_text())
+            await until(lambda: port.exists() and port.read_text(), watch=[tmp_path])
             stop.set()
             await task
             return int(port.read_text())
@@ -240,7 +219,7 @@ signal.pause()
 def test_nobody_outlives_a_killed_parent(tmp_path):
     code = f"""
 import asyncio, sys
-sys.path.insert(0, {os.path.dirname(__file__)!r})
+sys.path[:0] = [{os.path.dirname(__file__)!r}, {os.path.dirname(os.path.dirname(__file__))!r}]
 from pathlib import Path
 from test_household import household, stages
 run = Path({str(tmp_path)!r})
@@ -250,11 +229,11 @@ asyncio.run(household(run).live(stages(run), asyncio.Event()))
         try:
 
             async def story():
-                ready = await until(tmp_path, lambda: ready_json(tmp_path))
+                ready = await until(lambda: ready_json(tmp_path), watch=[tmp_path])
                 parent.kill()
                 pids = [pid for name, pid in ready["pids"].items() if name not in ("up", "router")]
                 for pid in [*pids, *ready["pids"]["router"]]:
-                    await gone(pid)
+                    await until_ended(pid)
 
             asyncio.run(story())
         finally:

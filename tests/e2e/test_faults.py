@@ -1,0 +1,176 @@
+"""kill -9 of each program under a running load of requests: what the design promises of that death (docs/reliability.md)."""
+
+import http.client
+import os
+import signal
+import threading
+import urllib.parse
+from dataclasses import dataclass, field
+
+import pytest
+from support.waiting import run, until, until_ended
+
+pytestmark = pytest.mark.e2e
+
+APP = "load"
+CLIENTS = 4
+
+
+@dataclass
+class Load:
+    """Clients that ask one after the other, half of them on connections that are kept. `failed` says how and when."""
+
+    router: str
+    answered: int = 0
+    failed: list = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list = field(default_factory=list)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __enter__(self):
+        self._threads = [threading.Thread(target=self._ask, args=(n % 2 == 0,)) for n in range(CLIENTS)]
+        for thread in self._threads:
+            thread.start()
+        self.wait_more(20)
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_more(self, count):
+        """Wait until so many more were answered."""
+        with self._changed:
+            wanted = self.answered + count
+            assert self._changed.wait_for(lambda: self.answered >= wanted, 60), f"no answers; {self.failed}"
+
+    def _ask(self, kept):
+        url = urllib.parse.urlsplit(self.router)
+        connection = None
+        while not self._stop.is_set():
+            connection = connection or http.client.HTTPConnection(url.hostname, url.port, timeout=80)
+            try:
+                connection.request("GET", "/", headers={"Host": f"{APP}.localhost"})
+                answer = connection.getresponse()
+                answer.read()
+                outcome = None if answer.status == 200 else f"status {answer.status}"
+            except (OSError, http.client.HTTPException) as error:
+                outcome = f"{type(error).__name__}: {error}"
+            with self._changed:
+                if outcome is None:
+                    self.answered += 1
+                else:
+                    self.failed.append(outcome)
+                self._changed.notify_all()
+            if not kept or outcome is not None:
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+
+@pytest.fixture(scope="module")
+def loaded(platform):
+    """The platform with an app of two web dynos and a worker."""
+    platform.deploy("shell", APP)
+    platform.dyno("ps:scale", "web=2", "worker=1", "-a", APP)
+    settled(platform)
+    return platform
+
+
+def dynos(platform):
+    return {dyno["name"]: (dyno["id"], dyno["state"]) for dyno in platform.json("ps", "-a", APP)}
+
+
+def settled(platform):
+    """Wait until all three dynos are up."""
+    platform.until(lambda: [state for _, state in dynos(platform).values()] == ["up"] * 3, APP)
+
+
+def killed(platform, name, pid):
+    """Kill one process and wait until ready.json names its successor."""
+    os.kill(pid, signal.SIGKILL)
+    run(until_ended(pid))
+
+    def replaced():
+        try:
+            now = platform.pids(name)
+        except (FileNotFoundError, ValueError):
+            return False
+        return pid not in now and all(os.path.exists(f"/proc/{one}") for one in now)
+
+    async def story():
+        await until(replaced, watch=[platform.run], what=f"a new {name}")
+
+    run(story())
+
+
+def test_the_control_plane_dies_and_no_request_no_dyno_no_change_is_lost(loaded):
+    before = dynos(loaded)
+    loaded.dyno("config:set", "SURVIVES=yes", "-a", APP)
+    settled(loaded)
+    after_set = dynos(loaded)
+    assert set(before) == set(after_set)
+    with Load(loaded.ready["router"]) as load:
+        killed(loaded, "control", loaded.pids("control")[0])
+        load.wait_more(200)
+    assert load.failed == []
+    assert dynos(loaded) == after_set  # the same dynos by id: adopted, not started again
+    assert loaded.json("config", "-a", APP)["SURVIVES"] == "yes"
+
+
+def test_a_router_worker_dies_and_only_what_was_inside_it_fails(loaded):
+    with Load(loaded.ready["router"]) as load:
+        killed(loaded, "router", loaded.pids("router")[-1])
+        load.wait_more(200)
+    assert len(load.failed) <= CLIENTS  # each client had one request at most inside it
+    assert loaded.get(APP)[0] == 200
+
+
+def test_logplex_dies_and_no_line_is_lost(loaded):
+    count = 3000
+    before = dynos(loaded)
+    with Load(loaded.ready["router"]) as load:
+        loaded.dyno(
+            "run:detached", "-a", APP, f"i=0; while [ $i -lt {count} ]; do echo line-$i-end; i=$((i+1)); done"
+        )
+        killed(loaded, "logplex", loaded.pids("logplex")[0])
+        load.wait_more(100)
+    assert load.failed == []
+    assert {name: dynos(loaded)[name] for name in before} == before
+
+    numbers = []
+    with loaded.tail(APP, "-n", "1500", "--source", "app") as next_line:
+        while not numbers or numbers[-1] != count - 1:
+            line = next_line()
+            if line.endswith("-end"):
+                numbers.append(int(line.rpartition("line-")[2].removesuffix("-end")))
+    assert numbers == list(range(numbers[0], count))
+
+
+def test_the_dyno_host_dies_and_nothing_is_orphaned(loaded):
+    host = loaded.pids("host")[0]
+    killed(loaded, "host", host)
+    settled(loaded)
+    with Load(loaded.ready["router"]) as load:
+        load.wait_more(50)
+    assert load.failed == []
+    assert sorted(dynos(loaded)) == ["web.1", "web.2", "worker.1"]
+
+
+def test_the_network_helper_dies_and_what_is_wired_stays_wired(loaded):
+    with Load(loaded.ready["router"]) as load:
+        killed(loaded, "net", loaded.pids("net")[0])
+        load.wait_more(100)
+    assert load.failed == []
+    loaded.dyno("ps:scale", "web=3", "-a", APP)
+    loaded.dyno("ps:scale", "web=2", "-a", APP)
+
+
+def test_after_all_this_a_push_still_works(loaded):
+    tree = loaded.base / f"tree-{APP}"
+    loaded.commit(tree, "second")
+    assert "Released v" in loaded.push(tree)
+    settled(loaded)
+    assert loaded.get(APP)[0] == 200
