@@ -156,6 +156,7 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
             "live": live,
             "ended": len(dynos.all) - live,
             "ready": dynos.pool.ready,
+            "growing": dynos.pool.growing,
             "warm": options.warm,
             "cgroup": groups.version,
             "pid": os.getpid(),

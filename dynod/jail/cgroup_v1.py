@@ -54,6 +54,8 @@ class CgroupsV1:
 
     def limit(self, name: str, limits: Limits) -> None:
         memory, pages = self._controller("memory", name), whole_pages(limits.memory)
+        if self._swap:  # never below the limit on memory, so it is lifted before that changes
+            memory.memsw_limit_in_bytes = None
         _set(memory, "limit_in_bytes", pages)
         if self._swap:
             _set(memory, "memsw_limit_in_bytes", pages)  # memory and swap together: no swap
@@ -102,7 +104,10 @@ class CgroupsV1:
 
 def _set(controller: Controller, name: str, value: int) -> None:
     """Write and read back: the kernel says nothing when it clips."""
-    setattr(controller, name, value)
+    try:
+        setattr(controller, name, value)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, f"limit {name} {value}") from error
     found = getattr(controller, name)
     if found != value:
         raise NotInForce(name, value, found)

@@ -94,7 +94,10 @@ class CgroupsV2:
             _write(f"{directory}/cgroup.subtree_control", " ".join(f"+{name}" for name in lacking))
 
     def _set(self, name: str, file: str, value: int) -> None:
-        _write(f"{self._own}/{name}/{file}", str(value))
+        try:
+            _write(f"{self._own}/{name}/{file}", str(value))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"limit {file} {value}") from error
         found = self._get(name, file)
         if found != str(value):
             raise NotInForce(file, value, found)

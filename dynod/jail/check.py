@@ -77,6 +77,8 @@ def place(path: str, rules: Rules) -> tuple[str, str]:
     for root in rules.roots:
         if path.startswith(root + "/"):
             return root, path[len(root) + 1 :]
+    if path in rules.allowed:
+        return path, "."
     for root in STACK:
         if path == root or path.startswith(root + "/"):
             return "/", path[1:]

@@ -68,6 +68,7 @@ class Dynos:
         self._loop, self._cgroups, self._rules, self._directory = loop, cgroups, rules, directory
         self._maps, self._sweep = maps, sweep
         self._waiting: deque[tuple[JailPlan, Answer]] = deque()
+        self._undoing: set[str] = set()
         self.all: dict[str, Dyno] = {}
         self.pool: Pool
         self.on_exit: Callable[[Dyno], None]
@@ -80,7 +81,8 @@ class Dynos:
         """Start a dyno; `answer` gets `booted` with descriptors or `failed` with nothing changed."""
         try:
             check(plan, self._rules)
-            if plan.id in self.all or any(waiting.id == plan.id for waiting, _ in self._waiting):
+            taken = self.all.keys() | self._undoing | {waiting.id for waiting, _ in self._waiting}
+            if plan.id in taken:
                 raise BadPlan(f"cannot start {plan.id}: there is one of this name; forget it first")
         except BadPlan as error:
             _fail(answer, plan.id, str(error))
@@ -134,8 +136,7 @@ class Dynos:
             records.write(directory, "record", record)
         except (OSError, BadPlan) as error:
             packets.close(opened)
-            self._abort(one, [plan.scratch] if scratch else [], group, directory)
-            _fail(answer, plan.id, f"cannot start {plan.id}: {_say(error)}")
+            self._undo(plan.id, one, [plan.scratch] if scratch else [], group, _say(error), answer)
             return
         packets.close([fd for fd in opened if fd not in mine])
         dyno = Dyno(record, one.pidfd, ours=True, embryo=one, answer=answer)
@@ -166,13 +167,20 @@ class Dynos:
         scratch = one(plan.scratch, True, False)
         return mounts.Trees(lower, scratch, tuple(one(b.source, b.writable, b.idmap) for b in plan.binds))
 
-    def _abort(self, one: Embryo, trees: list[str], group: str, directory: str) -> None:
-        """Undo a boot that did not come off; the embryo has taken a limit or a plan and is not used again."""
+    def _undo(self, id: str, one: Embryo, trees: list[str], group: str, why: str, answer: Answer) -> None:
+        """Undo a boot that did not come off, then say why. The embryo had a limit or a plan and is not used again."""
+
+        def undone(error: str) -> None:
+            self._undoing.discard(id)
+            _quiet(error)
+            _fail(answer, id, f"cannot start {id}: {why}")
+
+        self._undoing.add(id)
         signal.pidfd_send_signal(one.pidfd, signal.SIGKILL)
         os.waitpid(one.pid, 0)
         one.door.close()
         os.close(one.pidfd)
-        self._sweep(trees, group, directory, _quiet)
+        self._sweep(trees, group, f"{self._directory}/{id}", undone)
 
     def _hear(self, dyno: Dyno) -> None:
         """The embryo says `up`, or why not; if it died without a word, its pidfd tells."""
@@ -190,8 +198,7 @@ class Dynos:
             self._loop.forget(dyno.pidfd)
             packets.close([*dyno.handed_out, *([] if dyno.log is None else [dyno.log])])
             del self.all[id]
-            self._abort(one, [dyno.record.scratch], dyno.record.cgroup, f"{self._directory}/{id}")
-            _fail(answer, id, f"cannot start {id}: {said['error']}")
+            self._undo(id, one, [dyno.record.scratch], dyno.record.cgroup, said["error"], answer)
             return
         one.door.close()
         given = [*dyno.handed_out, *fds]

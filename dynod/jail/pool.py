@@ -106,6 +106,8 @@ class Pool:
 
     def _make(self) -> None:
         self._due = False
+        if self._closed:
+            return
         self._made += 1
         name = f"embryo-{os.getpid()}-{self._made}"
         try:
