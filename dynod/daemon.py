@@ -78,7 +78,7 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
         slugs = Slugs(settings.state, slug_owner(settings), slug_limits(settings), settings.slug_bytes)
         await asyncio.to_thread(slugs.prepare)
         house = House(settings, accounts, books, observations, slugs, log)
-        ground = Ground(stack.skeleton, stack.binds, f"{settings.state}/dynos")
+        ground = Ground(stack.skeleton, stack.binds, f"{settings.state}/dynos", slugs.blank())
         programs = await asyncio.to_thread(stage, settings.state, _PACKAGES)
         machine = Machine(settings, ground, stack.name, stack.env, programs, house.on_exit, house.on_host)
         cleanup.push_async_callback(house.close)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from dynod.core.backoff import crashes_after, wait_before_retry
 from dynod.core.cycling import cycle_at
-from dynod.core.effects import Effect, Say, Signal, WatchPort
+from dynod.core.effects import Effect, Note, Reap, Say, Signal, WatchPort
 from dynod.core.environ import expanded
 from dynod.core.lifecycle import (
     SIGKILL,
@@ -243,13 +243,29 @@ def happened(fleet: Fleet, desired: Desired, dyno_id: DynoId, event: Event, now:
 
 
 def lost(fleet: Fleet, desired: Desired, dyno_id: DynoId, now: Now, draw: Draw) -> Outcome:
-    """Take note that a dyno is not among the living, and that nobody saw how it ended."""
+    """Take note that a dyno is not among the living, and that nobody saw how it ended: a reboot, say.
+
+    It is no crash, so nothing is counted and nothing waits; a dyno of the formation is started anew at once.
+    """
     dyno = fleet.dynos.get(dyno_id)
     if dyno is None or dyno.phase is Phase.ENDED:
         return fleet, ()
-    event = LaunchFailed(f"cannot start {dyno.name}: the dyno host was restarted meanwhile")
-    gone: Event = event if dyno.phase is Phase.LAUNCHING else Exited(Exit(128 + SIGKILL))
-    return happened(fleet, desired, dyno_id, gone, now, draw)
+    if dyno.kind is Kind.ONE_OFF:
+        event = LaunchFailed(f"cannot start {dyno.name}: the dyno host was restarted meanwhile")
+        gone: Event = event if dyno.phase is Phase.LAUNCHING else Exited(Exit(128 + SIGKILL))
+        return happened(fleet, desired, dyno_id, gone, now, draw)
+    noted = (Note(dyno.id, dyno.name, "lost", "the machine or the dyno host was restarted"), Reap(dyno.id))
+    slot = fleet.slots.get(dyno.name)
+    if slot is None or slot.dyno != dyno.id:
+        return _without_dyno(fleet, dyno.id), noted
+    row = _names(desired).get(dyno.name)
+    if row is None:
+        return _without_dyno(_without_slot(fleet, dyno.name), dyno.id), noted
+    fleet = _with_dyno(fleet, replace(dyno, phase=Phase.ENDED))
+    fleet, effects = _start(
+        fleet, desired, dyno.name, row, "its processes were gone", now, draw, slot.crashes
+    )
+    return fleet, (*noted, *effects)
 
 
 def resumed(fleet: Fleet) -> tuple[Effect, ...]:

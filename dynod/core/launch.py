@@ -11,11 +11,15 @@ from dynod.model.jail import Bind, JailPlan, Limits, Stdio
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What every dyno of this machine stands on: the stack's skeleton, its binds, where scratch directories are made."""
+    """What every dyno of this machine stands on: the stack's skeleton, its binds, where scratch directories are made.
+
+    `blank`: the tree of a slug that holds nothing but an empty /app.
+    """
 
     skeleton: str
     binds: tuple[Bind, ...]
     scratch: str
+    blank: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,13 @@ def launch_plan(
     stdio: Stdio = Stdio.LOG,
     window: tuple[int, int] = (80, 24),
 ) -> JailPlan:
-    """The one launch path of web, worker, release and one-off dynos. `slug`: the unpacked tree, '' for an empty app."""
+    """The one launch path of web, worker, release and one-off dynos. `slug`: the unpacked tree, '' for a blank app."""
     columns, lines = window
     return JailPlan(
         id=dyno.id,
         hostname=dyno.id,
         uid=wiring.uid,
-        lower=(*(((slug, True),) if slug else ()), (ground.skeleton, False)),
+        lower=((slug or ground.blank, True), (ground.skeleton, False)),
         binds=ground.binds,
         scratch=f"{ground.scratch}/{dyno.id}",
         netns=wiring.netns,
@@ -90,7 +94,7 @@ def build_plan(
         id=build,
         hostname=build,
         uid=wiring.uid,
-        lower=((ground.skeleton, False),),
+        lower=((ground.blank, True), (ground.skeleton, False)),
         binds=(
             *ground.binds,
             Bind(root, "/build", writable=True, idmap=True),

@@ -150,6 +150,16 @@ class Slugs:
                 path = f"{self._directory}/{name}"
                 shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
+    def blank(self) -> str:
+        """The tree of an app that has nothing yet: an empty /app of the dyno's own, for builds and for blank apps."""
+        tree = f"{self._directory}/blank"
+        app = f"{tree}/app"
+        os.makedirs(app, mode=0o755, exist_ok=True)
+        if os.geteuid() == 0:
+            for path in (tree, app):
+                os.chown(path, self._owner.uid, self._owner.gid)
+        return tree
+
     def archive(self, sha256: str) -> str:
         """Where the archive is; raise Refused(NOT_FOUND) for what is no SHA-256."""
         if not re.fullmatch(r"[0-9a-f]{64}", sha256):

@@ -8,9 +8,9 @@ import pytest
 from dynod.core import fleet as fleets
 from dynod.core.backoff import crashes_after, wait_before_retry
 from dynod.core.cycling import cycle_at
-from dynod.core.effects import Boot, Say, Signal, WatchPort
+from dynod.core.effects import Boot, Ended, Reap, Say, Signal, WatchPort
 from dynod.core.fleet import Desired, Draw, Fleet
-from dynod.core.lifecycle import Exited, Launched, LaunchFailed, Now, Phase, PortBound
+from dynod.core.lifecycle import Exited, Kind, Launched, LaunchFailed, Now, Phase, PortBound
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoState, Exit, dyno_name
 from dynod.model.formation import DEFAULT_SIZE, Formation, ProcessType
@@ -272,14 +272,44 @@ def test_a_restarted_daemon_asks_again_for_what_may_not_have_been_done(phase, ki
     assert fleets.resumed(replace(world.fleet, dynos={"d1": dyno})) == wanted
 
 
-def test_a_lost_dyno_is_a_crash_and_is_replaced():
+def _lost(world, ident):
+    return world._take(fleets.lost(world.fleet, world.desired, ident, world.now, world.draw))
+
+
+def test_a_lost_dyno_is_started_anew_and_is_no_crash():
     world = World().reconcile().up("d1")
-    world._take(fleets.lost(world.fleet, world.desired, "d1", world.now, world.draw))
-    assert world.lines()[0] == "web.1: Process exited with status 137"
-    assert world.boots() == ["d2"]
-    world._take(fleets.lost(world.fleet, world.desired, "d2", world.now, world.draw))
-    assert world.lines()[0] == "web.1: cannot start web.1: the dyno host was restarted meanwhile"
-    assert fleets.lost(world.fleet, world.desired, "d1", world.now, world.draw) == (world.fleet, ())
+    assert _lost(world, "d1").boots() == ["d2"]
+    assert world.lines()[0] == "web.1: State changed from up to starting"
+    assert Reap("d1") in world.effects
+    assert _lost(world, "d2").boots() == ["d3"]
+    assert list(world.fleet.dynos) == ["d3"]
+    assert world.fleet.slots[WEB1].crashes == 0
+    before = world.fleet
+    assert _lost(world, "d1").effects == []
+    assert world.fleet is before
+
+
+def test_a_lost_dyno_that_nobody_wants_or_that_was_stopping_is_only_forgotten():
+    world = World().reconcile().up("d1")
+    world.desired = world.release("r4", 4)
+    world.reconcile()
+    assert _lost(world, "d1").boots() == []
+    assert list(world.fleet.dynos) == ["d2"]
+    world.desired = world.release("r4", 4, web=0)
+    assert _lost(world, "d2").boots() == []
+    assert world.fleet == Fleet()
+
+
+def test_a_lost_one_off_has_ended():
+    world = World(web=0)
+    first = World().reconcile().fleet.dynos["d1"]
+    one_off = replace(first, id="o1", name=dyno_name("run.1234"), kind=Kind.ONE_OFF)
+    for up in (False, True):
+        world._take(fleets.start_one_off(world.fleet, one_off, "run"))
+        if up:
+            world.tell("o1", Launched("172.16.0.6"))
+        assert Ended("o1", 137 if up else 255) in _lost(world, "o1").effects
+        assert world.fleet == Fleet()
 
 
 def test_a_retry_for_a_type_that_is_gone_is_not_made():

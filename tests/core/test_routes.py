@@ -105,7 +105,7 @@ def test_a_first_word_may_be_a_process_type(asked, command):
     assert environ.one_off_command(asked, {"rake": "bundle exec rake"}) == command
 
 
-GROUND = Ground("/state/stack/debian-12", (Bind("/usr", "/usr"),), "/state/dynos")
+GROUND = Ground("/state/stack/debian-12", (Bind("/usr", "/usr"),), "/state/dynos", "/state/slugs/blank")
 
 
 def test_a_dynos_plan_survives_its_journey_and_can_be_read():
@@ -123,9 +123,9 @@ def test_a_dynos_plan_survives_its_journey_and_can_be_read():
         JailPlan.from_json({**plan.to_json(), "extra": 1})
 
 
-def test_a_blank_app_runs_on_the_stack_alone():
+def test_a_blank_app_runs_on_an_empty_app_of_its_own():
     plan = launch.launch_plan(dyno("run.1234"), "demo", "", DEFAULT_SIZE, {}, GROUND, Wiring(200_001, ""))
-    assert plan.lower == (("/state/stack/debian-12", False),)
+    assert plan.lower == (("/state/slugs/blank", True), ("/state/stack/debian-12", False))
 
 
 def test_a_build_sees_its_directory_and_its_cache_and_nothing_else_of_the_host():
