@@ -7,6 +7,7 @@ Everything here blocks (0.2 to 1 ms a message) and belongs to one thread: `Links
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 from typing import Any, Self
@@ -119,7 +120,7 @@ class Links:
 
     def _host_end(self, slot: Slot) -> None:
         _no_ipv6(slot.interface)
-        (index,) = self._host.link_lookup(ifname=slot.interface)
+        index = socket.if_nametoindex(slot.interface)
         self._host.addr("add", index=index, address=str(slot.gateway), prefixlen=30)
         self._host.link("set", index=index, state="up")
         # Permanent neighbours do not count against the machine's table of 1,024 (gc_thresh3), which all namespaces share.
@@ -128,11 +129,13 @@ class Links:
     def unwire(self, block: Block, places: Iterable[tuple[Slot, str]]) -> None:
         """Remove cables and namespaces, many at the price of one: the kernel waits for its readers once per message."""
         places = list(places)
-        names = {link.get("ifname"): link["index"] for link in self._host.get_links()} if places else {}
         for slot, _ in places:
-            if (index := names.get(slot.interface)) is not None:
-                with _told(f"unwire {slot.interface}", errno.ENODEV):
-                    self._host.link("set", index=index, group=block.dead_group)
+            try:
+                index = socket.if_nametoindex(slot.interface)
+            except OSError:
+                continue  # it went before us
+            with _told(f"unwire {slot.interface}", errno.ENODEV):
+                self._host.link("set", index=index, group=block.dead_group)
         self._remove_group(block.dead_group)
         for _, path in places:
             namespaces.unpin(path)
@@ -148,7 +151,9 @@ class Links:
 
 
 def _inside(peer: Any, slot: Slot) -> None:
-    (index,) = peer.link_lookup(ifname=INSIDE)
+    index = socket.if_nametoindex(
+        INSIDE
+    )  # the thread is in the namespace; a lookup by netlink would list all
     peer.link("set", index=1, state="up")  # lo is always 1
     peer.addr("add", index=index, address=str(slot.address), prefixlen=30)
     peer.link("set", index=index, state="up")
