@@ -8,7 +8,7 @@ dynod wrote it, and is an error, never dropped. Sizes are stored by name, so tha
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
@@ -24,12 +24,12 @@ from dynod.store.protocol import Unreadable
 FORM = 1  # of the JSON, not of the classes: those grow by fields with defaults
 KINDS: dict[str, type[Payload]] = {kind.__name__: kind for kind in get_args(Payload)}
 
-Reader = Callable[[Any], Any]
+Turn = Callable[[Any], Any]  # one value into another
 
 
 def encode(payload: Payload) -> tuple[str, bytes]:
     """Return the payload's kind and its bytes."""
-    return type(payload).__name__, _dump([FORM, _plain(payload)])
+    return type(payload).__name__, _dump([FORM, _written(payload)])
 
 
 def decode(kind: str, data: bytes) -> Payload:
@@ -50,7 +50,7 @@ def decode(kind: str, data: bytes) -> Payload:
 
 
 def encode_ledger(ledger: Ledger) -> bytes:
-    return zlib.compress(_dump(_plain(ledger)), 1)
+    return zlib.compress(_dump(_written(ledger)), 1)
 
 
 def decode_ledger(data: bytes) -> Ledger:
@@ -74,48 +74,85 @@ def _dump(value: object) -> bytes:
     )  # as json.loads does
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, DynoSize):
-        return value.name
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    return value
+def _written(value: Payload | Ledger) -> object:
+    hint: Any = type(value)
+    write = _writer(hint)
+    assert write is not None
+    return write(value)
 
 
 @cache
-def _reader(hint: Any) -> Reader:
+def _writer(hint: Any) -> Turn | None:
+    """Make, once per type, the function that turns a value into plain JSON; None where it is JSON already."""
+    hint = getattr(hint, "__supertype__", hint)
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        (some,) = (each for each in inner if each is not NoneType)
+        write = _writer(some)
+        return _optional(write) if write else None
+    if origin is tuple:
+        write = _writer(inner[0])
+        return _list(write) if write else None
+    if origin is not None:  # Mapping: what else values are made of
+        write = _writer(inner[1])
+        return _items(write) if write else dict
+    if hint is DynoSize:
+        return lambda value: value.name
+    if is_dataclass(hint):
+        hints = get_type_hints(hint)
+        writers = [(field.name, _writer(hints[field.name])) for field in fields(hint)]
+        return lambda value: {
+            name: write(getattr(value, name)) if write else getattr(value, name) for name, write in writers
+        }
+    return None
+
+
+@cache
+def _reader(hint: Any) -> Turn:
     """Make, once per type, the function that turns plain JSON into a value of that type."""
     hint = getattr(hint, "__supertype__", hint)
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return _optional(_reader(next(each for each in inner if each is not NoneType)))
     if origin is tuple:
-        each = _reader(inner[0])
-        return lambda value: tuple(each(item) for item in _expect(list, value))
+        each = _list(_reader(inner[0]))
+        return lambda value: tuple(each(_expect(list, value)))
     if origin is not None:  # Mapping: what else values are made of
-        key, item = _reader(inner[0]), _reader(inner[1])
-        return lambda value: {key(name): item(each) for name, each in _expect(dict, value).items()}
+        item = _texts if inner[1] is str else _items(_reader(inner[1]))
+        return lambda value: item(_expect(dict, value))
     if hint is DynoSize:
         return _size
     if is_dataclass(hint):
         return _record(hint)
     if issubclass(hint, StrEnum):
-        member: Reader = hint
+        member: Turn = hint
         return member
     if hint is float:
         return lambda value: float(_expect((int, float), value))
     return lambda value: _expect(hint, value)
 
 
-def _optional(reader: Reader) -> Reader:
-    return lambda value: None if value is None else reader(value)
+def _optional(turn: Turn) -> Turn:
+    return lambda value: None if value is None else turn(value)
 
 
-def _record(kind: Any) -> Reader:
+def _list(turn: Turn) -> Turn:
+    return lambda value: [turn(each) for each in value]
+
+
+def _items(turn: Turn) -> Turn:
+    """Keys are text, whatever they are called."""
+    return lambda value: {key: turn(each) for key, each in value.items()}
+
+
+def _texts(found: dict[str, Any]) -> dict[str, str]:
+    """Config maps are most of every ledger, so they are looked through without a call for each value."""
+    if not {str}.issuperset(map(type, found.values())):
+        raise TypeError(f"expected text, found {sorted({type(each).__name__ for each in found.values()})}")
+    return found
+
+
+def _record(kind: Any) -> Turn:
     hints = get_type_hints(kind)
     readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
     needed = {

@@ -7,6 +7,7 @@ fsync each), SQLite's own exclusive locking mode (it would keep people from look
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -119,7 +120,7 @@ class Database:
             outcomes = [self._apart(job) for job in jobs]
             self._connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001  # it is the answer to all who wait
-            if self._connection.in_transaction:
+            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back already
                 self._connection.execute("ROLLBACK")
             return [_Failed(error)] * len(jobs)
         return outcomes

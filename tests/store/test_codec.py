@@ -140,6 +140,11 @@ UNREADABLE = [
         b'[1,{"rows":[{"id":"f","type":"web","quantity":1,"size":"Mega","command":""}]}]',
         "an entry of kind FormationSet: cannot find dyno size 'Mega'",
     ),
+    (
+        "ReleaseCreated",
+        b'[1,{"id":"r","version":1,"description":"","status":"failed","slug":null,"config":{"A":1}}]',
+        "an entry of kind ReleaseCreated: expected text, found ['int']",
+    ),
     ("AppDestroyed", b"[1,[]]", "an entry of kind AppDestroyed: expected <class 'dict'>, found list"),
     ("AppDestroyed", b"[1]", "an entry of kind AppDestroyed: not enough values to unpack"),
     ("AppDestroyed", b"7", "an entry of kind AppDestroyed: cannot unpack non-iterable int object"),

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -219,6 +220,32 @@ def test_a_full_disk_is_a_refusal_and_not_the_end(tmp_path, at_once) -> None:
         assert await store.append(entries(50, revision + 1), revision) == revision + 50
 
     using(tmp_path, fill)
+
+
+@pytest.mark.linux
+def test_a_disk_that_is_really_full(tmp_path) -> None:
+    """As above on a tiny file system, where even the write-ahead log finds no room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tiny", disk], check=True)
+    try:
+        using(disk, lambda store: until_refused(store, disk))
+        assert sql(disk, "PRAGMA integrity_check") == [("ok",)]
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+async def until_refused(store: Store, disk: object) -> None:
+    revision, refusal = 0, None
+    while refusal is None:
+        try:
+            revision = await store.append(entries(20, revision + 1), revision)
+        except Refused as refused:
+            refusal = refused.message
+    assert refusal == f"cannot write {disk}/ledger.db: the disk is full; make room and try again"
+    assert numbers(await store.read(0)) == expected(1, revision)
+    subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+    assert await store.append(entries(20, revision + 1), revision) == revision + 20
 
 
 def test_a_conflict_in_the_same_commit_takes_nobody_along(tmp_path) -> None:
