@@ -7,6 +7,7 @@ State lines and their order are Heroku's (HEROKU.md 1.2).
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import assert_never
 
 from dynod.core.effects import Boot, Effect, Ended, Note, Reap, Say, Signal, WatchPort
 from dynod.model.app import AppId
@@ -232,6 +233,8 @@ def step(dyno: Dyno, event: Event, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
             return (dyno, ()) if dyno.phase is Phase.FAILING else _stop(dyno, event, now)
         case DeadlinePassed():
             return _deadline(dyno, now)
+        case _:
+            assert_never(event)
 
 
 def begin(dyno: Dyno, why: str) -> tuple[Effect, ...]:
