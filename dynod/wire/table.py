@@ -47,7 +47,9 @@ def decode(data: bytes) -> RouteTable:
         version, generation, apps, hosts = msgpack.unpackb(data)
         if version != 1:
             raise BadTable(f"a routing table of version {version}, this program reads 1")
-        routes = [_app(row) for row in apps]
+        routes = {route.app: route for route in map(_app, apps)}
+        if not isinstance(generation, int) or not isinstance(hosts, dict):
+            raise BadTable("not a routing table: no generation or no hosts")
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise BadTable(f"not a routing table: {error}") from error
-    return RouteTable(generation, {route.app: route for route in routes}, hosts)
+    return RouteTable(generation, routes, hosts)

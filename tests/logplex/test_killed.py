@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import random
 import sys
 from contextlib import aclosing
 
 import msgpack
 import pytest
 from log_house import log_house
-from waiting import run
+from waiting import has_ended, run, until, until_exists
 
 from dynod.host.log_link import LogLink
 from dynod.link import RemoteRefused, connect
@@ -21,19 +22,31 @@ LABELS = {"app": APP, "app_name": "demo", "name": "web.1", "type": "web", "relea
 WRITER = """
 import os, sys
 lines, size = int(sys.argv[1]), int(sys.argv[2])
-data = b"".join(b"%d %s\\n" % (n, b"x" * (n % 150)) for n in range(lines))
-while data:
-    data = data[os.write(1, data[:size]):]
+for first in range(0, lines, 500):
+    os.read(0, 1)
+    data = b"".join(b"%d %s\\n" % (n, b"x" * (n % 150)) for n in range(first, min(first + 500, lines)))
+    while data:
+        data = data[os.write(1, data[:size]):]
 """
 
 
 async def writer(write, lines, size=777):
-    """A process that writes numbered lines in pieces that end anywhere; the test's own write end is closed."""
+    """A process that writes numbered lines in pieces that end anywhere, 500 for each byte that it is given.
+
+    The test's own write end is closed.
+    """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", WRITER, str(lines), str(size), stdout=write
+        sys.executable, "-c", WRITER, str(lines), str(size), stdin=asyncio.subprocess.PIPE, stdout=write
     )
     os.close(write)
     return process
+
+
+async def until_read_to_the_end(host, id, directory):
+    """Let the dyno be gone, and logplex have all it ever wrote."""
+    spool = f"{directory}/state/logs/.spool"
+    host.forget(id)
+    await until(lambda: not os.listdir(spool), watch=[spool])
 
 
 def numbers(lines):
@@ -55,22 +68,60 @@ def test_no_line_of_a_dyno_is_lost_or_doubled_by_kills(tmp_path):
     async def story():
         async with log_house(tmp_path, history=50_000) as (host, logplex):
             link = LogLink(logplex.socket)
-            total, kills, seen = 20_000, 0, []
+            total, kills, seen, chance = 20_000, 0, [], random.Random(5)
             process = await writer(host.dyno("dyno-1", **LABELS), total)
+            process.stdin.write(b"..")  # up to 1,000 lines are under way: fewer than a tail may hold back
+            next_kill = 700
             async with aclosing(link.tail(LogQuery(APP, lines=50_000))) as lines:
                 async for line in lines:
                     seen.append(line)
                     if len(seen) == total:
                         break
-                    if len(seen) % 1_300 == 0:
+                    if len(seen) % 500 == 0:
+                        process.stdin.write(b".")
+                    if len(seen) == next_kill:
                         await logplex.kill()
                         await logplex.start()
                         kills += 1
+                        next_kill += chance.randrange(500, 1_500)
+            process.stdin.close()
             assert await process.wait() == 0
             assert kills >= 10
             assert numbers(seen) == list(range(total))
+            await until_read_to_the_end(host, "dyno-1", tmp_path)
             assert numbers(await link.recent(LogQuery(APP, lines=50_000))) == list(range(total))
-            host.forget("dyno-1")
+            await link.close()
+
+    run(story(), cap=200)
+
+
+def test_nor_by_kills_at_full_speed(tmp_path):
+    """The writer waits for nobody: logplex dies in its first write or its first few, with a full pipe behind it."""
+
+    async def story():
+        async with log_house(tmp_path, history=200_000) as (host, logplex):
+            total = 100_000
+            process = await writer(host.dyno("dyno-1", **LABELS), total, 60_000)
+            process.stdin.write(b"." * total)
+            ring = f"{tmp_path}/state/logs/{APP}/{0:020d}.ring"
+            await until_exists(os.path.dirname(ring))
+            await until_exists(ring)
+            kills = 0
+            while kills < 5 and not has_ended(process.pid):
+                size = os.stat(ring).st_size
+                await until(
+                    lambda size=size: os.stat(ring).st_size != size or has_ended(process.pid),
+                    watch=[ring],
+                    pids=[process.pid],
+                )
+                await logplex.kill()
+                await logplex.start()
+                kills += 1
+            process.stdin.close()
+            assert await process.wait() == 0
+            await until_read_to_the_end(host, "dyno-1", tmp_path)
+            link = LogLink(logplex.socket)
+            assert numbers(await link.recent(LogQuery(APP, lines=200_000))) == list(range(total))
             await link.close()
 
     run(story(), cap=200)
@@ -183,9 +234,13 @@ def test_a_reader_who_does_not_read_loses_lines_and_is_told(tmp_path):
                 pass
             total = 40_000
             process = await writer(host.dyno("dyno-1", **LABELS), total, 60_000)
-            seen = await first(link.tail(LogQuery(APP, lines=100_000)), total)
-            assert numbers(seen) == list(range(total))  # who reads is not disturbed
-            assert await process.wait() == 0
+            process.stdin.write(b"." * total)
+            assert await process.wait() == 0  # the dyno is not held up
+            process.stdin.close()
+            await until_read_to_the_end(host, "dyno-1", tmp_path)
+            assert numbers(await link.recent(LogQuery(APP, lines=100_000))) == list(
+                range(total)
+            )  # nor others
             link.write(APP, "heroku", "api", "end")
             rows = await read_rows(reader, lambda rows: rows and rows[-1][2:] == ["api", "end"])
             told = [row for row in rows if row[1:3] == ["heroku", "logplex"]]

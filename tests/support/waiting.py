@@ -64,17 +64,18 @@ async def until_exists(path, cap=CAP):
     await until(lambda: os.path.lexists(path), watch=[os.path.dirname(path)], cap=cap, what=f"no {path}")
 
 
+def has_ended(pid):
+    """Whether the process has ended; it may be a zombie then."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 async def until_ended(pid, cap=CAP):
     """Wait until the process has ended (it may be a zombie then)."""
-
-    def ended():
-        try:
-            with open(f"/proc/{pid}/stat") as file:
-                return file.read().rpartition(")")[2].split()[0] in "ZX"
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-
-    await until(ended, pids=[pid], cap=cap, what=f"process {pid} lives on")
+    await until(lambda: has_ended(pid), pids=[pid], cap=cap, what=f"process {pid} lives on")
 
 
 async def until_listening(address, cap=CAP, kind=socket.SOCK_STREAM):

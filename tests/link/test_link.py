@@ -1,0 +1,283 @@
+"""dynod.link over a real unix socket: answers, refusals, streams, back-pressure, and the other side going away."""
+
+import asyncio
+import os
+import socket
+import stat
+from contextlib import asynccontextmanager
+
+import pytest
+from waiting import run
+
+from dynod.link import Lost, RemoteRefused, connect, serve
+from dynod.link.server import Notified
+from dynod.model.refused import Refusal, Refused
+from dynod.wire.rpc import Decoder, Notification, Request, encode
+
+
+class Witness(Notified):
+    """Writes down what a server hears besides calls."""
+
+    def __init__(self):
+        self.heard = []
+        self.connections = []
+        self.news = asyncio.Event()
+
+    def opened(self, connection):
+        self.connections.append(connection)
+
+    def took(self, connection, notification):
+        self.heard.append(notification)
+        self.news.set()
+
+    def closed(self, connection):
+        self.connections.remove(connection)
+        self.news.set()
+
+
+class Desk:
+    """The served methods."""
+
+    def __init__(self):
+        self.cancelled = asyncio.Event()
+        self.items = 0
+
+    async def answer(self, call):
+        match call.method:
+            case "echo":
+                return call.params
+            case "refuse":
+                raise Refused(Refusal.NOT_FOUND, "cannot find app demo")
+            case "bug":
+                raise KeyError("demo")
+            case "unsendable":
+                return object()
+            case "count":
+                for number in range(call.params):
+                    await call.item(number)
+                return "counted"
+            case "sum":
+                return sum([value async for value in call.inputs()])
+            case "for ever":
+                try:
+                    while True:
+                        await call.item("x" * 65536)
+                        self.items += 1
+                except asyncio.CancelledError:
+                    self.cancelled.set()
+                    raise
+            case "wait":
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    self.cancelled.set()
+                    raise
+
+
+@asynccontextmanager
+async def linked(tmp_path, on_notification=None):
+    desk, witness, path = Desk(), Witness(), f"{tmp_path}/link.sock"
+    server = await serve(path, desk.answer, notified=witness)
+    peer = await connect(path, on_notification)
+    try:
+        yield peer, desk, witness
+    finally:
+        await peer.close()
+        while witness.connections:
+            witness.news.clear()
+            await witness.news.wait()
+        server.close()
+        await server.wait_closed()
+
+
+def linked_test(story):
+    def test(tmp_path):
+        async def told():
+            async with linked(tmp_path) as parts:
+                await story(*parts)
+
+        run(told())
+
+    test.__doc__ = story.__doc__
+    return test
+
+
+@linked_test
+async def test_calls_are_answered_each_with_its_own(peer, desk, witness):
+    values = [None, 0, "text", b"bytes", [1, [2]], {"a": {"b": None}}]
+    assert await asyncio.gather(*(peer.call("echo", value) for value in values)) == values
+
+
+@linked_test
+async def test_a_slow_call_does_not_hold_up_the_next(peer, desk, witness):
+    slow = asyncio.ensure_future(peer.call("wait"))
+    assert await peer.call("echo", 1) == 1
+    slow.cancel()
+
+
+@linked_test
+async def test_a_refusal_arrives_as_it_was_raised(peer, desk, witness):
+    with pytest.raises(RemoteRefused, match="cannot find app demo") as caught:
+        await peer.call("refuse")
+    assert caught.value.refusal is Refusal.NOT_FOUND
+    assert await peer.call("echo", 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "words"), [("bug", "internal_error: KeyError"), ("unsendable", "internal_error: TypeError")]
+)
+def test_a_bug_in_one_call_leaves_the_others_alone(tmp_path, method, words):
+    async def story():
+        async with linked(tmp_path) as (peer, _, _):
+            with pytest.raises(RuntimeError, match=words):
+                await peer.call(method)
+            assert await peer.call("echo", 1) == 1
+
+    run(story())
+
+
+@linked_test
+async def test_a_stream_has_items_and_then_a_result(peer, desk, witness):
+    stream = await peer.stream("count", 5)
+    assert [item async for item in stream] == [0, 1, 2, 3, 4]
+    assert stream.result == "counted"
+
+
+@linked_test
+async def test_a_stream_that_is_refused(peer, desk, witness):
+    stream = await peer.stream("refuse")
+    with pytest.raises(RemoteRefused, match="cannot find"):
+        [item async for item in stream]
+
+
+@linked_test
+async def test_input_goes_along_with_a_call(peer, desk, witness):
+    stream = await peer.stream("sum")
+    for value in (1, 2, 3, None):
+        await stream.send(value)
+    assert [item async for item in stream] == []
+    assert stream.result == 6
+
+
+@linked_test
+async def test_a_cancelled_stream_stops_at_the_other_side(peer, desk, witness):
+    stream = await peer.stream("for ever")
+    async for _ in stream:
+        break
+    await stream.cancel()
+    await desk.cancelled.wait()
+    assert await peer.call("echo", 1) == 1
+
+
+@linked_test
+async def test_who_hangs_up_cancels_what_it_asked_for(peer, desk, witness):
+    asked = asyncio.ensure_future(peer.call("wait"))
+    assert await peer.call("echo", 1) == 1  # the other one is on its way too
+    await peer.close()
+    with pytest.raises(Lost):
+        await asked
+    await desk.cancelled.wait()
+    assert peer.lost.is_set()
+
+
+@linked_test
+async def test_a_closed_peer_says_so(peer, desk, witness):
+    await peer.close()
+    for ask in (peer.call("echo", 1), peer.stream("count", 1), peer.notify("lines", [])):
+        with pytest.raises(Lost):
+            await ask
+
+
+@linked_test
+async def test_notifications_go_both_ways(peer, desk, witness):
+    await peer.notify("lines", [1])
+    await witness.news.wait()
+    assert witness.heard == [Notification("lines", [1])]
+    (connection,) = witness.connections
+    assert (connection.pid, connection.uid) == (os.getpid(), os.getuid())
+
+
+def test_a_client_hears_the_servers_notifications(tmp_path):
+    async def story():
+        heard = asyncio.get_running_loop().create_future()
+        async with linked(tmp_path, heard.set_result) as (peer, _, witness):
+            await peer.call("echo")
+            await witness.connections[0].notify("table", b"bytes")
+            assert await heard == Notification("table", b"bytes")
+
+    run(story())
+
+
+def test_a_reader_who_does_not_read_holds_up_the_writer_only(tmp_path):
+    """A raw client reads nothing: `item` waits, other connections are served."""
+
+    async def story():
+        async with linked(tmp_path) as (peer, desk, _):
+            raw = socket.socket(socket.AF_UNIX)
+            raw.connect(f"{tmp_path}/link.sock")
+            raw.sendall(encode(Request(1, "for ever", None)))
+            sent = -1
+            while sent != desk.items or not sent:  # until a round trip passes without an item getting through
+                sent = desk.items
+                assert await peer.call("echo", 1) == 1
+            assert sent < 1_000
+            raw.close()
+            await desk.cancelled.wait()
+
+    run(story())
+
+
+def test_a_server_that_goes_away_fails_what_waits(tmp_path):
+    async def story():
+        path = f"{tmp_path}/link.sock"
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen()
+        peer = await connect(path)
+        other, _ = listener.accept()
+        call = asyncio.ensure_future(peer.call("echo", 1))
+        stream = await peer.stream("count", 3)
+        decoder, seen = Decoder(), []
+        while len(seen) < 2:
+            seen += decoder.feed(other.recv(4096))
+            await asyncio.sleep(0)
+        other.close()
+        listener.close()
+        with pytest.raises(Lost):
+            await call
+        with pytest.raises(Lost):
+            [item async for item in stream]
+        await peer.lost.wait()
+        await peer.close()
+
+    run(story())
+
+
+@pytest.mark.parametrize("data", [b"\xc1", b"GET / HTTP/1.1\r\n\r\n", encode(Notification("x", 1))[:-1]])
+def test_who_speaks_something_else_is_hung_up_on_alone(tmp_path, data):
+    async def story():
+        async with linked(tmp_path) as (peer, _, _):
+            reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/link.sock")
+            writer.write(data)
+            writer.write_eof()
+            assert await reader.read() == b""
+            writer.close()
+            assert await peer.call("echo", 1) == 1
+
+    run(story())
+
+
+def test_a_stale_socket_is_replaced_and_the_mode_is_as_asked(tmp_path):
+    async def story():
+        path = f"{tmp_path}/link.sock"
+        for mode in (0o600, 0o660):
+            server = await serve(path, Desk().answer, mode=mode)
+            assert stat.S_IMODE(os.stat(path).st_mode) == mode
+            peer = await connect(path)
+            assert await peer.call("echo", 1) == 1
+            await peer.close()
+            server.close()
+        with pytest.raises(OSError, match="No such file"):
+            await connect(f"{tmp_path}/nobody.sock")
+
+    run(story())

@@ -1,0 +1,88 @@
+"""dynod.wire.table: a routing table comes back equal, and anything else is refused."""
+
+import contextlib
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dynod.model.route import AppRoute, Backend, RouteTable, Standing
+from dynod.wire.table import BadTable, decode, encode
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+backends = st.builds(Backend, texts, texts, texts, st.integers(0, 65535))
+routes = st.builds(
+    AppRoute,
+    texts,
+    texts,
+    st.sampled_from(Standing),
+    st.lists(backends, max_size=3).map(tuple),
+    texts,
+    texts,
+    st.frozensets(texts, max_size=3),
+)
+tables = st.builds(
+    RouteTable,
+    st.integers(0, 2**63),
+    st.lists(routes, max_size=4).map(lambda found: {route.app: route for route in found}),
+    st.dictionaries(texts, texts, max_size=4),
+)
+
+
+@given(tables)
+def test_a_table_comes_back_equal(table):
+    assert decode(encode(table)) == table
+
+
+def test_the_same_table_has_the_same_bytes():
+    route = AppRoute("a", "demo", Standing.SERVING, features=frozenset({"b", "a", "c"}))
+    again = AppRoute("a", "demo", Standing.SERVING, features=frozenset({"c", "b", "a"}))
+    assert encode(RouteTable(1, {"a": route})) == encode(RouteTable(1, {"a": again}))
+
+
+@given(tables)
+def test_a_cut_or_lengthened_table_is_refused(table):
+    data = encode(table)
+    for bad in (data[:-1], data[: len(data) // 2], b"", data + b"\0"):
+        with pytest.raises(BadTable):
+            decode(bad)
+
+
+GOOD = ["a", "demo", "serving", [["i", "web.1", "10.0.0.1", 5000]], "", "", []]
+
+
+def test_the_sample_is_good():
+    assert decode(msgpack.packb([1, 5, [GOOD], {"demo.localhost": "a"}])).apps["a"].name == "demo"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {},
+        7,
+        [2, 5, [], {}],
+        [1, 5, None, {}],
+        [1, 5, [7], {}],
+        [1, 5, [GOOD[:-1]], {}],
+        [1, 5, [[*GOOD[:2], "sleepy", *GOOD[3:]]], {}],
+        [1, 5, [[*GOOD[:3], [["too", "short"]], *GOOD[4:]]], {}],
+        [1, 5, [[*GOOD[:3], None, *GOOD[4:]]], {}],
+        [1, 5, [[*GOOD[:6], [[]]]], {}],
+        [1, 5, [[[], *GOOD[1:]]], {}],
+        [1, 5, [GOOD], 7],
+        [1, 5, [GOOD], None],
+        [1, "5", [GOOD], {}],
+    ],
+)
+def test_what_is_no_table(body):
+    with pytest.raises(BadTable):
+        decode(msgpack.packb(body))
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_table_or_refused(data):
+    with contextlib.suppress(BadTable):
+        assert isinstance(decode(data), RouteTable)
