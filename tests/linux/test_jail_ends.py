@@ -288,9 +288,13 @@ def test_a_terminals_end_is_read_as_the_end(host):
     _, master = terminal(host, "echo", "bye")
     read_until(master, "bye")
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-        while os.read(master, 100):
-            pass
+        read_to_end(master)
     os.close(master)
+
+
+def read_to_end(fd):
+    while os.read(fd, 100):
+        pass
 
 
 def pipes_client(host):

@@ -68,7 +68,10 @@ def test_the_slug_is_the_dynos_own_and_stays_untouched(host):
         "cat hello; ls"
     )
     slug = host.state / "slugs/s1/app"
-    assert (status, said.split()[1:]) == (0, "from the slug more hello moved new plain".split())
+    assert (status, said.split()[1:]) == (
+        0,
+        ["from", "the", "slug", "more", "hello", "moved", "new", "plain"],
+    )
     assert int(said.split()[0]) >= UID_FIRST
     assert (slug / "hello").read_text() == "from the slug\n"
     assert {path.stat().st_uid for path in slug.rglob("*")} == {SLUG_UID}
@@ -89,7 +92,20 @@ def test_usr_the_root_and_etc_cannot_be_written(host):
 
 def test_no_host_path_is_visible(host):
     _, said = host.sh("ls /; ls /root /home /work /sys /lower /scratch /var 2>/dev/null | wc -l")
-    assert said.split() == "app bin dev etc lib lib64 mnt proc sbin tmp usr 0".split()
+    assert said.split() == [
+        "app",
+        "bin",
+        "dev",
+        "etc",
+        "lib",
+        "lib64",
+        "mnt",
+        "proc",
+        "sbin",
+        "tmp",
+        "usr",
+        "0",
+    ]
 
 
 def test_the_mount_table_has_nosuid_everywhere_and_no_other_root(host):
@@ -125,9 +141,23 @@ def test_devices_are_the_harmless_ones(host):
     _, said = host.sh(
         "ls /dev; head -c 3 /dev/zero | wc -c; echo gone > /dev/null; echo kept > /dev/shm/x && cat /dev/shm/x"
     )
-    assert (
-        said.split() == "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero 3 kept".split()
-    )
+    assert said.split() == [
+        "fd",
+        "full",
+        "null",
+        "ptmx",
+        "pts",
+        "random",
+        "shm",
+        "stderr",
+        "stdin",
+        "stdout",
+        "tty",
+        "urandom",
+        "zero",
+        "3",
+        "kept",
+    ]
 
 
 def test_no_descriptor_leaks_in(host):
