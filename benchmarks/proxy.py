@@ -187,7 +187,19 @@ def router(home: str, backend: int) -> tuple[list[str], str]:
     route = AppRoute("bench", "bench", Standing.SERVING, (Backend("b", "web.1", "127.0.0.1", backend),))
     with open(f"{state}/router/table", "wb") as file:
         file.write(table_codec.encode(RouteTable(1, {"bench": route}, {HOST: "bench"})))
-    argv = [sys.executable, "-m", "router", "--run", run, "--state", state, "--listen", "127.0.0.1:0", "--workers", "1"]
+    argv = [
+        sys.executable,
+        "-m",
+        "router",
+        "--run",
+        run,
+        "--state",
+        state,
+        "--listen",
+        "127.0.0.1:0",
+        "--workers",
+        "1",
+    ]
     return argv, run
 
 
@@ -197,7 +209,9 @@ def show(contenders: list[Contender], case: str) -> None:
     middle = {contender.name: statistics.median(contender.cpu[case]) for contender in contenders}
     for contender in contenders:
         own = middle[contender.name]
-        over = [f"{own / middle[name]:8.2f}" if name in middle else f"{'-':>8}" for name in ("nginx", "caddy")]
+        over = [
+            f"{own / middle[name]:8.2f}" if name in middle else f"{'-':>8}" for name in ("nginx", "caddy")
+        ]
         rate = statistics.median(contender.rate[case])
         print(f"{contender.name:<10} {own:11.1f} {rate:11.0f} {' '.join(over)}")
 
@@ -206,7 +220,9 @@ def main() -> None:
     """Print the table."""
     missing = [name for name in ("wrk", "nginx", "taskset") if shutil.which(name) is None]
     if missing:
-        raise SystemExit(f"cannot measure the router: {', '.join(missing)} missing (make bench installs them)")
+        raise SystemExit(
+            f"cannot measure the router: {', '.join(missing)} missing (make bench installs them)"
+        )
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
         os.chmod(home, 0o755)  # noqa: S103  # nginx's worker drops to another user
         backend = free_port()

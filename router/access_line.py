@@ -1,41 +1,28 @@
-"""The router's line in an app's log, to the letter (HEROKU.md 4.4, Router 2.0's form).
+"""The router's line in an app's log, to the letter (HEROKU.md 4.4, Router 2.0's form). Pure; lines.py sends it."""
 
-Records are made at the end of a request and formatted here in batches. Leaves out the sending (lines.py).
-"""
-
-from collections.abc import Iterable
-from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from router.reasons import Failure
 
 
-class Record(NamedTuple):
-    """One finished request. `at` microseconds; `connect`, `service` milliseconds; None where not reached."""
+def line(
+    method: bytes,
+    target: bytes,
+    host: str,
+    request_id: bytes,
+    fwd: bytes,
+    dyno: str,
+    connect: int | None,
+    service: int | None,
+    status: int,
+    size: int | None,
+    failure: Failure | None,
+) -> str:
+    """Format one finished request. `connect`, `service` in milliseconds, None where not reached, as `size`.
 
-    app: str
-    at: int
-    method: bytes
-    target: bytes
-    host: str
-    request_id: bytes
-    fwd: bytes
-    dyno: str = ""
-    connect: int | None = None
-    service: int | None = None
-    status: int = 0
-    bytes: int | None = None
-    failure: Failure | None = None
-
-
-def rows(records: Iterable[Record]) -> list[list[str | int]]:
-    """[app, at, source, process, text] as logplex takes them."""
-    return [[record[0], record[1], "heroku", "router", line(record)] for record in records]
-
-
-def line(record: Record) -> str:
-    """Format one record. Quotes and what would break the line stay percent-encoded, so that no client can forge fields."""
-    _, _, method, target, host, request_id, fwd, dyno, connect, service, status, size, failure = record
+    Quotes and what would break the line stay percent-encoded, so that no client can forge fields. (Positional and flat: this runs
+    once per request.)
+    """
     path = target.decode("latin-1")
     if "%" in path:
         path = decoded(target)
@@ -44,12 +31,21 @@ def line(record: Record) -> str:
     chain = fwd.decode("latin-1")
     if '"' in chain:
         chain = chain.replace('"', "%22")
+    if failure is None and service is not None:
+        return (
+            f'at=info method={method.decode()} path="{path}" host={host} request_id={request_id.decode()} fwd="{chain}" dyno={dyno}'
+            f" connect={connect}ms service={service}ms status={status} bytes={size} protocol=http1.1 tls=false"
+        )
+    at = "at=info" if failure is None else _at(failure)
     return (
-        f'{"at=info" if failure is None else _at(failure)} method={method.decode()} path="{path}" host={host}'
-        f' request_id={request_id.decode()} fwd="{chain}" dyno={dyno} connect={"" if connect is None else f"{connect}ms"}'
-        f" service={'' if service is None else f'{service}ms'} status={status} bytes={'' if size is None else size}"
+        f'{at} method={method.decode()} path="{path}" host={host} request_id={request_id.decode()} fwd="{chain}" dyno={dyno}'
+        f" connect={_ms(connect)} service={_ms(service)} status={status or ''} bytes={'' if size is None else size}"
         " protocol=http1.1 tls=false"
     )
+
+
+def _ms(span: int | None) -> str:
+    return "" if span is None else f"{span}ms"
 
 
 def _at(failure: Failure) -> str:
@@ -60,7 +56,7 @@ def _at(failure: Failure) -> str:
 
 
 def decoded(target: bytes) -> str:
-    """Percent-decode a target as Router 2.0 prints it, but never into a control character or a quote."""
+    """Percent-decode a target as Router 2.0 prints it, but never into a control character."""
     try:
         path = unquote_to_bytes(target).decode()
     except UnicodeDecodeError:

@@ -6,8 +6,8 @@ the request is (`phase`), what may be kept alive, what a lost connection or a pa
 
 from enum import Enum
 
-from dynod.model.route import Backend
-from router.access_line import Record
+from router.access_line import line
+from router.balance import Target
 from router.framing import BadChunk, Chunks, chunk, last_chunk
 from router.headers import (
     CHUNKED,
@@ -15,7 +15,7 @@ from router.headers import (
     RequestHead,
     ResponseHead,
     response_bytes,
-    response_keeps_alive,
+    tunnel_bytes,
 )
 from router.heads import RESPONSE_HEAD, Responses
 from router.reasons import ClientFault, DynoFault, Failure
@@ -41,13 +41,15 @@ class Exchange:
     """Made when a head has been read and its app found. Defaults are the class's own: a plain GET sets few of them."""
 
     phase = Phase.HELD
-    backend: Backend | None = None
+    target: Target | None = None
     tries = 0
     retried = False  # sent a second time, after a stale kept-alive connection
     give_up: float | None = None  # when holding ends
     held_failure = Failure.H20  # what it comes to if it is held too long
     connect_ms: int | None = None
     connected_at: float | None = None
+    ended = 0.0
+    at = 0  # the end, in microseconds since the epoch
     failure: Failure | None = None
     status = 0
     to_client = 0  # bytes sent to the client
@@ -58,6 +60,7 @@ class Exchange:
     continued = False  # a 100 went out
     keep_client = False
     keep_dyno = False
+    close_dyno = False  # the app wants a connection per request
     _request_left = 0
     _request_chunks: Chunks | None = None
     _left = 0  # of the response's body; CHUNKED; UNTIL_CLOSE
@@ -65,10 +68,13 @@ class Exchange:
     _partial: bytearray | None = None  # of a response's head
     _interims = 0
 
-    def __init__(self, request: RequestHead, site: Site, request_id: bytes, started: float) -> None:
+    def __init__(
+        self, request: RequestHead, site: Site, request_id: bytes, peer: bytes, started: float
+    ) -> None:
         self.request = request
         self.site = site
         self.request_id = request_id
+        self.peer = peer
         self.started = started
         if request.length:
             self.request_done = False
@@ -125,21 +131,23 @@ class Exchange:
             end = data.find(b"\r\n\r\n") + 4
         if end == 3:
             return self._keep(data)
-        head = heads.read(data, end, bodiless=self.request.method == b"HEAD")
-        if head.status < 200:
+        head = heads.read(data[:end])
+        status = head.status
+        if status < 200:
             return self._interim(head, data[end:], heads, closing=closing)
-        self._frame(head, closing=closing)
-        chunked = self._chunks is not None and self.request.minor == 1
-        if head.length == CHUNKED and self._chunks is None and head.status != 204:
-            chunked = True  # HEAD, 304: what a GET would have
-        made = response_bytes(head, b"keep-alive" if self.keep_client else b"close", chunked=chunked)
+        self.status = status
+        made = self._frame(head, closing=closing)
         self.head_made = True
-        self.status = head.status
-        self.phase = Phase.ANSWERING
-        if end == len(data):
-            self.answered = self._left == 0
+        body = data[end:]
+        if self._left == len(body):
+            self.answered = True
+            if body:
+                self._left = 0
+                heads.skip(body)
+                return made + body
             return made
-        return made + self._body(data[end:])
+        self.phase = Phase.ANSWERING
+        return made + self._body(body) if body else made
 
     def _keep(self, data: bytes) -> bytes:
         if self._partial is None:
@@ -148,26 +156,33 @@ class Exchange:
             raise DynoFault("an oversized head", Failure.H25_HEADER)
         return b""
 
-    def _frame(self, head: ResponseHead, *, closing: bool) -> None:
+    def _frame(self, head: ResponseHead, *, closing: bool) -> bytes:
+        """Decide how long the response is and what may be kept alive; make its head."""
         request = self.request
-        length = head.length
-        if request.method == b"HEAD" or head.status in _NO_BODY:
-            self._left = 0
-        elif length is None:
-            self._left = UNTIL_CLOSE
-        else:
-            self._left = length
-            if length == CHUNKED:
-                self._chunks = Chunks()
-        unbounded = self._left == UNTIL_CLOSE or (self._left == CHUNKED and request.minor == 0)
-        self.keep_client = request.keep_alive and self.request_done and not closing and not unbounded
-        self.keep_dyno = (
-            self.request_done
-            and self._left != UNTIL_CLOSE
-            and not request.upgrade
-            and response_keeps_alive(head)
-            and "http-disable-keepalive-to-dyno" not in self.site.route.features
-        )
+        chunked = False
+        bounded = True
+        left = head.length
+        if head.status in _NO_BODY or request.method == b"HEAD":
+            chunked = left == CHUNKED and head.status != 204  # declared as a GET's would be
+            left = 0
+        elif left is None:
+            left = UNTIL_CLOSE
+            head.keep_alive = bounded = False
+        elif left == CHUNKED:
+            self._chunks = Chunks()
+            chunked = bounded = request.minor == 1
+        self._left = left
+        if self.request_done:
+            self.keep_client = bounded and request.keep_alive and not closing
+            self.keep_dyno = head.keep_alive and not request.upgrade and not self.close_dyno
+        if head.made and head.made_keep is self.keep_client and not chunked:
+            return head.made  # the same head was answered with before
+        head.made = response_bytes(head, self.keep_client, chunked)
+        head.made_keep = self.keep_client
+        if chunked:
+            made, head.made = head.made, b""
+            return made
+        return head.made
 
     def _interim(self, head: ResponseHead, rest: bytes, heads: Responses, *, closing: bool) -> bytes:
         if head.status == 101:
@@ -176,7 +191,7 @@ class Exchange:
             self.status = 101
             self.head_made = True
             self.phase = Phase.TUNNEL
-            return response_bytes(head, b"Upgrade", chunked=False) + rest
+            return tunnel_bytes(head) + rest
         self._interims += 1
         if self._interims > INTERIM or (head.status == 100 and self._interims > 1):
             raise DynoFault("a second non-terminal status")
@@ -225,12 +240,6 @@ class Exchange:
         """Note how long it took to get, or not to get, a connection; waiting for boot and queue counts in."""
         self.connect_ms = int((now - self.started) * 1000 + 0.5)
 
-    def connected(self, now: float) -> None:
-        """Begin to send."""
-        self.tried(now)
-        self.connected_at = now
-        self.phase = Phase.WAITING if self.request_done else Phase.SENDING
-
     # -- what goes wrong ----------------------------------------------------------------------------------------
 
     def dyno_lost(self, *, clean: bool) -> Failure | None:
@@ -257,24 +266,23 @@ class Exchange:
         """Whether the client can tell the response's end only by the connection's, so that a broken one must be reset."""
         return self._left == UNTIL_CLOSE or (self._left == CHUNKED and self.request.minor == 0)
 
-    def record(self, now: float, at: int, peer: bytes) -> Record:
-        """Sum it up for the access line."""
+    def row(self) -> list[str | int]:
+        """Sum it up for logplex: [app, at, source, process, text]."""
         request = self.request
         chain = request.forwarded_for
         connected = self.connected_at
-        backend = self.backend
-        return Record(
-            self.site.route.app,
-            at,
+        site = self.site
+        text = line(
             request.method,
             request.target,
-            self.site.host,
+            site.host,
             self.request_id,
-            chain + b", " + peer if chain else peer,
-            "" if backend is None else backend.dyno,
+            chain + b", " + self.peer if chain else self.peer,
+            "" if self.target is None else self.target.backend.dyno,
             self.connect_ms,
-            None if connected is None else int((now - connected) * 1000 + 0.5),
+            None if connected is None else int((self.ended - connected) * 1000 + 0.5),
             self.status,
             None if connected is None else self.to_client,
             self.failure,
         )
+        return [site.route.app, self.at, "heroku", "router", text]

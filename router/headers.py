@@ -1,7 +1,7 @@
 """What the router does with each header: two tables of tiny functions, run over the lines they name (HEROKU.md 4.2, 4.3).
 
-All other lines go through as they came, in order and case: slices of a head whose grammar httptools has checked (heads.py), so
-that a line cannot hide another. A rule returns True to keep its line where it is. What the router adds comes last.
+All other lines go through as they came, in order and case: slices of a head whose grammar httptools has checked (heads.py). A rule
+returns True to keep its line where it is. What the router adds comes last.
 """
 
 import re
@@ -44,10 +44,12 @@ class ResponseHead:
     minor: int = 1
     lines: bytes = b""
     length: int | None = None
-    connection: bytes = b""
+    keep_alive: bool = True  # the connection may carry another request
     via: bytes = b""
     has_server: bool = False
     upgrade: bool = False
+    made: bytes = b""  # what was made of it, in case it comes again
+    made_keep: bool = False
 
 
 def _drop(head: "RequestHead | ResponseHead", value: bytes) -> bool:  # noqa: ARG001  # a rule's shape
@@ -117,7 +119,8 @@ def _request_id(head: RequestHead, value: bytes) -> bool:
     return False
 
 
-REQUEST_RULES: dict[bytes, Callable[[RequestHead, bytes], bool]] = {
+RequestRule = Callable[[RequestHead, bytes], bool]
+REQUEST_RULES: dict[bytes, RequestRule] = {
     b"host": _host,
     b"content-length": _request_length,
     b"transfer-encoding": _request_encoding,
@@ -137,11 +140,9 @@ REQUEST_RULES: dict[bytes, Callable[[RequestHead, bytes], bool]] = {
 
 
 def settle_request(head: RequestHead) -> None:
-    """Judge what no single line can: raise ClientFault, or decide keep-alive, upgrade and expectation."""
+    """Judge what no single line can, if a line was cut: raise ClientFault, or decide keep-alive, upgrade and expectation."""
     if head.host is None:
         raise ClientFault("no Host header")
-    if head.minor == 0:
-        head.keep_alive = False
     if head.connection:
         tokens = _tokens(head.connection)
         head.keep_alive = b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
@@ -215,7 +216,9 @@ def _response_encoding(head: ResponseHead, value: bytes) -> bool:
 
 
 def _response_connection(head: ResponseHead, value: bytes) -> bool:
-    head.connection = _joined(head.connection, value.lower())
+    if value != b"keep-alive" or head.minor == 0:
+        tokens = _tokens(value.lower())
+        head.keep_alive = b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
     return False
 
 
@@ -234,7 +237,8 @@ def _response_upgrade(head: ResponseHead, value: bytes) -> bool:  # noqa: ARG001
     return True
 
 
-RESPONSE_RULES: dict[bytes, Callable[[ResponseHead, bytes], bool]] = {
+ResponseRule = Callable[[ResponseHead, bytes], bool]
+RESPONSE_RULES: dict[bytes, ResponseRule] = {
     b"content-length": _response_length,
     b"transfer-encoding": _response_encoding,
     b"connection": _response_connection,
@@ -245,21 +249,22 @@ RESPONSE_RULES: dict[bytes, Callable[[ResponseHead, bytes], bool]] = {
 }
 
 
-def response_keeps_alive(head: ResponseHead) -> bool:
-    """Whether the dyno's connection may carry another request."""
-    if not head.connection:
-        return head.minor == 1
-    tokens = _tokens(head.connection)
-    return b"close" not in tokens and (head.minor == 1 or b"keep-alive" in tokens)
-
-
-def response_bytes(head: ResponseHead, connection: bytes, *, chunked: bool) -> bytes:
-    """Make the head that the client gets; `connection` is what the router says in that header."""
-    return b"HTTP/1.1%b%b%b\r\nConnection: %b%b\r\nVia: %b\r\n\r\n" % (
-        head.start[8:],
+def response_bytes(head: ResponseHead, keep: bool, chunked: bool) -> bytes:
+    """Make the head that the client gets; `keep`: its connection may go on."""
+    return b"%b%b%b%b%b\r\nVia: %b\r\n\r\n" % (
+        head.start if head.minor else b"HTTP/1.1" + head.start[8:],
         head.lines,
         b"\r\nTransfer-Encoding: chunked" if chunked else b"",
-        connection,
+        b"\r\nConnection: keep-alive" if keep else b"\r\nConnection: close",
         b"" if head.has_server else b"\r\nServer: Heroku",
+        head.via + b", " + VIA if head.via else VIA,
+    )
+
+
+def tunnel_bytes(head: ResponseHead) -> bytes:
+    """Make the head of a 101."""
+    return b"HTTP/1.1%b%b\r\nConnection: Upgrade\r\nVia: %b\r\n\r\n" % (
+        head.start[8:],
+        head.lines,
         _joined(head.via, VIA),
     )

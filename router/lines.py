@@ -5,12 +5,12 @@ import logging
 
 from dynod.model.settings import log_socket
 from dynod.wire.rpc import Notification, encode
-from router.access_line import Record, rows
+from router.exchange import Exchange
 from router.reconnect import Link
 from router.timers import Timers
 
 WAITING = 10_000  # records kept while logplex is away or slow
-BATCH = 250  # rows per frame, so that the longest of lines stay under the frame's limit
+BATCH = 200  # rows per frame: few enough for the processor's cache, and for the frame's limit with the longest of lines
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Lines:
     def __init__(self, loop: asyncio.AbstractEventLoop, run: str, timers: Timers) -> None:
         self._loop = loop
         self._timers = timers
-        self._records: list[Record] = []
+        self._waiting: list[Exchange] = []
         self._timer: asyncio.TimerHandle | None = None
         self._link = Link(loop, log_socket(run), timers, opened=self._opened, received=self._received)
         self.dropped = 0
@@ -31,41 +31,46 @@ class Lines:
         """Connect now or later."""
         self._link.start()
 
-    def add(self, record: Record) -> None:
+    def add(self, exchange: Exchange) -> None:
         """Take a finished request."""
-        self._records.append(record)
+        self._waiting.append(exchange)
         if self._timer is None:
             self._timer = self._loop.call_later(self._timers.flush, self._flush)
+        elif len(self._waiting) == BATCH:
+            self._send()
 
     def close(self) -> None:
         """Send what is there, hang up."""
         if self._timer is not None:
             self._timer.cancel()
-        self._flush()
+        self._send()
         self._link.close()
 
     def _flush(self) -> None:
         self._timer = None
-        records = self._records
-        sent = 0
-        while sent < len(records) and self._link.ready:
-            batch = records[sent : sent + BATCH]
-            self._link.write(encode(Notification("lines", rows(batch))))
-            sent += len(batch)
-        del records[:sent]
-        over = len(records) - WAITING
+        self._send()
+        if self._waiting:
+            self._limit()
+            if self._link.ready:
+                self._timer = self._loop.call_later(self._timers.flush, self._flush)
+
+    def _send(self) -> None:
+        waiting = self._waiting
+        while waiting and self._link.ready:
+            self._link.write(encode(Notification("lines", [exchange.row() for exchange in waiting[:BATCH]])))
+            del waiting[:BATCH]
+
+    def _limit(self) -> None:
+        over = len(self._waiting) - WAITING
         if over > 0:
-            del records[:over]
+            del self._waiting[:over]
             self.dropped += over
-        elif self.dropped > self._told and not records:
-            _log.warning("dropped %d access lines while logplex was away or slow", self.dropped - self._told)
-            self._told = self.dropped
-        if records and self._link.ready:
-            self._timer = self._loop.call_later(self._timers.flush, self._flush)
 
     def _opened(self) -> None:
-        if self._records and self._timer is None:
-            self._timer = self._loop.call_later(self._timers.flush, self._flush)
+        if self.dropped > self._told:
+            _log.warning("dropped %d access lines while logplex was away or slow", self.dropped - self._told)
+            self._told = self.dropped
+        self._send()
 
     def _received(self, data: bytes) -> None:
         """Logplex has nothing to say to us."""

@@ -7,18 +7,19 @@ import asyncio
 import time
 from collections.abc import Callable
 from email.utils import formatdate
+from math import inf
 from typing import TYPE_CHECKING
 
-from dynod.model.route import Backend, RouteTable, Standing
+from dynod.model.route import RouteTable, Standing
 from router import pages
-from router.balance import Balance, tries
+from router.balance import Target, checkin, checkout, tries
 from router.exchange import Exchange, Phase
 from router.headers import request_bytes
 from router.reasons import Failure
 from router.request_ids import request_ids
 from router.table import Routes
 from router.timers import Timers
-from router.upstream import Dyno, Pool
+from router.upstream import Dyno, expire, take
 
 if TYPE_CHECKING:
     from router.lines import Lines
@@ -51,8 +52,6 @@ class Proxy:
         self.routes = Routes(RouteTable())
         self.has_table = False
         self.ids = request_ids()
-        self.pool = Pool()
-        self.balance = Balance()
         self.draining = False
         self.drained = asyncio.Event()
         self._lines = lines
@@ -71,12 +70,14 @@ class Proxy:
 
     def swap(self, table: RouteTable) -> None:
         """Route by this table from now on."""
-        self.routes = Routes(table)
+        before = self.routes
+        self.routes = Routes(table, before)
         self.has_table = True
         self._woken.clear()
-        known = {back.id for app in table.apps.values() for back in app.backends}
-        self.pool.retain(known)
-        self.balance.forget(known)
+        kept = self.routes.by_id()
+        for id, target in before.by_id().items():
+            if kept.get(id) is not target:
+                expire(target, inf)
         now = self.loop.time()
         for client in list(self._held):
             exchange = client.exchange
@@ -113,19 +114,19 @@ class Proxy:
         route = exchange.site.route
         if exchange.give_up is not None:
             self._held.discard(client)
-        if route.standing is Standing.SERVING and route.backends:
-            backend = self.balance.checkout(route.backends, now, self._chance)
-            if backend is None:
+        if exchange.site.targets:
+            target = checkout(exchange.site.targets, now, self._chance)
+            if target is None:
                 exchange.held_failure = Failure.H34
                 self._hold(client, exchange, now, until=now + self.timers.tick)
                 return
-            exchange.backend = backend
+            exchange.target = target
             oldest = 0.0 if exchange.replayable else now - self.timers.fresh
-            dyno = None if exchange.retried else self.pool.take(backend, oldest)
+            dyno = None if exchange.retried else take(target, oldest)
             if dyno is not None:
                 dyno.begin(client, exchange, now)
             else:
-                self._connect(client, exchange, backend)
+                self._connect(client, exchange, target)
             return
         failure = _REFUSED_BY.get(route.standing)
         if failure is not None:
@@ -138,25 +139,25 @@ class Proxy:
 
     def _hold(self, client: "Client", exchange: Exchange, now: float, *, until: float) -> None:
         exchange.phase = Phase.HELD
-        exchange.backend = None
+        exchange.target = None
         if exchange.give_up is None:
             exchange.give_up = now + self.timers.boot
         client.deadline = min(until, exchange.give_up)
         self._held.add(client)
 
-    def _connect(self, client: "Client", exchange: Exchange, backend: Backend) -> None:
+    def _connect(self, client: "Client", exchange: Exchange, target: Target) -> None:
         exchange.phase = Phase.CONNECTING
-        task = self.loop.create_task(self._connected(client, exchange, backend))
+        task = self.loop.create_task(self._connected(client, exchange, target))
         self._connects.add(task)
         task.add_done_callback(self._connects.discard)
 
-    async def _connected(self, client: "Client", exchange: Exchange, backend: Backend) -> None:
+    async def _connected(self, client: "Client", exchange: Exchange, target: Target) -> None:
         failure = Failure.H21
         dyno: Dyno | None = None
         try:
             async with asyncio.timeout(self.timers.connect):
                 _, dyno = await self.loop.create_connection(
-                    lambda: Dyno(self, backend), backend.address, backend.port
+                    lambda: Dyno(self, target), target.backend.address, target.backend.port
                 )
         except TimeoutError:
             failure = Failure.H19
@@ -169,14 +170,14 @@ class Proxy:
         elif dyno is not None:
             dyno.begin(client, exchange, now)
         else:
-            self._not_connected(client, exchange, backend, failure, now)
+            self._not_connected(client, exchange, target, failure, now)
 
     def _not_connected(
-        self, client: "Client", exchange: Exchange, backend: Backend, failure: Failure, now: float
+        self, client: "Client", exchange: Exchange, target: Target, failure: Failure, now: float
     ) -> None:
-        self.balance.quarantine(backend, now + self.timers.quarantine)
+        target.quarantined_until = now + self.timers.quarantine
         exchange.tries += 1
-        if exchange.tries >= tries(exchange.site.route.backends):
+        if exchange.tries >= tries(exchange.site.targets):
             exchange.tried(now)
             self.fail(client, exchange, failure)
             return
@@ -184,9 +185,9 @@ class Proxy:
         self.start(client, exchange, now)
 
     def _checkin(self, exchange: Exchange) -> None:
-        if exchange.backend is not None:
-            self.balance.checkin(exchange.backend)
-            exchange.backend = None
+        if exchange.target is not None:
+            checkin(exchange.target)
+            exchange.target = None
 
     def head_for(self, client: "Client", exchange: Exchange) -> bytes:
         """Make the head the dyno gets."""
@@ -240,11 +241,13 @@ class Proxy:
             self._held.discard(client)
         if dyno is not None:
             dyno.leave(keep=keep, now=now)
-        if exchange.backend is not None:
-            self.balance.checkin(exchange.backend)
+        if exchange.target is not None:
+            checkin(exchange.target)
         if self._stamped != now:
             self._stamp(now)
-        self._lines.add(exchange.record(now, self._stamp_us, client.peer))
+        exchange.ended = now
+        exchange.at = self._stamp_us
+        self._lines.add(exchange)
 
     def dyno_lost(self, client: "Client", exchange: Exchange, *, clean: bool) -> None:
         """A dyno's connection ended under a request."""
@@ -298,7 +301,8 @@ class Proxy:
         now = self.loop.time()
         for client in [client for client in self._clients if client.deadline <= now]:
             client.expired(now)
-        self.pool.expire(now - self.timers.dyno_idle)
+        for target in self.routes.by_id().values():
+            expire(target, now - self.timers.dyno_idle)
         self._timer = None
         if self._clients:
             self._timer = self.loop.call_later(self.timers.tick, self._tick)
@@ -320,4 +324,5 @@ class Proxy:
             task.cancel()
         for client in list(self._clients):
             client.transport.abort()
-        self.pool.close()
+        for target in self.routes.by_id().values():
+            expire(target, inf)

@@ -128,7 +128,7 @@ class Client(asyncio.Protocol):
             self._refuse(Failure.NO_SUCH_APP if proxy.has_table else Failure.NO_TABLE, request)
             return
         now = proxy.loop.time()
-        exchange = Exchange(request, site, request.request_id or next(proxy.ids), now)
+        exchange = Exchange(request, site, request.request_id or next(proxy.ids), self.peer, now)
         self.exchange = exchange
         proxy.start(self, exchange, now)
 

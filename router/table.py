@@ -1,31 +1,43 @@
 """Which app a Host header means: exact name first, then the wildcard one label up (HEROKU.md 4.6). Owns no table's making."""
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from dynod.model.route import AppRoute, RouteTable
+from dynod.model.route import AppRoute, RouteTable, Standing
+from router.balance import Target, targets
 
+MEMO = 4096  # spellings of Host remembered per table
 _LABEL = re.compile(
     r"[a-z0-9_-]{1,63}"
 )  # what a client may put in a wildcard's place: it goes into the access line
-MEMO = 4096  # spellings of Host remembered per table
 
 
 class Site(NamedTuple):
-    """`host` as the access line shows it: as sent, without the port."""
+    """`host` as the access line shows it: as sent, without the port. `targets` is empty unless the app is serving."""
 
     route: AppRoute
     host: str
+    targets: tuple[Target, ...]
 
 
 class Routes:
     """One table, ready for lookups. A new table is a new Routes: readers see the old one or the new one, whole."""
 
-    __slots__ = ("_memo", "table")
+    __slots__ = ("_memo", "_targets", "table")
 
-    def __init__(self, table: RouteTable) -> None:
+    def __init__(self, table: RouteTable, before: "Routes | None" = None) -> None:
+        known: Mapping[str, Target] = before.by_id() if before is not None else {}
         self.table = table
         self._memo: dict[bytes, Site] = {}
+        self._targets = {
+            id: targets(app.backends, known) if app.standing is Standing.SERVING else ()
+            for id, app in table.apps.items()
+        }
+
+    def by_id(self) -> dict[str, Target]:
+        """Give every target, by its backend's id."""
+        return {target.backend.id: target for app in self._targets.values() for target in app}
 
     def find(self, host: bytes) -> Site | None:
         """Look up a Host header as the client sent it; None for a name nobody has."""
@@ -43,7 +55,7 @@ class Routes:
             label, dot, rest = key.partition(".")
             app = hosts.get(f"*.{rest}") if dot and _LABEL.fullmatch(label) else None
         route = None if app is None else self.table.apps.get(app)
-        return None if route is None else Site(route, name)
+        return None if route is None else Site(route, name, self._targets[route.app])
 
 
 def without_port(host: bytes) -> bytes:

@@ -1,9 +1,9 @@
-"""The dyno's side: connections to dynos and the pool of idle ones. Bytes in and out; what they mean is the exchange's."""
+"""The dyno's side: connections to dynos, and the idle ones each target keeps. Bytes in and out; what they mean is the exchange's."""
 
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from dynod.model.route import Backend
+from router.balance import Target
 from router.exchange import CONTINUE, Exchange, Phase
 from router.heads import Responses
 from router.reasons import DynoFault
@@ -22,21 +22,21 @@ class Dyno(asyncio.Protocol):
         "_heads",
         "_proxy",
         "_reading",
-        "backend",
         "blocked",
         "client",
         "idle_since",
         "served",
+        "target",
         "transport",
     )
 
     transport: asyncio.Transport
 
-    def __init__(self, proxy: "Proxy", backend: Backend) -> None:
+    def __init__(self, proxy: "Proxy", target: Target) -> None:
         self._proxy = proxy
         self._heads = Responses()
         self._reading = True
-        self.backend = backend
+        self.target = target
         self.client: Client | None = None
         self.blocked = False  # the dyno does not read what we send
         self.served = 0
@@ -49,17 +49,20 @@ class Dyno(asyncio.Protocol):
         """Send a request's head, and what is there of its body, in one write."""
         self.client = client
         client.dyno = self
-        exchange.connected(now)
-        timers = self._proxy.timers
+        exchange.connect_ms = int((now - exchange.started) * 1000 + 0.5)
+        exchange.connected_at = now
+        proxy = self._proxy
         if exchange.request_done:
-            client.deadline = now + timers.first_byte
-            self.transport.write(self._proxy.head_for(client, exchange))
+            exchange.phase = Phase.WAITING
+            client.deadline = now + proxy.timers.first_byte
+            self.transport.write(proxy.head_for(client, exchange))
             return
-        client.deadline = now + timers.idle
+        exchange.phase = Phase.SENDING
+        client.deadline = now + proxy.timers.idle
         body = client.take_body()
         if body is None:
             return  # it was no body: the client has been told
-        self.transport.write(self._proxy.head_for(client, exchange) + body)
+        self.transport.write(proxy.head_for(client, exchange) + body)
         if exchange.request.expects_continue and not exchange.request_done and not exchange.continued:
             exchange.continued = True
             client.transport.write(CONTINUE)
@@ -90,7 +93,8 @@ class Dyno(asyncio.Protocol):
         self._heads.close()
         client = self.client
         if client is None:
-            self._proxy.pool.lost(self)
+            if self in self.target.idle:
+                self.target.idle.remove(self)
         elif client.exchange is not None:
             self._proxy.dyno_lost(client, client.exchange, clean=exc is None)
 
@@ -124,7 +128,10 @@ class Dyno(asyncio.Protocol):
             self.idle_since = now
             if not self._reading:
                 self.read(on=True)
-            self._proxy.pool.put(self)
+            idle = self.target.idle
+            if len(idle) >= MOST_IDLE:
+                idle.pop(0).transport.abort()
+            idle.append(self)
         else:
             self.transport.abort()
 
@@ -134,55 +141,20 @@ class Dyno(asyncio.Protocol):
             self.transport.write(data)
 
 
-class Pool:
-    """Idle connections by backend id; the one used last goes first, so that the others grow old and are closed."""
+def take(target: Target, oldest: float) -> Dyno | None:
+    """Take the connection used last, if it went idle after `oldest`; the others grow old and are closed."""
+    idle: list[Dyno] = target.idle
+    while idle:
+        if idle[-1].idle_since < oldest:
+            return None
+        dyno = idle.pop()
+        if not dyno.transport.is_closing():
+            return dyno
+    return None
 
-    __slots__ = ("_idle",)
 
-    def __init__(self) -> None:
-        self._idle: dict[str, list[Dyno]] = {}
-
-    def take(self, backend: Backend, oldest: float) -> Dyno | None:
-        """Take a connection that went idle after `oldest`, if there is one."""
-        idle = self._idle.get(backend.id)
-        while idle:
-            dyno = idle[-1]
-            if dyno.idle_since < oldest:
-                return None
-            idle.pop()
-            if not dyno.transport.is_closing():
-                return dyno
-        return None
-
-    def put(self, dyno: Dyno) -> None:
-        """Keep a connection whose last response was read to its end."""
-        idle = self._idle.get(dyno.backend.id)
-        if idle is None:
-            idle = self._idle[dyno.backend.id] = []
-        if len(idle) >= MOST_IDLE:
-            idle.pop(0).transport.abort()
-        idle.append(dyno)
-
-    def lost(self, dyno: Dyno) -> None:
-        """Drop a connection that the dyno closed."""
-        idle = self._idle.get(dyno.backend.id)
-        if idle is not None and dyno in idle:
-            idle.remove(dyno)
-
-    def expire(self, before: float) -> None:
-        """Close what has been idle since before then."""
-        for id, idle in list(self._idle.items()):
-            while idle and idle[0].idle_since < before:
-                idle.pop(0).transport.abort()
-            if not idle:
-                del self._idle[id]
-
-    def retain(self, known: set[str]) -> None:
-        """Close connections to backends that left the table."""
-        for id in [id for id in self._idle if id not in known]:
-            for dyno in self._idle.pop(id):
-                dyno.transport.abort()
-
-    def close(self) -> None:
-        """Close all."""
-        self.retain(set())
+def expire(target: Target, before: float) -> None:
+    """Close what has been idle since before then."""
+    idle: list[Dyno] = target.idle
+    while idle and idle[0].idle_since < before:
+        idle.pop(0).transport.abort()
