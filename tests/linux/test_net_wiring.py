@@ -216,7 +216,7 @@ def test_given_back_is_gone_with_everything_in_it(place):
 
 
 def test_forwarding_that_was_on_stays_on(place):
-    place.forward()
+    place.forward("1")
     _, helper = start(place, "--end")
     helper.end()
     assert place.forwarding() == "1"

@@ -131,6 +131,7 @@ class Lab:
             self.ip(path, "link", "set", "up0", "up")
         self.ip(self.internet, "addr", "add", "169.254.169.254/32", "dev", "lo")
         self.ip(self.machine, "route", "add", "default", "via", "198.51.100.2")
+        self.forward("0")  # a new namespace begins with what the real machine has just now
 
     def ip(self, namespace, *words):
         return sh("nsenter", f"--net={namespace}", "ip", *words)
@@ -183,8 +184,8 @@ class Lab:
     def forwarding(self):
         return inside(self.machine, lambda: Path(FORWARD).read_text().strip())
 
-    def forward(self):
-        inside(self.machine, lambda: Path(FORWARD).write_text("1"))
+    def forward(self, value):
+        inside(self.machine, lambda: Path(FORWARD).write_text(value))
 
 
 @contextlib.contextmanager
