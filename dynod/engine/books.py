@@ -43,18 +43,20 @@ class Books:
         self, actor: Account, app: AppId, rule: Callable[[Ledger], Sequence[Payload]]
     ) -> tuple[Payload, ...]:
         """Append what `rule` makes of the newest ledger; return once it is on the disk and folded; raise Refused."""
+        # Shielded, lock and all, from the client that hangs up: what reaches the disk must reach the fold before the next one.
+        return await asyncio.shield(asyncio.ensure_future(self._commit(actor, app, rule)))
+
+    async def _commit(
+        self, actor: Account, app: AppId, rule: Callable[[Ledger], Sequence[Payload]]
+    ) -> tuple[Payload, ...]:
         async with self._writing:
             payloads = tuple(rule(self.ledger))
-            if not payloads:
-                return ()
-            wall = now().wall
-            entries = [Entry(0, app, actor.email, wall, payload) for payload in payloads]
-            appending = asyncio.ensure_future(self._append(entries))
-            await asyncio.shield(appending)
-        return payloads
+            if payloads:
+                wall = now().wall
+                await self._append([Entry(0, app, actor.email, wall, payload) for payload in payloads])
+            return payloads
 
     async def _append(self, entries: list[Entry]) -> None:
-        # Shielded from the client that hung up: what reached the disk must reach the fold as well.
         base = self.ledger.revision
         await self._store.append(entries, base)
         for number, entry in enumerate(entries, base + 1):
@@ -64,5 +66,6 @@ class Books:
             if self.on_entry is not None:
                 self.on_entry(known, before, self.ledger.apps.get(entry.app))
         if self.ledger.revision >= self._snapshot_at:
-            self._snapshot_at = self.ledger.revision + SNAPSHOT_EVERY
+            # Growing distances: a snapshot costs as much as the ledger is long, so all of them together stay linear.
+            self._snapshot_at = self.ledger.revision + max(SNAPSHOT_EVERY, self.ledger.revision // 4)
             await self._store.save_snapshot(self.ledger.revision, self.ledger)

@@ -337,7 +337,7 @@ class House:
 
     def on_entry(self, entry: Entry, before: AppState | None, after: AppState | None) -> None:
         """What a new line of the ledger means for the log, the dynos and the routes."""
-        for line in activity.lines(entry, before, after):
+        for line in activity.lines(entry, before, after, f"https://{self.settings.api}"):
             self.log.write(entry.app, "app", "api", line)
         loop = self._loops.get(entry.app)
         if loop is None:

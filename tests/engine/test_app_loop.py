@@ -2,16 +2,12 @@
 
 import asyncio
 
-import pytest
-
 from dynod.core.effects import Boot
 from dynod.core.fleet import Fleet
 from dynod.core.lifecycle import Exited, Launched, Now, PortBound
 from dynod.engine.app_loop import Adopt, AppLoop, Happened, Reconcile, Restart, StopDyno
-from dynod.engine.books import Books
-from dynod.model.app import Account, AppId
+from dynod.model.app import AppId
 from dynod.model.dyno import DynoState, Exit, dyno_name
-from dynod.store.memory import MemoryStore
 from tests.core.test_fleet import World
 
 
@@ -119,18 +115,3 @@ def test_restart_stop_and_adopt_reach_the_fleet():
         return sorted(loop.fleet.dynos)
 
     assert play(story) == ["d3"]
-
-
-def test_the_books_write_one_at_a_time_and_tell_after_the_disk():
-    async def story():
-        store = MemoryStore(lambda: 1.0)
-        books = await Books.open(store)
-        told = []
-        books.on_entry = lambda entry, before, after: told.append(entry.revision)
-        actor = Account("u1", "me@x")
-        with pytest.raises(KeyError):
-            await books.commit(actor, AppId("a1"), lambda ledger: [][ledger.apps["nobody"]])
-        assert await books.commit(actor, AppId("a1"), lambda ledger: ()) == ()
-        return told, books.ledger.revision
-
-    assert asyncio.run(story()) == ([], 0)
