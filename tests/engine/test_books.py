@@ -39,7 +39,10 @@ def test_a_rule_sees_what_was_written_before_it_and_entries_are_told_in_order():
 
     told, names = asyncio.run(story())
     assert names == ["one", "two"]
-    assert told == [(1, True, "one"), (2, False, "one"), (3, False, "one")] + [
+    assert told == [
+        (1, True, "one"),
+        (2, False, "one"),
+        (3, False, "one"),
         (4, True, "two"),
         (5, False, "two"),
         (6, False, "two"),
