@@ -69,9 +69,11 @@ class Chunks:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _keep(self, part: bytes) -> None:
-        most = {_State.DATA_END: 1, _State.SIZE: SIZE_LINE}.get(self._state, TRAILERS)
+        most = TRAILERS if self._state is _State.TRAILERS else SIZE_LINE
         if len(part) > most or b"\n" in part or b"\r" in part[:-1]:
             raise BadChunk("a line that does not end")
+        if self._state is _State.DATA_END and part not in {b"", b"\r"}:
+            raise BadChunk("more data than the chunk's size")
         self._buffer = part
 
     def _line(self, line: bytes) -> None:

@@ -221,7 +221,8 @@ class Responses:
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ or error from None
         except httptools.HttpParserError as error:
-            raise DynoFault(f"not HTTP: {error}") from None
+            length = "Content-Length" in str(error)
+            raise DynoFault(f"not HTTP: {error}", Failure.H25_LENGTH if length else Failure.H17) from None
         try:
             head.status = status = int(start[9:12])
         except ValueError:

@@ -1,0 +1,90 @@
+"""Host to app, app to dyno: the two pure choices."""
+
+import random
+from collections import Counter
+
+from router.balance import Target, checkin, checkout, targets, tries
+from router.table import Routes, without_port
+
+from dynod.model.route import AppRoute, Backend, RouteTable, Standing
+
+ONE, TWO, THREE = (Backend(f"id{n}", f"web.{n}", "127.0.0.1", 8000 + n) for n in (1, 2, 3))
+
+
+def routes(hosts: dict[str, str]) -> Routes:
+    return Routes(
+        RouteTable(
+            1, {name: AppRoute(name, name, Standing.SERVING, (ONE,)) for name in hosts.values()}, hosts
+        )
+    )
+
+
+def test_an_exact_host_beats_a_wildcard_which_is_one_label_deep():
+    found = routes({"a.example.com": "exact", "*.example.com": "wild"}).find
+    assert found(b"a.example.com").route.name == "exact"
+    assert found(b"b.example.com").route.name == "wild"
+    assert found(b"c.b.example.com") is None
+    assert found(b"example.com") is None
+
+
+def test_case_port_and_the_root_dot_do_not_matter():
+    found = routes({"app.localhost": "app"}).find
+    for host in (b"APP.localhost", b"app.localhost:8080", b"App.LocalHost.:80"):
+        assert found(host).route.name == "app"
+    assert found(b"App.localhost:8080").host == "App.localhost"
+    assert without_port(b"[::1]:80") == b"[::1]"
+
+
+def test_what_stands_in_a_wildcards_place_cannot_forge_a_field_of_the_access_line():
+    found = routes({"*.example.com": "wild"}).find
+    assert found(b"a status=200.example.com") is None
+    assert found(b'".example.com') is None
+    assert found(b".example.com") is None
+
+
+def test_a_host_whose_app_is_missing_is_nobodys():
+    assert Routes(RouteTable(1, {}, {"a": "gone"})).find(b"a") is None
+
+
+def test_a_new_table_keeps_what_is_known_of_a_dyno_that_stays():
+    before = routes({"a": "a"})
+    target = before.find(b"a").targets[0]
+    target.in_flight = 3
+    after = Routes(before.table, before)
+    assert after.find(b"a").targets[0] is target
+    moved = RouteTable(
+        2, {"a": AppRoute("a", "a", Standing.SERVING, (Backend("id1", "web.1", "127.0.0.9", 1),))}, {"a": "a"}
+    )
+    assert Routes(moved, after).find(b"a").targets[0].in_flight == 0
+
+
+def test_the_choice_is_uniform_over_all_and_over_those_out_of_quarantine():
+    choice = targets((ONE, TWO, THREE), {})
+    chance = random.Random(1).random
+    count = Counter(checkout(choice, 0, chance).backend.dyno for _ in range(30_000))
+    assert all(abs(n - 10_000) < 300 for n in count.values()), count
+    choice[0].quarantined_until = 5
+    count = Counter(checkout(choice, 4.9, chance).backend.dyno for _ in range(30_000))
+    assert set(count) == {"web.2", "web.3"}
+    assert abs(count["web.2"] - 15_000) < 300
+    assert {checkout(choice, 5, chance).backend.dyno for _ in range(100)} == {"web.1", "web.2", "web.3"}
+
+
+def test_all_in_quarantine_is_none():
+    target = Target(ONE)
+    target.quarantined_until = 5
+    assert checkout([target], 4, random.random) is None
+    assert target.in_flight == 0
+
+
+def test_checkout_and_checkin_count_what_is_in_flight():
+    target = Target(ONE)
+    checkout([target], 0, random.random)
+    checkout([target], 0, random.random)
+    checkin(target)
+    assert target.in_flight == 1
+
+
+def test_ten_tries_or_one_per_dyno():
+    assert tries([Target(ONE)] * 3) == 3
+    assert tries([Target(ONE)] * 30) == 10
