@@ -66,7 +66,7 @@ class Ring:
             self._write()
         except OSError as error:
             if len(self._unkept) == len(records):
-                _log.exception(
+                _log.error(
                     "cannot keep log lines in %s, they stay in memory: %s", self.directory, error.strerror
                 )
             self._gap = self._gap or len(self._unkept) > self._history
