@@ -405,3 +405,18 @@ def test_a_broken_pipe_of_ours_is_not_taken_for_a_full_disk(tmp_path, monkeypatc
         house.close()
 
     run(story())
+
+
+def test_a_hole_in_a_spool_is_stepped_over(tmp_path):
+    """The disk was full for a while and the process was killed before the ring could be written either."""
+    spool = f"{tmp_path}/logs/.spool/dyno-1~{APP}~web.1"
+    os.makedirs(spool)
+    for base, data in ((0, b"one\nhal"), (20, b"two\n")):
+        with open(f"{spool}/{base:020d}", "wb") as file:
+            file.write(data)
+    plex = Plex(f"{tmp_path}/logs")
+    assert [record.text for _, record in plex.ask(Ask(LogQuery(APP)))] == ["one", "hal", "two"]
+    plex.gone("dyno-1")
+    plex.gone("dyno-1")
+    assert not os.path.exists(spool)
+    plex.close()
