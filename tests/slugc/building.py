@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 from dataclasses import dataclass, field
@@ -40,8 +41,9 @@ class Build:
         root = self.base / f"build{self.count}"
         for name in ("env", "out", "tmp"):
             (root / name).mkdir(parents=True)
-        for directory in (self.base / "cache", self.base / "app"):
-            directory.mkdir(exist_ok=True)
+        (self.base / "cache").mkdir(exist_ok=True)
+        shutil.rmtree(self.base / "app", ignore_errors=True)  # a build dyno's /app is empty
+        (self.base / "app").mkdir()
         with tarfile.open(root / "source.tar", "w") as tar:
             tar.add(tree, ".", filter=_as_git_would)
         for name, value in self.config.items():

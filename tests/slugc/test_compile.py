@@ -5,7 +5,7 @@ import subprocess
 import tarfile
 
 import pytest
-from building import Build, pack, tree
+from building import REPOSITORY, Build, pack, tree
 
 
 @pytest.fixture
@@ -311,3 +311,15 @@ def test_an_app_without_process_types_still_makes_a_slug(build, app, tmp_path):
     assert build.run(app) == 0
     assert "       Procfile declares types -> (none)\n" in build.output
     assert build.manifest["process_types"] == {}
+
+
+def test_the_compiler_is_the_standard_library_alone():
+    """It runs in a build dyno, where nothing of the house but slugc itself needs to be seen."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); before = set(sys.modules)\n"
+        "import slugc.compile, slugc.packs.python.compile, slugc.packs.nodejs.compile\n"
+        "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(new - set(sys.stdlib_module_names)))"
+    )
+    argv = ["/usr/bin/python3", "-IS", "-c", code, str(REPOSITORY)]
+    assert subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split() == ["slugc"]

@@ -239,11 +239,13 @@ def _install_requirements(rooms: Build) -> bool:
 def _byte_compile(rooms: Build) -> None:
     """Compile by hash and not by date: a slug has one date for all files, and dated .pyc would be made anew at every boot.
 
-    Packages may hold files that are no Python at all (templates, tests for old versions): their failure is no news.
+    Packages may hold files that are no Python at all (templates, tests for old versions): their failure is no news. pip itself
+    hardly ever runs in a dyno and stays as it is.
     """
     places = glob.glob(f"{rooms.home}/lib/python3.*/site-packages")
     # -S and the seed: what the compiler itself has imported, and the order of sets, would show in the bytes
-    argv = [rooms.python, "-sSm", "compileall", "-qq", "-j0", "--invalidation-mode=unchecked-hash", *places]
+    argv = [rooms.python, "-sSm", "compileall", "-qq", "-j0", "--invalidation-mode=unchecked-hash"]
+    argv += ["-x", r"/site-packages/pip/", *places]
     answer(argv, {**rooms.env(), "PYTHONHASHSEED": "0"})
 
 
