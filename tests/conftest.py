@@ -11,8 +11,8 @@ import tempfile
 import uuid
 from collections import Counter
 
+import leaks
 import pytest
-from support import leaks
 
 _mark = f"{leaks.PREFIX}{uuid.uuid4().hex[:8]}"
 _base = os.path.join(tempfile.gettempdir(), _mark)

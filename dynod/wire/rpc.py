@@ -79,5 +79,5 @@ class Decoder:
         try:
             self._unpacker.feed(data)
             return [_frame(body) for body in self._unpacker]
-        except (msgpack.UnpackException, ValueError, RecursionError) as error:
+        except (msgpack.UnpackException, ValueError, TypeError, RecursionError) as error:
             raise BadFrame(f"not MessagePack: {error}") from error

@@ -253,7 +253,9 @@ def test_a_server_that_goes_away_fails_what_waits(tmp_path):
     run(story())
 
 
-@pytest.mark.parametrize("data", [b"\xc1", b"GET / HTTP/1.1\r\n\r\n", encode(Notification("x", 1))[:-1]])
+@pytest.mark.parametrize(
+    "data", [b"\xc1", b"\x81\x80\x00", b"GET / HTTP/1.1\r\n\r\n", encode(Notification("x", 1))[:-1]]
+)
 def test_who_speaks_something_else_is_hung_up_on_alone(tmp_path, data):
     async def story():
         async with linked(tmp_path) as (peer, _, _):

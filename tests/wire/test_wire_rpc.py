@@ -87,7 +87,9 @@ def test_what_is_no_frame(body):
         Decoder().feed(msgpack.packb(body))
 
 
-@pytest.mark.parametrize("data", [b"\xc1", b"\x94\x00\x01\xa1\xff\xc0", b"\x91" * 5_000, b"HTTP/1.1 400\r\n"])
+@pytest.mark.parametrize(
+    "data", [b"\xc1", b"\x81\x80\x00", b"\x94\x00\x01\xa1\xff\xc0", b"\x91" * 5_000, b"HTTP/1.1 400\r\n"]
+)
 def test_what_is_no_message_pack(data):
     with pytest.raises(BadFrame):
         Decoder().feed(data)
