@@ -56,11 +56,10 @@ class Exchange:
     request_done = True  # all of the request's body has been read
     request_rest = b""  # what the client sent behind the request
     answered = False  # all of the response has been made
-    head_made = False  # the final response's head went out
+    head_made = False  # the final response's head goes out
     continued = False  # a 100 went out
     keep_client = False
     keep_dyno = False
-    close_dyno = False  # the app wants a connection per request
     _request_left = 0
     _request_chunks: Chunks | None = None
     _left = 0  # of the response's body; CHUNKED; UNTIL_CLOSE
@@ -137,17 +136,19 @@ class Exchange:
             return self._interim(head, data[end:], heads, closing=closing)
         self.status = status
         made = self._frame(head, closing=closing)
-        self.head_made = True
         body = data[end:]
         if self._left == len(body):
-            self.answered = True
+            self.answered = self.head_made = True
             if body:
                 self._left = 0
                 heads.skip(body)
                 return made + body
             return made
         self.phase = Phase.ANSWERING
-        return made + self._body(body) if body else made
+        if body:
+            made += self._body(body)  # may find a fault, while nothing has gone out yet
+        self.head_made = True
+        return made
 
     def _keep(self, data: bytes) -> bytes:
         if self._partial is None:
@@ -174,7 +175,7 @@ class Exchange:
         self._left = left
         if self.request_done:
             self.keep_client = bounded and request.keep_alive and not closing
-            self.keep_dyno = head.keep_alive and not request.upgrade and not self.close_dyno
+            self.keep_dyno = head.keep_alive and not request.upgrade and not self.site.close_dyno
         if head.made and head.made_keep is self.keep_client and not chunked:
             return head.made  # the same head was answered with before
         head.made = response_bytes(head, self.keep_client, chunked)

@@ -184,7 +184,8 @@ class Client(asyncio.Protocol):
     def settle_reading(self) -> None:
         """Read from the client, or let it wait: its bytes have nowhere to go."""
         dyno = self.dyno
-        wanted = self._ending or (len(self._buffer) < HIGH and not (dyno is not None and dyno.blocked))
+        limit = REQUEST_HEAD + 1 if self.exchange is None and not self.blocked else HIGH
+        wanted = self._ending or (len(self._buffer) < limit and not (dyno is not None and dyno.blocked))
         if wanted is not self._reading and not self.transport.is_closing():
             self._reading = wanted
             if wanted:

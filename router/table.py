@@ -7,6 +7,7 @@ from typing import NamedTuple
 from dynod.model.route import AppRoute, RouteTable, Standing
 from router.balance import Target, targets
 
+CLOSE_DYNO = "http-disable-keepalive-to-dyno"
 MEMO = 4096  # spellings of Host remembered per table
 _LABEL = re.compile(
     r"[a-z0-9_-]{1,63}"
@@ -19,6 +20,7 @@ class Site(NamedTuple):
     route: AppRoute
     host: str
     targets: tuple[Target, ...]
+    close_dyno: bool = False  # the app wants a connection per request
 
 
 class Routes:
@@ -55,7 +57,9 @@ class Routes:
             label, dot, rest = key.partition(".")
             app = hosts.get(f"*.{rest}") if dot and _LABEL.fullmatch(label) else None
         route = None if app is None else self.table.apps.get(app)
-        return None if route is None else Site(route, name, self._targets[route.app])
+        if route is None:
+            return None
+        return Site(route, name, self._targets[route.app], CLOSE_DYNO in route.features)
 
 
 def without_port(host: bytes) -> bytes:

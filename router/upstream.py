@@ -145,7 +145,7 @@ def take(target: Target, oldest: float) -> Dyno | None:
     """Take the connection used last, if it went idle after `oldest`; the others grow old and are closed."""
     idle: list[Dyno] = target.idle
     while idle:
-        if idle[-1].idle_since < oldest:
+        if idle[-1].idle_since <= oldest:
             return None
         dyno = idle.pop()
         if not dyno.transport.is_closing():

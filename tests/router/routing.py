@@ -6,7 +6,8 @@ import os
 import random
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Self
 
 import uvloop
 
@@ -211,7 +212,7 @@ class Connection:
         self.reader = reader
         self.writer = writer
 
-    async def __aenter__(self) -> "Connection":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_) -> None:
@@ -287,9 +288,3 @@ async def serving(answer=None, *, timers: Timers = QUICK, **more) -> AsyncIterat
             yield house, dyno
     finally:
         await dyno.close()
-
-
-async def until(check: Callable[[], bool], changed: Callable[[], Awaitable[None]]) -> None:
-    """Wait by the event that changes it."""
-    while not check():
-        await changed()

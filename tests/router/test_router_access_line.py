@@ -1,6 +1,7 @@
 """The router's line, to the letter: examples with the numbers and order of HEROKU.md 4.4."""
 
 import pytest
+
 from router.access_line import decoded, line
 from router.reasons import Failure
 

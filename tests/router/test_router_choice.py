@@ -3,10 +3,9 @@
 import random
 from collections import Counter
 
+from dynod.model.route import AppRoute, Backend, RouteTable, Standing
 from router.balance import Target, checkin, checkout, targets, tries
 from router.table import Routes, without_port
-
-from dynod.model.route import AppRoute, Backend, RouteTable, Standing
 
 ONE, TWO, THREE = (Backend(f"id{n}", f"web.{n}", "127.0.0.1", 8000 + n) for n in (1, 2, 3))
 

@@ -1,12 +1,12 @@
 """One exchange, sans-io: each sample whole, byte by byte and with a tail must come out the same."""
 
 import pytest
+
+from dynod.model.route import AppRoute, Standing
 from router.exchange import INTERIM, Exchange, Phase
 from router.heads import Requests, Responses
 from router.reasons import ClientFault, DynoFault, Failure
 from router.table import Site
-
-from dynod.model.route import AppRoute, Standing
 
 SITE = Site(AppRoute("app-id", "app", Standing.SERVING), "a", ())
 VIA = b"Via: 1.1 heroku-router\r\n\r\n"

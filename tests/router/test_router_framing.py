@@ -4,6 +4,7 @@ import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from router.framing import BadChunk, Chunks, chunk, last_chunk
 
 GOOD = b"5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\n\r\n"

@@ -4,6 +4,7 @@ import h11
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from router.headers import CHUNKED, VIA, origin_lines, request_bytes, response_bytes
 from router.heads import Requests, Responses
 from router.reasons import ClientFault, DynoFault, Failure

@@ -1,6 +1,7 @@
 """The table of everything that goes wrong, and the pages behind it."""
 
 import pytest
+
 from router.pages import answer, page
 from router.reasons import Blame, Failure, Page, phrase
 
