@@ -1,4 +1,5 @@
 # make run | test | check | bench | docs: each sets up what it needs first (Debian's packages, ./.venv from PyPI).
+# make run ARGS="--router 0.0.0.0:80 --state /srv/dynod" passes flags on (dynod quickstart --help).
 PY      := .venv/bin/python
 SYSTEM  := /usr/bin/python3
 APT     := python3 python3-venv python3-dev gcc libc6-dev libcap-dev libseccomp2 git make nftables iproute2 procps \
@@ -21,7 +22,7 @@ setup: .venv/.done
 	@touch $@
 
 run: setup
-	@exec $(PY) -m dynod quickstart
+	@exec $(PY) -m dynod quickstart $(ARGS)
 
 check: setup
 	.venv/bin/ruff format --check $(CODE)
