@@ -11,15 +11,18 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import uvloop
 
 from dynod.api.server import serve_api
 from dynod.core.launch import Ground
 from dynod.engine.accounts import Accounts
+from dynod.engine.adopt import adopt
 from dynod.engine.books import Books
 from dynod.engine.house import House
 from dynod.engine.machine import Machine
+from dynod.engine.requests import Requests
 from dynod.engine.routerlink import write_atomically
 from dynod.host import config
 from dynod.host.log_link import LogLink
@@ -80,11 +83,13 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
         house = House(settings, accounts, books, observations, slugs, log)
         ground = Ground(stack.skeleton, stack.binds, f"{settings.state}/dynos", slugs.blank())
         programs = await asyncio.to_thread(stage, settings.state, _PACKAGES)
-        machine = Machine(settings, ground, stack.name, stack.env, programs, house.on_exit, house.on_host)
+        machine = Machine(
+            settings, ground, stack.name, stack.env, programs, house.on_exit, partial(adopt, house)
+        )
         cleanup.push_async_callback(house.close)
         await house.open(machine)
         listen = None if api_fd is None else socket.socket(fileno=api_fd)
-        api = await serve_api(house, settings, listen=listen)
+        api = await serve_api(Requests(house), settings, listen=listen)
         cleanup.push_async_callback(api.close)
         served: dict[str, str | int] = {
             "api": f"https://{settings.api.host}:{api.api_port}",

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from dynod.model.formation import MIB
+
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
 # Config vars are in the environment already; then every .profile.d script, then .profile, then the command in a shell of its
@@ -21,9 +23,18 @@ def argv(command: str) -> tuple[str, ...]:
 
 
 def environ(
-    config: Mapping[str, str], extra: Mapping[str, str], *, dyno: str, port: int, stack_env: Mapping[str, str]
+    config: Mapping[str, str],
+    extra: Mapping[str, str],
+    *,
+    dyno: str,
+    port: int,
+    memory: int,
+    stack_env: Mapping[str, str],
 ) -> dict[str, str]:
-    """Config vars over the stack's defaults, the asker's extras over them, and what is the platform's over all."""
+    """Config vars over the stack's defaults, the asker's extras over them, and what is the platform's over all.
+
+    `memory`: the size's quota in bytes; DYNO_RAM says it in megabytes to scripts that size worker pools by it.
+    """
     return {
         **stack_env,
         "PATH": PATH,
@@ -33,6 +44,7 @@ def environ(
         "PWD": "/app",
         "PORT": str(port),
         "DYNO": dyno,
+        "DYNO_RAM": str(memory // MIB),
     }
 
 

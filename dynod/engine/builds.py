@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from dynod.engine.house import House
 
 
+PLAIN = "heroku/procfile"
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """What slugc says it made."""
@@ -36,6 +39,7 @@ class Compiled:
     slug: str
     process_types: dict[str, str]
     buildpack: str
+    pin: tuple[str, ...]  # buildpacks that were found, to be used from now on (HEROKU.md 3.2)
 
 
 def failed(build: BuildId) -> Callable[[Ledger], Sequence[Payload]]:
@@ -69,7 +73,10 @@ def _result(root: str) -> Compiled:
     with os.fdopen(fd, encoding="utf-8") as file:
         manifest = json.loads(file.read(1024 * 1024))
     types = {str(process_type(key)): str(value) for key, value in manifest["process_types"].items()}
-    return Compiled(f"{root}/out/slug.tgz", types, str(manifest.get("buildpack", "")))
+    found = [str(pack) for pack in manifest.get("buildpacks", ())] if manifest.get("detected") else []
+    # The plain pack is no choice: an app that gains a package.json later is to be found out anew.
+    pin = tuple(found) if found != [PLAIN] else ()
+    return Compiled(f"{root}/out/slug.tgz", types, str(manifest.get("buildpack", "")), pin)
 
 
 async def _compile(house: "House", app: App, build: BuildId, root: str, output: Output) -> int:
@@ -178,7 +185,9 @@ async def _release(
 
     def rule(state: AppState) -> Sequence[Payload]:
         payloads = changes.deploy(state, slug, description, release_id, house.draw.new_id)
-        return (*payloads, BuildSettled(build, BuildStatus.SUCCEEDED, slug.id, release_id, made.buildpack))
+        pinned = changes.set_buildpacks(state, made.pin) if made.pin and not state.app.buildpacks else ()
+        settled = BuildSettled(build, BuildStatus.SUCCEEDED, slug.id, release_id, made.buildpack)
+        return (*pinned, *payloads, settled)
 
     release = await house.releasing(actor, app, rule)
     assert release is not None
@@ -202,7 +211,7 @@ async def run(house: "House", actor: Account, app: App, build: BuildId, ask: Bui
     try:
         os.makedirs(root, mode=0o700)
         slug_uid = settings.uid_first - 1
-        config = dict(house.config(app))
+        config = dict(house.state(app).config)
         cache = f"{settings.state}/cache/{app.id}"
         await asyncio.to_thread(_prepare, root, cache, ask, request, config, slug_uid)
         if await _compile(house, app, build, root, output) != 0:

@@ -82,6 +82,7 @@ def _plan(
         {} if asked is None else asked.env,
         dyno=str(dyno.name),
         port=dyno.port,
+        memory=dyno_size(dyno.size).memory,
         stack_env=house.machine.stack_env,
     )
     return launch_plan(

@@ -71,6 +71,7 @@ def test_the_platforms_words_win_over_config_and_config_over_the_stack():
         {"A": "c", "TERM": "dumb"},
         dyno="web.1",
         port=5000,
+        memory=512 * MIB,
         stack_env={"LANG": "C.UTF-8"},
     )
     assert env == {
@@ -82,6 +83,7 @@ def test_the_platforms_words_win_over_config_and_config_over_the_stack():
         "PWD": "/app",
         "PORT": "5000",
         "DYNO": "web.1",
+        "DYNO_RAM": "512",
     }
 
 

@@ -1,0 +1,73 @@
+"""Meeting the dyno host, at the start and whenever it comes back: what lives is adopted, what is lost is started anew.
+
+The fleets' records say what should live, the host's list what does. What nobody recorded (a build whose engine was killed, say) is
+ended; networks of dynos that are no more are given back.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from dynod.core.fleet import resumed
+from dynod.core.lifecycle import SIGKILL, SIGTERM, Dyno, Kind, Launched, Phase
+from dynod.engine import launches
+from dynod.engine.app_loop import Adopt, AppLoop, Happened, Reconcile, StopDyno
+from dynod.host.jail_link import Live
+from dynod.model.dyno import DynoId
+from dynod.model.refused import Refused
+
+if TYPE_CHECKING:
+    from dynod.engine.house import House
+
+_log = logging.getLogger(__name__)
+
+
+async def adopt(house: "House", live: Sequence[Live]) -> None:
+    """Bring every fleet and what the host holds together."""
+    alive = {each.id: each for each in live}
+    known = {dyno for loop in house.loops() for dyno in loop.fleet.dynos}
+    for loop in house.loops():
+        _adopt_app(house, loop, alive)
+    for dyno_id, waiting in house.waits.items():
+        if dyno_id not in alive and dyno_id not in house.launching and not waiting.done():
+            waiting.set_result(128 + SIGKILL)
+    known |= house.launching | set(house.waits)
+    for each in live:
+        if each.id not in known:
+            house.tasks.spawn(_end_unknown(house, each))
+    house.tasks.spawn(house.machine.sweep_networks(known | {DynoId(each) for each in alive}))
+
+
+def _adopt_app(house: "House", loop: AppLoop, alive: dict[str, Live]) -> None:
+    fleet = loop.fleet
+    dynos = [each for each in fleet.dynos.values() if each.phase is not Phase.ENDED]
+    gone = tuple(dyno.id for dyno in dynos if dyno.id not in alive and dyno.id not in house.launching)
+    for dyno in dynos:
+        if dyno.id in alive and dyno.id not in house.launching:
+            _adopt_dyno(house, loop, dyno, alive[dyno.id])
+    loop.post(Adopt(resumed(fleet), gone))
+    for dyno in dynos:
+        if dyno.kind is Kind.ONE_OFF and dyno.attached and dyno.id not in house.sessions:
+            loop.post(StopDyno(dyno.id, "its client's connection was lost", SIGTERM))
+    loop.post(Reconcile("the control plane was restarted"))
+    if dynos:
+        _log.info("app %s: adopted %d dynos, %d are gone", loop.app, len(dynos) - len(gone), len(gone))
+
+
+def _adopt_dyno(house: "House", loop: AppLoop, dyno: Dyno, live: Live) -> None:
+    with contextlib.suppress(Refused):
+        house.plans[dyno.id] = launches.recalled_plan(house, dyno, live)
+    if dyno.phase is Phase.LAUNCHING:
+        loop.post(Happened(dyno.id, Launched(live.labels.get("address", ""))))
+
+
+async def _end_unknown(house: "House", live: Live) -> None:
+    dyno = DynoId(live.id)
+    if live.status is None:
+        ending = house.waits.setdefault(dyno, asyncio.get_running_loop().create_future())
+        await house.machine.signal(dyno, SIGKILL)
+        await ending
+    await house.machine.give_back(dyno)
+    house.waits.pop(dyno, None)
