@@ -288,3 +288,9 @@ async def serving(answer=None, *, timers: Timers = QUICK, **more) -> AsyncIterat
             yield house, dyno
     finally:
         await dyno.close()
+
+
+async def turns(check: Callable[[], object]) -> None:
+    """Let the loop turn until something has happened within this process."""
+    while not check():  # noqa: ASYNC110  # what is waited for is a plain value of the code under test
+        await asyncio.sleep(0)

@@ -1,0 +1,272 @@
+"""Tables in and wakes out, while the control plane comes and goes; lines out, while logplex does."""
+
+import asyncio
+from dataclasses import replace
+
+from dynod.model.route import RouteTable, Standing
+from dynod.wire.rpc import Notification
+from tests.router.routing import GET, FakeControl, FakeDyno, FakeLogplex, run, running, serving, table, turns
+
+OTHER = b"GET / HTTP/1.1\r\nHost: other.localhost\r\n\r\n"
+
+
+async def swapped(house, generation: int) -> None:
+    """Wait until the worker routes by a table, hearing of each it takes."""
+    proxy = house.worker.proxy
+    came = asyncio.Event()
+    swap = proxy.swap
+
+    def heard(new: RouteTable) -> None:
+        swap(new)
+        came.set()
+
+    house.worker._link._swap = heard
+    while proxy.routes.table.generation != generation:
+        came.clear()
+        await came.wait()
+
+
+def test_the_table_on_the_disk_serves_without_a_control_plane():
+    async def test():
+        async with serving() as (house, _):
+            assert (await house.ask()).status == 200
+
+    run(test)
+
+
+def test_a_spoilt_table_on_the_disk_is_no_table():
+    async def test():
+        async with running() as house:
+            with open(f"{house.state}/router/table", "wb") as file:
+                file.write(b"\x93\x01")
+            from router.link import last_table
+
+            assert last_table(house.state) is None
+            assert last_table("/nowhere") is None
+
+    run(test)
+
+
+def test_tables_arrive_and_a_lost_control_plane_changes_nothing_until_it_is_back():
+    async def test():
+        async with serving() as (house, dyno):
+            control = FakeControl(house.run)
+            control.publish(replace(table(dyno.backend, hosts=("other.localhost",)), generation=2))
+            await control.open()
+            await swapped(house, 2)
+            async with await house.connect() as connection:
+                assert (await connection.ask(GET)).status == 404
+                assert (await connection.ask(OTHER)).status == 200
+                await control.close()
+                assert (await connection.ask(OTHER)).status == 200
+                control.publish(replace(table(dyno.backend), generation=3))
+                await control.open()
+                await swapped(house, 3)
+                assert (await connection.ask(GET)).status == 200
+            await control.close()
+
+    run(test)
+
+
+def test_a_spoilt_table_is_not_taken_and_nonsense_ends_the_connection():
+    async def test():
+        async with serving() as (house, dyno):
+            control = FakeControl(house.run)
+            control.bytes = b"\x93\x02\xa5table\xc4\x01x"
+            await control.open()
+            await control.opened.wait()
+            control.publish(replace(table(dyno.backend), generation=2))
+            await swapped(house, 2)
+            control.opened.clear()
+            for writer in control._writers:
+                writer.write(b"\xc1\xc1")
+            await control.opened.wait()  # it hung up, and came again
+            assert (await house.ask()).status == 200
+            await control.close()
+
+    run(test)
+
+
+def test_requests_wait_for_a_dyno_that_boots():
+    async def test():
+        dyno = FakeDyno()
+        backend = await dyno.open()
+        async with running(table(standing=Standing.BOOTING)) as house:
+            control = FakeControl(house.run)
+            await control.open()
+            await control.opened.wait()
+            connections = [await house.connect() for _ in range(5)]
+            for connection in connections:
+                connection.writer.write(
+                    b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 0\r\n\r\n" + GET
+                )
+            proxy = house.worker.proxy
+            await turns(lambda: len(proxy._held) == 5)
+            control.publish(replace(table(backend), generation=2))
+            for connection in connections:
+                assert (await connection.response()).body == b"hello"
+                assert (await connection.response()).body == b"hello"
+                connection.writer.transport.abort()
+            assert proxy._held == set()
+            await control.close()
+        await dyno.close()
+
+    run(test)
+
+
+def test_what_becomes_of_those_who_wait_when_the_app_crashes_or_goes():
+    async def test():
+        for then, code in ((table(standing=Standing.CRASHED), "H10"), (RouteTable(), "H99")):
+            async with running(table(standing=Standing.BOOTING)) as house:
+                control = FakeControl(house.run)
+                await control.open()
+                await control.opened.wait()
+                async with await house.connect() as connection:
+                    connection.writer.write(GET)
+                    await turns(lambda house=house: house.worker.proxy._held)
+                    control.publish(replace(then, generation=2))
+                    assert (await connection.response()).status == 503
+                assert f" code={code} " in await house.logplex.line()
+                await control.close()
+
+    run(test)
+
+
+def test_a_sleeping_app_is_woken_once_and_asked_for_again_when_the_control_plane_is_back():
+    async def test():
+        dyno = FakeDyno()
+        backend = await dyno.open()
+        async with running(table(standing=Standing.IDLE)) as house:
+            control = FakeControl(house.run)
+            await control.open()
+            await control.opened.wait()
+            connections = [await house.connect() for _ in range(3)]
+            for connection in connections:
+                connection.writer.write(GET)
+            assert await control.wakes.get() == Notification("wake", ["app-id"])
+            await turns(lambda: len(house.worker.proxy._held) == 3)
+            await control.close()
+            await control.open()
+            assert await control.wakes.get() == Notification("wake", ["app-id"])
+            assert control.wakes.empty()
+            control.publish(replace(table(standing=Standing.BOOTING), generation=2))
+            control.publish(replace(table(backend), generation=3))
+            for connection in connections:
+                assert (await connection.response()).body == b"hello"
+                connection.writer.transport.abort()
+            await control.close()
+        await dyno.close()
+
+    run(test)
+
+
+def test_a_client_that_waits_may_go_away():
+    async def test():
+        async with running(table(standing=Standing.BOOTING)) as house:
+            async with await house.connect() as connection:
+                connection.writer.write(GET)
+                await turns(lambda house=house: house.worker.proxy._held)
+            line = await house.logplex.line()
+            assert line.startswith("sock=client at=warning code=H27 ")
+            assert " dyno= connect= service= status=499 bytes= " in line
+            assert house.worker.proxy._held == set()
+
+    run(test)
+
+
+def test_a_dyno_that_leaves_the_table_finishes_what_it_has():
+    async def test():
+        let = asyncio.Event()
+
+        async def slow(head, reader, writer):
+            await let.wait()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            return True
+
+        new = FakeDyno()
+        backend = await new.open(dyno="web.2")
+        async with serving(slow) as (house, old):
+            control = FakeControl(house.run)
+            await control.open()
+            await control.opened.wait()
+            async with await house.connect() as connection, await house.connect() as second:
+                connection.writer.write(GET)
+                await turns(lambda: old.heads)
+                control.publish(replace(table(backend), generation=2))
+                await swapped(house, 2)
+                assert (await second.ask()).body == b"hello"
+                let.set()
+                assert (await connection.response()).body == b"ok"
+                assert (await connection.ask()).body == b"hello"
+            await control.close()
+        await new.close()
+
+    run(test)
+
+
+# -- lines -----------------------------------------------------------------------------------------------------------
+
+
+def test_lines_wait_for_logplex_and_none_is_lost():
+    async def test():
+        dyno = FakeDyno()
+        backend = await dyno.open()
+        async with running(table(backend), logplex=False) as house:
+            async with await house.connect() as connection:
+                for _ in range(300):
+                    await connection.ask()
+            await house.logplex.open()
+            assert len(await house.logplex.wait(300)) == 300
+            await house.logplex.close()
+        await dyno.close()
+
+    run(test)
+
+
+def test_what_cannot_wait_is_dropped_and_counted(monkeypatch):
+    monkeypatch.setattr("router.lines.WAITING", 100)
+
+    async def test():
+        dyno = FakeDyno()
+        backend = await dyno.open()
+        async with running(table(backend), logplex=False) as house:
+            async with await house.connect() as connection:
+                for _ in range(500):
+                    await connection.ask()
+            house.worker.lines._flush()
+            assert house.worker.lines.dropped >= 300
+            await house.logplex.open()
+            rest = 500 - house.worker.lines.dropped
+            assert len(await house.logplex.wait(rest)) == rest
+            await house.logplex.close()
+        await dyno.close()
+
+    run(test)
+
+
+def test_a_logplex_that_does_not_read_slows_nobody(monkeypatch):
+    monkeypatch.setattr("router.reconnect.FULL", 1)
+    monkeypatch.setattr("router.lines.WAITING", 100)
+
+    class Deaf(FakeLogplex):
+        async def _serve(self, reader, writer):
+            writer.transport.pause_reading()
+            self._writers.append(writer)
+
+    async def test():
+        dyno = FakeDyno()
+        backend = await dyno.open()
+        async with running(table(backend), logplex=False) as house:
+            deaf = Deaf(house.run)
+            await deaf.open()
+            async with await house.connect() as connection:
+                path = b"/" + b"x" * 2000
+                for _ in range(1500):
+                    assert (await connection.ask(GET.replace(b"/", path, 1))).status == 200
+            house.worker.lines._flush()
+            assert house.worker.lines.dropped > 0
+            assert len(house.worker.lines._waiting) <= 100
+            await deaf.close()
+        await dyno.close()
+
+    run(test)
