@@ -23,10 +23,9 @@ from dynod.jail.dynos import Dynos
 from dynod.jail.enter import default_signals, only
 from dynod.jail.idmap import Maps
 from dynod.jail.loop import Loop
+from dynod.jail.nursery import Nursery
 from dynod.jail.pool import Pool
 from dynod.jail.sweep import job_packet, sweeper
-
-SPARE_MAPS = 2
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -137,18 +136,17 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
     for made in (directory, base):
         os.makedirs(made, mode=0o700, exist_ok=True)
     loop = Loop()
+    gc.collect()
+    gc.freeze()  # a collection would write to pages that all share
+    nursery = Nursery(loop, base)
     sweeping = Sweeping(loop, groups)
-    maps = Maps(only)
+    maps = Maps(nursery.holder)
     dynos = Dynos(loop, groups, rules, directory, maps, sweeping.sweep)
-    dynos.pool = Pool(
-        loop,
-        groups,
-        base,
-        options.warm,
-        lambda name: sweeping.sweep([], name, "", lambda error: None),  # noqa: ARG005  # the next start removes it
-        dynos.serve,
-        dynos.refuse_next,
-    )
+
+    def discard(name: str) -> None:
+        sweeping.sweep([], name, "", lambda error: None)  # noqa: ARG005  # the next start removes it
+
+    dynos.pool = Pool(loop, groups, nursery, options.warm, discard, dynos.serve, dynos.refuse_next)
 
     def facts() -> dict[str, Any]:
         live = sum(not dyno.ended for dyno in dynos.all.values())
@@ -170,18 +168,16 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
         maps.close()
         if options.end_dynos:
             dynos.end_all()
-        loop.until(lambda: not sweeping.busy and not (options.end_dynos and dynos.all))
+        loop.until(lambda: not (dynos.pool.growing or sweeping.busy or (options.end_dynos and dynos.all)))
 
     signals = _signals(loop, stop)
     dynos.adopt()
-    for _ in range(SPARE_MAPS):
-        maps.spare()
-    gc.collect()
-    gc.freeze()  # a collection in the parent would copy pages that children share
+    maps.fill()
     dynos.pool.fill()
     door.open(f"{rules.run}/host.sock", group)
     say(f"serves {rules.run}/host.sock, cgroups version {groups.version}")
     loop.run()
+    nursery.close()  # so late, because it reaps the dynos
     signals.close()
     os.rmdir(base)
     if options.end_dynos:

@@ -8,6 +8,7 @@ through the init, which keeps both ends (/proc/PID/fd); where the init is gone t
 import contextlib
 import fcntl
 import os
+import select
 import signal
 import stat
 from collections import deque
@@ -22,7 +23,7 @@ from dynod.jail.diary import say
 from dynod.jail.enter import Handed
 from dynod.jail.idmap import Maps
 from dynod.jail.loop import Loop
-from dynod.jail.pool import Embryo, Pool
+from dynod.jail.pool import SETTLE, Embryo, Pool
 from dynod.jail.records import Ended, Record
 from dynod.model.jail import JailPlan, Stdio
 
@@ -42,7 +43,6 @@ class Dyno:
 
     record: Record
     pidfd: int
-    ours: bool  # a child of this host: it is waited for
     embryo: Embryo | None = None
     answer: Answer | None = None
     handed_out: tuple[int, ...] = ()  # the caller's ends, until it got them
@@ -139,7 +139,7 @@ class Dynos:
             self._undo(plan.id, one, [plan.scratch] if scratch else [], group, _say(error), answer)
             return
         packets.close([fd for fd in opened if fd not in mine])
-        dyno = Dyno(record, one.pidfd, ours=True, embryo=one, answer=answer)
+        dyno = Dyno(record, one.pidfd, embryo=one, answer=answer)
         if plan.stdio is Stdio.LOG:
             dyno.log = mine[0]
         else:
@@ -147,6 +147,8 @@ class Dynos:
         self.all[plan.id] = dyno
         self._loop.read(one.door.fileno(), lambda: self._hear(dyno))
         self._loop.read(one.pidfd, lambda: self._exited(dyno))
+        if not self._maps.full:
+            self._loop.after(SETTLE, self._maps.fill)
 
     def _trees(self, plan: JailPlan, opened: list[int]) -> mounts.Trees:
         def one(path: str, writable: bool, idmap: bool) -> int:
@@ -176,8 +178,9 @@ class Dynos:
             _fail(answer, id, f"cannot start {id}: {why}")
 
         self._undoing.add(id)
-        signal.pidfd_send_signal(one.pidfd, signal.SIGKILL)
-        os.waitpid(one.pid, 0)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(one.pidfd, signal.SIGKILL)
+        select.select([one.pidfd], [], [])  # rare, and at once
         one.door.close()
         os.close(one.pidfd)
         self._sweep(trees, group, f"{self._directory}/{id}", undone)
@@ -220,7 +223,8 @@ class Dynos:
             return f"cannot signal {id}: " + ("it has ended" if dyno else "there is no such dyno")
         if signum in UNFORWARDED or not 1 <= signum < signal.SIGRTMIN:
             return f"cannot signal {id}: {signum} cannot be sent to a whole dyno"
-        signal.pidfd_send_signal(dyno.pidfd, signal.Signals(signum))
+        with contextlib.suppress(ProcessLookupError):  # it has just ended, which will be told
+            signal.pidfd_send_signal(dyno.pidfd, signal.Signals(signum))
         return ""
 
     def forget(self, id: str, answer: Answer) -> None:
@@ -241,15 +245,11 @@ class Dynos:
             if dyno.record.id not in self.all:
                 return
         self._loop.forget(dyno.pidfd)
-        killed = KILLED
-        if dyno.ours:
-            code = os.waitstatus_to_exitcode(os.waitpid(dyno.record.pid, 0)[1])
-            killed = code if code >= 0 else 128 - code
         os.close(dyno.pidfd)
-        self._end(dyno, killed)
+        self._end(dyno)
 
-    def _end(self, dyno: Dyno, otherwise: int) -> None:
-        """Note how a dyno ended, tell, and have its leavings removed. `otherwise`: the status if init wrote none."""
+    def _end(self, dyno: Dyno) -> None:
+        """Note how a dyno ended, tell, and have its leavings removed. An init that wrote no status was killed."""
         record, directory = dyno.record, f"{self._directory}/{dyno.record.id}"
         written = records.read_status(directory)
         try:
@@ -257,7 +257,7 @@ class Dynos:
             peak, oom = usage.peak, usage.oom_kills > 0
         except (OSError, ValueError):  # an earlier host removed it before it could write down the end
             peak, oom = 0, False
-        dyno.ended = Ended(otherwise if written is None else written, oom, peak)
+        dyno.ended = Ended(KILLED if written is None else written, oom, peak)
         records.write(directory, "ended", dyno.ended)
         self.on_exit(dyno)
         self._clear(dyno)
@@ -304,7 +304,7 @@ class Dynos:
                 self._sweep([], name, "", _quiet)
 
     def _adopt(self, record: Record, directory: str) -> None:
-        dyno = Dyno(record, -1, ours=False, ended=records.read_ended(directory))
+        dyno = Dyno(record, -1, ended=records.read_ended(directory))
         self.all[record.id] = dyno
         if dyno.ended:
             self._clear(dyno)
@@ -317,7 +317,7 @@ class Dynos:
         except (ProcessLookupError, FileNotFoundError):
             with contextlib.suppress(OSError):
                 self._cgroups.kill(record.cgroup)
-            self._end(dyno, KILLED)
+            self._end(dyno)
             return
         if record.stdio == Stdio.LOG:
             dyno.log = _log_of(record.pid)

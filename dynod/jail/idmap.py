@@ -7,31 +7,43 @@ Nobody ever enters these namespaces: they are tables for the kernel, and the dyn
 
 import os
 import signal
-from collections import OrderedDict
+import socket
+from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NoReturn
 
+import prctl
+
+from dynod.jail import packets
+from dynod.jail.enter import default_signals, only
 from dynod.jail.syscalls import CLONE_NEWUSER, unshare
 
 KEPT = 512
+SPARE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
-    pid: int
-    ready: int  # read end: one byte once the namespace exists
-    leash: int  # write end: the holder ends when it is closed
+def hold(door: socket.socket) -> NoReturn:
+    """Be a holder: live in a new user namespace until the host hangs up. Runs in a fresh child."""
+    try:
+        prctl.set_pdeathsig(signal.SIGKILL)
+        only([door.fileno()])
+        default_signals()
+        unshare(CLONE_NEWUSER)
+        packets.send(door, {"pid": os.getpid()})
+        door.recv(1)
+    finally:
+        os._exit(0)
 
 
 class Maps:
-    """`fd(owner, group, uid)` for mount_setattr; `spare` makes a holder for the next uid not seen before."""
+    """`fd(owner, group, uid)` for mount_setattr; `fill` asks for holders for uids not seen before."""
 
-    def __init__(self, only: Callable[[list[int]], None]) -> None:
-        """`only`: closes every descriptor but the given ones, in a fresh child."""
-        self._only = only
+    def __init__(self, holder: Callable[[socket.socket], None]) -> None:
+        """`holder(door)`: have one forked."""
+        self._holder = holder
         self._kept: OrderedDict[tuple[int, int, int], int] = OrderedDict()
-        self._spare: list[Holder] = []
-        self._ending: list[int] = []
+        self._spare: deque[socket.socket] = deque()
+        self._closed = False
 
     def fd(self, owner: int, group: int, uid: int) -> int:
         """The namespace that shows files of owner:group as uid:uid; valid until the next call."""
@@ -44,62 +56,40 @@ class Maps:
             self._kept.move_to_end(key)
             return self._kept[key]
         if not self._spare:
-            self.spare()
-        self._kept[key] = self._map(self._spare.pop(0), *key)
+            self.fill()
+        self._kept[key] = _map(self._spare.popleft(), *key)
         if len(self._kept) > KEPT:
             os.close(self._kept.popitem(last=False)[1])
         return self._kept[key]
 
     @property
-    def spares(self) -> int:
-        return len(self._spare)
+    def full(self) -> bool:
+        return len(self._spare) >= SPARE
 
-    def spare(self) -> None:
-        """Fork one holder, and bury those that were used: neither is done while somebody waits for a boot."""
-        self._bury()
-        ready, tell = os.pipe2(os.O_CLOEXEC)
-        wait, leash = os.pipe2(os.O_CLOEXEC)
-        pid = os.fork()
-        if pid == 0:
-            self._hold(tell, wait)
-        os.close(tell)
-        os.close(wait)
-        self._spare.append(Holder(pid, ready, leash))
+    def fill(self) -> None:
+        """Ask for holders until enough are spare."""
+        while not self.full and not self._closed:
+            ours, theirs = packets.pair()
+            self._holder(theirs)
+            theirs.close()
+            self._spare.append(ours)
 
     def close(self) -> None:
-        """End the holders."""
-        for holder in self._spare:
-            self._release(holder)
-        self._spare.clear()
-        self._bury()
+        """Let the holders go."""
+        self._closed = True
+        while self._spare:
+            self._spare.pop().close()
 
-    def _bury(self) -> None:
-        while self._ending:
-            os.waitpid(self._ending.pop(), 0)
 
-    def _hold(self, tell: int, wait: int) -> None:
-        try:
-            self._only([tell, wait])
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            unshare(CLONE_NEWUSER)
-            os.write(tell, b"+")
-            os.read(wait, 1)
-        finally:
-            os._exit(0)
-
-    def _map(self, holder: Holder, owner: int, group: int, uid: int) -> int:
-        try:
-            if not os.read(holder.ready, 1):
-                raise OSError(12, "cannot make a user namespace; see /proc/sys/user/max_user_namespaces")
-            for name, inside in (("uid_map", owner), ("gid_map", group)):
-                with open(f"/proc/{holder.pid}/{name}", "wb", buffering=0) as table:
-                    table.write(b"%d %d 1\n" % (inside, uid))
-            return os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            self._release(holder)
-
-    def _release(self, holder: Holder) -> None:
-        os.close(holder.leash)
-        os.close(holder.ready)
-        os.kill(holder.pid, signal.SIGKILL)
-        self._ending.append(holder.pid)
+def _map(door: socket.socket, owner: int, group: int, uid: int) -> int:
+    """Use a holder up."""
+    try:
+        pid = packets.receive(door)[0]["pid"]
+        for name, inside in (("uid_map", owner), ("gid_map", group)):
+            with open(f"/proc/{pid}/{name}", "wb", buffering=0) as table:
+                table.write(b"%d %d 1\n" % (inside, uid))
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+    except packets.Hung:
+        raise OSError(12, "no user namespace; see /proc/sys/user/max_user_namespaces") from None
+    finally:
+        door.close()

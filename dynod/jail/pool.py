@@ -1,7 +1,7 @@
 """Embryos: processes forked ahead, each PID 1 of a new pid namespace and inside a cgroup of its own, waiting for a plan.
 
-The pool keeps `size` of them. They are made when the loop is idle, one fork at a time, so that a boot never waits behind
-the refill unless the pool is empty; then it waits for the next embryo, and there is no second, slower way to boot.
+The pool keeps `size` of them, filled some moments after a boot, so that the app that was just started goes first. A boot
+that finds the pool empty waits for the next embryo: there is no second, slower way to boot.
 """
 
 import contextlib
@@ -13,16 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dynod.jail import packets
-from dynod.jail import syscalls as k
 from dynod.jail.cgroups import Cgroups
 from dynod.jail.diary import say
-from dynod.jail.enter import embryo
 from dynod.jail.loop import Loop
+from dynod.jail.nursery import Nursery
 from dynod.jail.records import start_time
 from dynod.model.jail import Limits
 
 BACK_OFF = 1.0  # seconds until the pool tries again after an embryo failed
-SETTLE = 0.02  # seconds after a boot until the pool is filled: the app goes first
+SETTLE = 0.02  # seconds after a boot until the pool is filled
+AT_ONCE = 4  # embryos being made
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,19 @@ class Pool:
         self,
         loop: Loop,
         cgroups: Cgroups,
-        base: str,
+        nursery: Nursery,
         size: int,
         discard: Callable[[str], None],
         on_ready: Callable[[], None],
         on_failed: Callable[[str], None],
     ) -> None:
-        """`base`: an empty directory; `discard(name)`: remove a group that is not needed any more."""
-        self._loop, self._cgroups, self._base, self._size = loop, cgroups, base, size
+        """`discard(name)`: remove a group that is not needed any more."""
+        self._loop, self._cgroups, self._nursery, self._size = loop, cgroups, nursery, size
         self._discard, self._on_ready, self._on_failed = discard, on_ready, on_failed
         self._ready: deque[Embryo] = deque()
-        self._growing: dict[str, Embryo] = {}
+        self._growing: dict[str, Embryo | None] = {}
         self._made = 0
-        self._due = False
         self._closed = False
-        self._own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self.wanted = 0  # boots that wait for an embryo
         self.usual: Limits | None = None  # most dynos have the same: put in force ahead
 
@@ -77,49 +75,48 @@ class Pool:
             return None
         taken = self._ready.popleft()
         self._unwatch(taken)
-        self._soon(SETTLE if self._ready else 0)
+        if self._ready:
+            self._loop.after(SETTLE, self.fill)
+        else:
+            self.fill()
         return taken
 
     def fill(self) -> None:
-        """Make one embryo when nobody else needs the loop, and so on until there are enough."""
+        """Have as many made as are lacking, a few at a time."""
         lacking = max(self._size, self.wanted) - len(self._ready) - len(self._growing)
-        if lacking > 0 and not self._due and not self._closed:
-            self._due = True
-            self._loop.idle(self._make)
+        for _ in range(min(lacking, AT_ONCE - len(self._growing))):
+            if self._closed or not self._make():
+                return
 
     def close(self) -> None:
-        """End every embryo that has no plan, and wait for it."""
+        """End every embryo that has no plan; those that are still being forked remain `growing`, and end when born."""
         self._closed = True
-        for one in [*self._ready, *self._growing.values()]:
+        for one in [*self._ready, *(one for one in self._growing.values() if one)]:
             self._unwatch(one)
-            os.kill(one.pid, signal.SIGKILL)
-            os.waitpid(one.pid, 0)
+            self._growing.pop(one.name, None)
             self._bury(one)
         self._ready.clear()
-        self._growing.clear()
 
-    def _soon(self, seconds: float) -> None:
-        if seconds:
-            self._loop.after(seconds, self.fill)
-        else:
-            self.fill()
-
-    def _make(self) -> None:
-        self._due = False
-        if self._closed:
-            return
+    def _make(self) -> bool:
         self._made += 1
         name = f"embryo-{os.getpid()}-{self._made}"
         try:
             self._cgroups.make(name)
-            made = self._fork(name, self._limit(name))
+            limits = self._limit(name)
         except OSError as error:
-            self._fail(name, f"cannot fork an embryo: {error}")
-            return
-        self._growing[name] = made
-        self._loop.read(made.door.fileno(), lambda: self._hear(made))
-        self._loop.read(made.pidfd, lambda: self._died(made))
-        self.fill()
+            self._discard(name)
+            self._fail(f"cannot make a cgroup for an embryo: {error}")
+            return False
+        ours, theirs = packets.pair()
+        self._growing[name] = None
+        self._nursery.embryo(
+            name,
+            theirs,
+            self._cgroups.doors(name),
+            lambda pid, pidfd: self._born(name, pid, pidfd, ours, limits),
+        )
+        theirs.close()
+        return True
 
     def _limit(self, name: str) -> Limits | None:
         if self.usual is not None:
@@ -129,20 +126,21 @@ class Pool:
                 return None
         return self.usual
 
-    def _fork(self, name: str, limits: Limits | None) -> Embryo:
-        """Fork a child that is PID 1 of a new pid namespace; our own later children go to ours again."""
-        ours, theirs = packets.pair()
-        k.unshare(k.CLONE_NEWPID)
-        pid = -1
+    def _born(self, name: str, pid: int, pidfd: int, door: socket.socket, limits: Limits | None) -> None:
         try:
-            pid = os.fork()
-            if pid == 0:
-                embryo(theirs, self._cgroups.doors(name), self._base)
-        finally:
-            if pid != 0:
-                k.setns(self._own_pid_namespace, k.CLONE_NEWPID)
-                theirs.close()
-        return Embryo(name, pid, os.pidfd_open(pid), start_time(pid), ours, limits)
+            started = start_time(pid) if pidfd >= 0 else 0
+        except (FileNotFoundError, ProcessLookupError):
+            started = 0
+        one = Embryo(name, pid, pidfd, started, door, limits)
+        if started and not self._closed:
+            self._growing[name] = one
+            self._loop.read(door.fileno(), lambda: self._hear(one))
+            self._loop.read(pidfd, lambda: self._died(one))
+            return
+        del self._growing[name]
+        self._bury(one)
+        if not self._closed:  # the nursery died, or the embryo did at once
+            self._fail("cannot fork an embryo: it ended before it was ready")
 
     def _hear(self, one: Embryo) -> None:
         try:
@@ -160,16 +158,14 @@ class Pool:
 
     def _died(self, one: Embryo) -> None:
         self._unwatch(one)
-        os.waitpid(one.pid, 0)
         self._growing.pop(one.name, None)
         if one in self._ready:
             self._ready.remove(one)
         self._bury(one)
         self._loop.after(BACK_OFF, self.fill)
 
-    def _fail(self, name: str, why: str) -> None:
-        say(f"{why}")
-        self._discard(name)
+    def _fail(self, why: str) -> None:
+        say(why)
         self._on_failed(why)
         self._loop.after(BACK_OFF, self.fill)
 
@@ -180,5 +176,8 @@ class Pool:
 
     def _bury(self, one: Embryo) -> None:
         one.door.close()
-        os.close(one.pidfd)
+        if one.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(one.pidfd, signal.SIGKILL)
+            os.close(one.pidfd)
         self._discard(one.name)

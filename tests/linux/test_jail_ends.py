@@ -255,10 +255,19 @@ def test_a_terminal_of_the_dynos_own(host):
     os.close(master)
 
 
+AWAIT = """
+import os, signal, sys
+wanted = {getattr(signal, sys.argv[1])}
+signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+print("ready", flush=True)
+signal.sigwait(wanted)
+print("caught", *os.get_terminal_size())
+sys.exit(3)
+"""
+
+
 def test_control_c_interrupts_the_foreground(host):
-    id, master = terminal(
-        host, "sh", "-c", "trap 'echo caught; exit 3' INT; echo ready; while :; do sleep 1000; done"
-    )
+    id, master = terminal(host, "python3", "-c", AWAIT, "SIGINT")
     read_until(master, "ready")
     os.write(master, b"\x03")
     read_until(master, "caught")
@@ -267,13 +276,11 @@ def test_control_c_interrupts_the_foreground(host):
 
 
 def test_a_new_window_size_is_told(host):
-    id, master = terminal(
-        host, "sh", "-c", "trap 'stty size; exit 0' WINCH; echo ready; while :; do read x; done"
-    )
+    id, master = terminal(host, "python3", "-c", AWAIT, "SIGWINCH")
     read_until(master, "ready")
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 100, 0, 0))
-    assert "50 100" in read_until(master, "50 100")
-    assert host.ended(id)["status"] == 0
+    read_until(master, "caught 100 50")
+    assert host.ended(id)["status"] == 3
     os.close(master)
 
 
