@@ -107,8 +107,19 @@ async def boot(view: DynoView, ask: RunAsk) -> Child:
     master, slave = pty.openpty()
     size = struct.pack("4H", int(ask.env.get("LINES", 24)), int(ask.env.get("COLUMNS", 80)), 0, 0)
     fcntl.ioctl(master, termios.TIOCSWINSZ, size)
+
+    def take_terminal() -> None:
+        """In the child, after setsid(2): have the terminal for its own, so that Ctrl-C is a signal."""
+        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
     process = await asyncio.create_subprocess_exec(
-        "setsid", "-c", *argv, env=env, stdin=slave, stdout=slave, stderr=slave
+        *argv,
+        env=env,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=take_terminal,
     )
     os.close(slave)
     return Child(view, process, master, master, is_pty=True)
@@ -231,7 +242,9 @@ class FakePlatform:
         if new != house.config:
             house.config = new
             verb = "Set" if any(changes.values()) else "Remove"
-            self._release(app, actor, f"{verb} {', '.join(changes)} config vars", self._slug_id(app))
+            text = f"{verb} {', '.join(changes)} config vars"
+            self._release(app, actor, text, self._slug_id(app))
+            await self.say(app, f"{text} by user {actor.email}", process="api")
         return new
 
     def _slug_id(self, app: App) -> SlugId | None:
@@ -379,6 +392,7 @@ class FakePlatform:
         )
         house = self.house(app.id)
         house.builds.append(build)
+        await self.say(app, "ready to serve")
         house.output[build.id] = b"-----> Building on the Debian-12 stack\n-----> Launching...\n"
         return build
 

@@ -155,8 +155,8 @@ def test_a_pusher_who_leaves_takes_the_hook_along(tmp_path):
 def test_pushes_to_one_app_take_turns(tmp_path):
     """Two at once: the hook sees to it that no two of it run together."""
     code = (
-        f"import os, sys; os.mkdir({str(tmp_path / 'inside')!r}); "
-        f"print(1, file=sys.stderr, flush=True); os.rmdir({str(tmp_path / 'inside')!r})"
+        f"import os, subprocess, sys; os.mkdir({str(tmp_path / 'inside')!r}); "
+        f"subprocess.run([sys.executable, '-c', 'import asyncio']); os.rmdir({str(tmp_path / 'inside')!r})"
     )
 
     async def story(whole):

@@ -176,8 +176,12 @@ def test_a_change_once_begun_is_made_though_the_client_hangs_up(served):
         whole.platform.create_app = slow
         asking = asyncio.ensure_future(whole.ask("POST", "/apps", {"name": "patient"}))
         await begun.wait()
+        server, gone = whole.api._runner.server, asyncio.Event()
+        lost = server.connection_lost
+        server.connection_lost = lambda *args: (lost(*args), gone.set())
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
+        await gone.wait()  # the server has seen the client go
         go.set()
         whole.platform.create_app = original
         while (await whole.ask("GET", "/apps/patient")).status != 200:

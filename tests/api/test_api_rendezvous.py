@@ -101,7 +101,9 @@ def test_a_terminal_echoes_and_has_the_clients_size():
 def test_ctrl_c_is_the_terminals_business():
     async def story(whole):
         client = await Client.meet(whole, await start(whole, "trap 'echo caught; exit' INT; echo ready; cat"))
-        await client.end(b"ready")
+        await client.end(b"ready\r\n")
+        client.writer.write(b"typed\n")
+        await client.end(b"typed\r\ntyped\r\n")  # said once by the terminal, once by cat: it runs
         client.writer.write(b"\x03")
         assert b"caught" in await client.end()
 

@@ -1,0 +1,361 @@
+"""The official `heroku` CLI from npm, unmodified, against this platform, reading what it prints.
+
+Where the platform is: DYNOD_E2E_READY names the ready.json of one that runs. Without it the real API is served over the API tests' small
+platform, whose one-offs are real shells; nothing below knows the difference. The app pushed is a Procfile and nothing else.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import tempfile
+import threading
+import uuid
+from dataclasses import dataclass
+
+import pytest
+
+from dynod.api.exports import cli_exports
+from tests.api.served import whole
+
+pytestmark = [pytest.mark.e2e, pytest.mark.npm]
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CLI = "heroku@11"
+PROCFILE = "web: echo ready to serve; exec python3 -m http.server $PORT\nworker: exec cat\n"
+CAP = 120.0
+
+
+# -- the CLI and the platform ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def programs():
+    """Install the CLI once, in .cache/heroku or where DYNOD_HEROKU_CLI says; return the directory of its program."""
+    directory = os.environ.get("DYNOD_HEROKU_CLI", f"{ROOT}/.cache/heroku")
+    os.makedirs(directory, exist_ok=True)
+    with open(f"{directory}/.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(f"{directory}/node_modules/.bin/heroku"):
+            argv = [
+                "npm",
+                "install",
+                "--no-audit",
+                "--no-fund",
+                "--loglevel=error",
+                "--prefix",
+                directory,
+                CLI,
+            ]
+            subprocess.run(argv, check=True, cwd=directory)
+    return f"{directory}/node_modules/.bin"
+
+
+class Small:
+    """The real API over the small platform, on a loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._up, self._end = threading.Event(), None
+        self.ready = {}
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        assert self._up.wait(CAP), "the API did not start"
+
+    async def _serve(self) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        async with whole() as served:
+            self.ready = {"api": served.url, "ca": served.api.ca_path, "token": "owner-token"}
+            self._up.set()
+            await self._end.wait()
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def ready():
+    """Return where the platform is, as `dynod up` writes it."""
+    path = os.environ.get("DYNOD_E2E_READY")
+    if path:
+        with open(path) as file:
+            yield json.load(file)
+        return
+    small = Small()
+    yield small.ready
+    small.close()
+
+
+@dataclass(frozen=True)
+class Heroku:
+    """The CLI with a home of its own and the exports of `dyno env`, and nothing else of this environment."""
+
+    env: dict
+    home: str
+    app: str = ""
+
+    def __call__(self, *argv, status=0, stdin="", cwd=None):
+        """Run a command to its end; return what it wrote."""
+        done = subprocess.run(
+            ["heroku", *argv], env=self.env, cwd=cwd or self.home, input=stdin, text=True, timeout=CAP,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, (
+            f"heroku {' '.join(argv)} ended with {done.returncode}:\n{done.stdout}"
+        )
+        return done.stdout.replace("⬢ ", "")  # drawn or not, as the terminal pleases
+
+    def on(self, command, *argv, **kwargs):
+        """Run a command for the app."""
+        return self(command, "-a", self.app, *argv, **kwargs)
+
+    def git(self, *argv, status=0, cwd):
+        done = subprocess.run(
+            ["git", *argv], env=self.env, cwd=cwd, text=True, timeout=CAP,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        assert done.returncode == status, f"git {' '.join(argv)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    @contextlib.contextmanager
+    def running(self, *argv):
+        """Run a command that goes on; it is interrupted at the end."""
+        child = subprocess.Popen(
+            ["heroku", *argv], env=self.env, cwd=self.home, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        try:
+            yield child.stdout.fileno()
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.stdout.close()
+            child.wait()
+
+
+def until(descriptor, word):
+    """Read until `word` has come; return all that was read."""
+    seen = b""
+    while word.encode() not in seen:
+        readable, _, _ = select.select([descriptor], [], [], CAP)
+        assert readable, f"waited {CAP:.0f} s for {word!r}: {seen.decode()}"
+        try:
+            data = os.read(descriptor, 65536)
+        except OSError:  # a terminal whose program has ended
+            data = b""
+        assert data, f"ended before {word!r}: {seen.decode()}"
+        seen += data
+    return seen.decode()
+
+
+@pytest.fixture(scope="module")
+def heroku(programs, ready):
+    with tempfile.TemporaryDirectory(prefix="dynod-heroku-") as home:
+        env = {"PATH": f"{programs}:{os.environ['PATH']}", "HOME": home, "LANG": "C.UTF-8", "TERM": "dumb"}
+        env |= {
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "HEROKU_DISABLE_AUTOUPDATE": "1",
+            **cli_exports(ready),
+        }
+        for who in ("AUTHOR", "COMMITTER"):
+            env |= {f"GIT_{who}_NAME": "A Person", f"GIT_{who}_EMAIL": "a@example.com"}
+        yield Heroku(env, home)
+
+
+def fresh():
+    return f"cli-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module")
+def pushed(heroku):
+    """Return the CLI set on an app that was made by it and pushed with git through its own credential helper."""
+    name, tree = fresh(), f"{heroku.home}/work"
+    os.mkdir(tree)
+    with open(f"{tree}/Procfile", "w") as file:
+        file.write(PROCFILE)
+    heroku.git("init", "-q", "-b", "main", cwd=tree)
+    heroku.git("add", ".", cwd=tree)
+    heroku.git("commit", "-qm", "First", cwd=tree)
+    assert f"Creating {name}... done" in heroku("apps:create", name, cwd=tree)
+    said = heroku.git("push", "heroku", "main", cwd=tree)
+    assert "remote: -----> Building on the" in said
+    assert "remote: Verifying deploy... done." in said
+    app = Heroku(heroku.env, heroku.home, name)
+    app.on("ps:wait")
+    yield app
+    heroku("apps:destroy", "-a", name, "--confirm", name)
+
+
+# -- stories --------------------------------------------------------------------------------------------------------
+
+
+def test_whoami(heroku):
+    assert re.search(r"^\S+@\S+$", heroku("auth:whoami"), re.MULTILINE)
+
+
+def test_an_app_is_made_listed_found_and_destroyed(heroku, ready):
+    name = fresh()
+    said = heroku("apps:create", name, "--no-remote")
+    assert f"Creating {name}... done" in said
+    assert f"{ready['api']}/{name}.git" in said
+    assert name in heroku("apps")
+    info = heroku("apps:info", "-a", name)
+    assert re.search(rf"Git URL:\s+{ready['api']}/{name}\.git", info)
+    assert re.search(r"Owner:\s+\S+@\S+", info)
+    assert re.search(r"Stack:\s+\S+", info)
+    said = heroku("apps:destroy", "-a", name, "--confirm", name)
+    assert re.search(rf"Destroying {name} .*done", said)
+    assert name not in heroku("apps")
+    assert "Error ID: not_found" in heroku("apps:info", "-a", name, status=2)
+
+
+def test_a_taken_name_is_refused_in_words(pushed):
+    said = pushed("apps:create", pushed.app, "--no-remote", status=2)
+    assert "Error ID: invalid_params" in said
+    assert pushed.app in said
+
+
+def test_git_remote_names_the_repository(pushed, ready):
+    tree = f"{pushed.home}/other"
+    pushed.git("init", "-q", tree, cwd=pushed.home)
+    assert "set git remote heroku" in pushed.on("git:remote", cwd=tree)
+    assert pushed.git("remote", "get-url", "heroku", cwd=tree).strip() == f"{ready['api']}/{pushed.app}.git"
+
+
+def test_a_clone_has_what_was_pushed(pushed):
+    pushed.on("git:clone", f"{pushed.home}/cloned")
+    with open(f"{pushed.home}/cloned/Procfile") as file:
+        assert file.read() == PROCFILE
+
+
+def test_config_is_set_shown_and_taken_away(pushed):
+    said = pushed.on("config:set", "GREETING=grüß dich", "OTHER=1")
+    assert re.search(r"Setting GREETING, OTHER and restarting \S+... done, v\d+", said)
+    shown = pushed.on("config")
+    assert re.search(r"GREETING:\s+grüß dich", shown)
+    assert pushed.on("config:get", "OTHER").strip().endswith("1")
+    assert re.search(
+        r"Unsetting GREETING and restarting \S+... done, v\d+", pushed.on("config:unset", "GREETING")
+    )
+    assert "GREETING" not in pushed.on("config")
+
+
+def test_dynos_are_shown_scaled_and_restarted(pushed):
+    assert re.search(r"^web\.1: \w+ ", pushed.on("ps"), re.MULTILINE)
+    said = pushed.on("ps:scale", "web=2", "worker+1:Standard-2X")
+    assert "now running web at 2:Standard-1X, worker at 1:Standard-2X" in said
+    shown = pushed.on("ps")
+    assert "web.2: " in shown
+    assert "worker.1: " in shown
+    assert "Restarting dyno web.1 on " in pushed.on("ps:restart", "--dyno-name", "web.1")
+    assert "Restarting all dynos on " in pushed.on("ps:restart")
+    assert "now running web at 1:Standard-1X" in pushed.on("ps:scale", "web=1", "worker=0")
+    assert "web=1:Standard-1X worker=0:Standard-2X" in pushed.on("ps:scale")
+
+
+def test_logs_are_read(pushed):
+    pushed.on("ps:wait")
+    line = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00 app\[web\.1\]: ready to serve$"
+    assert re.search(line, pushed.on("logs", "--num", "1500", "--source", "app"), re.MULTILINE)
+    assert "app[web.1]" not in pushed.on("logs", "--num", "1500", "--dyno-name", "none.1")
+
+
+def test_a_tail_shows_what_happens(pushed):
+    with pushed.running("logs", "--tail", "-a", pushed.app) as output:
+        until(output, "ready to serve")
+        word = f"WORD_{uuid.uuid4().hex[:8].upper()}"
+        pushed.on("config:set", f"{word}=1")
+        assert re.search(rf"app\[api\]: Set {word} config vars by user", until(output, f"{word} config vars"))
+
+
+def test_releases_are_listed_and_rolled_back(pushed):
+    listed = pushed.on("releases")
+    assert re.search(r"v3\s+Deploy [0-9a-f]{8}", listed)
+    assert re.search(r"v1\s+Initial release", pushed.on("releases", "--num", "50"))
+    pushed.on("config:set", "AFTER=1")
+    newest = int(re.search(r"Current: v(\d+)", pushed.on("releases"))[1])
+    info = pushed.on("releases:info", f"v{newest}")
+    assert re.search(r"Set AFTER config vars", info)
+    assert re.search(r"AFTER[=:]\s*'?1", pushed.on("releases:info"))
+    said = pushed.on("rollback", "v3")
+    assert re.search(rf"Rolling back \S+ to v3\.\.\. done, v{newest + 1}", said)
+    assert "AFTER" not in pushed.on("config")
+    assert "Rollback to v3" in pushed.on("releases")
+
+
+def test_a_one_off_runs_and_its_status_is_ours(pushed):
+    assert "hello 42" in pushed("run", "-a", pushed.app, "--exit-code", "--", "echo hello $((40+2))")
+    said = pushed("run", "-a", pushed.app, "--exit-code", "--", "sh -c 'echo out; exit 7'", status=7)
+    assert "out" in said
+    assert "exit-status" not in said
+
+
+def test_a_one_off_takes_input_and_variables(pushed):
+    argv = ("run", "-a", pushed.app, "--no-tty", "--exit-code", "--env", "WORD=given")
+    said = pushed(*argv, "--", 'sh -c "cat; echo $WORD"', stdin="typed " * 2000 + "\n")
+    assert said.count("typed") == 2000
+    assert "given" in said
+
+
+def test_a_one_off_has_a_terminal(pushed):
+    """As a person at a keyboard: the size, typing, Ctrl-C for the program inside, and the shell's own status."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(pushed.home)
+        argv = ["heroku", "run", "-a", pushed.app, "--exit-code", "--", "sh"]
+        with contextlib.suppress(OSError):
+            os.execvpe("heroku", argv, pushed.env | {"TERM": "xterm"})
+        os._exit(127)
+    try:
+        fcntl.ioctl(terminal, 0x5414, b"\x21\x00\x65\x00\x00\x00\x00\x00")  # TIOCSWINSZ: 33 rows, 101 columns
+        until(terminal, "run.")
+        os.write(terminal, b"stty size; echo mark$((40+2))\r")
+        assert "33 101" in until(terminal, "mark42")
+        os.write(terminal, b"trap 'echo caught$((40+2))' INT; echo go$((1+1)); cat\r")
+        until(terminal, "go2\r\n")
+        os.write(terminal, b"typed-to-cat\r")
+        until(terminal, "typed-to-cat\r\ntyped-to-cat\r\n")  # once by the terminal, once by cat: it runs
+        os.write(terminal, b"\x03")
+        until(terminal, "caught42")
+        os.write(terminal, b"exit 9\r")
+        with contextlib.suppress(OSError):
+            while os.read(terminal, 65536):
+                pass
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+        pid = 0
+    finally:
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def test_a_detached_one_off_writes_to_the_log(pushed):
+    word = f"word-{uuid.uuid4().hex[:8]}"
+    said = pushed("run:detached", "-a", pushed.app, "--", f"echo {word}")
+    dyno = re.search(r"run\.\d+", said)[0]
+    with pushed.running("logs", "--tail", "--dyno-name", dyno, "-a", pushed.app) as output:
+        assert f"app[{dyno}]: {word}" in until(output, f": {word}")
+
+
+def test_maintenance_is_switched(pushed):
+    assert "done" in pushed.on("maintenance:on")
+    assert pushed.on("maintenance").strip().endswith("on")
+    assert "done" in pushed.on("maintenance:off")
+    assert pushed.on("maintenance").strip().endswith("off")
+
+
+def test_the_side_services_answer(heroku, pushed):
+    assert "us" in heroku("regions")
+    assert "No known issues" in heroku("status")
+    assert "preboot" in pushed.on("features")
+    assert pushed.app in pushed.on("domains")
+    assert re.search(r"web\s+Standard-1X", pushed.on("ps:type"))
+    assert re.search(r"^\* \S+", pushed.on("apps:stacks"), re.MULTILINE)
+    assert "Team" in heroku("teams")
