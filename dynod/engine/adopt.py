@@ -10,8 +10,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dynod.core.fleet import resumed
 from dynod.core.lifecycle import SIGKILL, SIGTERM, Dyno, Kind, Launched, Phase
+from dynod.core.reconcile import resumed
 from dynod.engine import launches
 from dynod.engine.app_loop import Adopt, AppLoop, Happened, Reconcile, StopDyno
 from dynod.host.jail_link import Live

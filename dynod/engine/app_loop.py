@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dynod.core import fleet as fleets
+from dynod.core import reconcile as fleets
 from dynod.core.effects import Effect
 from dynod.core.fleet import Desired, Draw, Fleet, Outcome
 from dynod.core.lifecycle import Dyno, Event, Now

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from dynod.core import activity
 from dynod.core.effects import Boot, Effect, Ended, Note, Reap, Say, Signal, WatchPort
-from dynod.core.fleet import Desired, Draw, Fleet
+from dynod.core.fleet import Desired, Draw, Fleet, handover
 from dynod.core.ledger import AppState, Ledger
 from dynod.core.lifecycle import (
     Dyno,
@@ -175,6 +175,7 @@ class House:
             release.version,
             state.formation,
             release.config,
+            handover(state.features),
             self.settings.boot_timeout,
             self.settings.stop_grace,
         )

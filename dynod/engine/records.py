@@ -8,7 +8,9 @@ import msgpack
 
 from dynod.core.fleet import Fleet, Slot
 from dynod.core.lifecycle import Dyno, Kind, Phase
-from dynod.model.dyno import DynoId, DynoName, DynoState, Exit, dyno_name
+from dynod.model.dyno import DynoName, DynoState, Exit, dyno_name
+
+_SLOT = tuple(field.name for field in fields(Slot))
 
 
 class BadRecord(Exception):
@@ -18,7 +20,7 @@ class BadRecord(Exception):
 def encode(fleet: Fleet) -> bytes:
     """Write a fleet; `decode` reads it back equal."""
     dynos = [{**asdict(dyno), "name": str(dyno.name)} for dyno in fleet.dynos.values()]
-    slots = [[str(name), slot.dyno, slot.crashes, slot.retry] for name, slot in fleet.slots.items()]
+    slots = [{**asdict(slot), "name": str(name)} for name, slot in fleet.slots.items()]
     return bytes(msgpack.packb({"v": 1, "dynos": dynos, "slots": slots}))
 
 
@@ -43,12 +45,13 @@ def decode(data: bytes) -> Fleet:
         value = msgpack.unpackb(data)
         dynos = [_dyno(each) for each in value["dynos"]]
         slots: dict[DynoName, Slot] = {
-            dyno_name(name): Slot(DynoId(dyno), crashes, retry)
-            for name, dyno, crashes, retry in value["slots"]
+            dyno_name(each["name"]): Slot(**{key: each[key] for key in _SLOT if key in each})
+            for each in value["slots"]
         }
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise BadRecord(f"cannot read a fleet: {error}") from error
     fleet = Fleet({dyno.id: dyno for dyno in dynos}, slots)
-    if not all(slot.dyno in fleet.dynos for slot in slots.values()):
+    named = [dyno for slot in slots.values() for dyno in (slot.dyno, slot.next) if dyno is not None]
+    if not all(dyno in fleet.dynos for dyno in named):
         raise BadRecord("cannot read a fleet: a slot names a dyno that is not there")
     return fleet

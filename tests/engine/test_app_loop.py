@@ -8,7 +8,7 @@ from dynod.core.lifecycle import Exited, Launched, Now, PortBound
 from dynod.engine.app_loop import Adopt, AppLoop, Happened, Reconcile, Restart, StopDyno
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoState, Exit, dyno_name
-from tests.core.test_fleet import World
+from tests.core.test_reconcile import World
 
 
 class Fake:

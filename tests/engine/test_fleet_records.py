@@ -6,7 +6,7 @@ import pytest
 from dynod.core.lifecycle import Exited, Launched
 from dynod.engine import records
 from dynod.model.dyno import Exit
-from tests.core.test_fleet import World
+from tests.core.test_reconcile import World
 
 
 def _lived():

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from dynod.core import fleet as fleets
+from dynod.core import reconcile as fleets
 from dynod.core.backoff import crashes_after, wait_before_retry
 from dynod.core.cycling import cycle_at
 from dynod.core.effects import Boot, Ended, Reap, Say, Signal, WatchPort
