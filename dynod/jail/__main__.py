@@ -48,6 +48,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+FIRST = -10  # nice: dynos that take every processor hold up neither a boot nor a stop
+
+
 class Sweeping:
     """Jobs for the sweeper; one that dies is started again and gets what it had not done."""
 
@@ -73,6 +76,7 @@ class Sweeping:
         self._pid = os.fork()
         if self._pid == 0:
             os.setsid()
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
             signal.set_wakeup_fd(-1)
             default_signals()
             only([theirs.fileno(), 2])
@@ -123,6 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         groups.prepare()
     except (OSError, KeyError) as error:
         raise SystemExit(f"dynod host: cannot start: {error}") from error
+    os.setpriority(os.PRIO_PROCESS, 0, FIRST)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     allowed = tuple(os.path.realpath(path) for path in options.allow)

@@ -13,6 +13,7 @@ from dynod.jail.check import BadPlan, parse
 from dynod.jail.diary import say
 from dynod.jail.dynos import Dyno, Dynos
 from dynod.jail.loop import Loop
+from dynod.model.jail import Stdio
 
 PAGE = 200  # dynos in one packet of `list`
 BACKLOG = 64
@@ -74,7 +75,6 @@ class Door:
         self._loop, self._dynos, self._facts = loop, dynos, facts
         self._clients: set[Client] = set()
         self._operations: dict[str, Callable[[Client, dict[str, Any]], None]] = {
-            "boot": self._boot,
             "signal": self._signal,
             "list": self._list,
             "forget": self._forget,
@@ -131,7 +131,6 @@ class Door:
     def _hear(self, client: Client) -> None:
         try:
             asked, fds = packets.receive(client.sock)
-            packets.close(fds)  # nobody hands us any
         except BlockingIOError:
             return
         except (OSError, ValueError) as error:
@@ -140,6 +139,10 @@ class Door:
             self._lose(client)
             return
         name = asked.get("op") if isinstance(asked, dict) else None
+        if name == "boot":
+            self._boot(client, asked, fds)
+            return
+        packets.close(fds)  # nobody else hands us any
         if operation := self._operations.get(str(name)):
             operation(client, asked)
         else:
@@ -157,14 +160,20 @@ class Door:
 
         return answer
 
-    def _boot(self, client: Client, asked: dict[str, Any]) -> None:
+    def _boot(self, client: Client, asked: dict[str, Any], fds: list[int]) -> None:
+        """Start a dyno. `fds`: none, or (for pipe) the two ends that the dyno is to have, made by the asker."""
         answer = self._answer(client, asked)
         try:
             plan = parse(asked.get("plan"))
+            if fds and (plan.stdio is not Stdio.PIPE or len(fds) != 2):
+                raise BadPlan(
+                    f"cannot start {plan.id}: {len(fds)} descriptors came with it; a pipe dyno takes two"
+                )
         except BadPlan as error:
+            packets.close(fds)
             answer({"op": "failed", "id": "", "error": str(error)}, [])
             return
-        self._dynos.boot(plan, answer)
+        self._dynos.boot(plan, answer, fds)
 
     def _signal(self, client: Client, asked: dict[str, Any]) -> None:
         id, signum = str(asked.get("id")), asked.get("signal")

@@ -6,17 +6,15 @@ through the init, which keeps both ends (/proc/PID/fd); where the init is gone t
 """
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
-import stat
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dynod.jail import mounts, packets, records
+from dynod.jail import handover, packets, records
 from dynod.jail.cgroups import Cgroups
 from dynod.jail.check import BadPlan, Rules, check
 from dynod.jail.diary import say
@@ -28,7 +26,6 @@ from dynod.jail.records import Ended, Record
 from dynod.model.jail import JailPlan, Stdio
 
 Answer = Callable[[Mapping[str, Any], list[int]], None]
-PIPE_SIZE = 1024 * 1024  # what a log pipe holds while logplex is away
 KILLED = 128 + signal.SIGKILL
 UNFORWARDED = (signal.SIGCHLD, signal.SIGSTOP)  # init's own, and one that no process can take
 
@@ -67,7 +64,7 @@ class Dynos:
         """`directory`: RUN/host; `sweep(trees, cgroup, record directory, done)` removes in the background."""
         self._loop, self._cgroups, self._rules, self._directory = loop, cgroups, rules, directory
         self._maps, self._sweep = maps, sweep
-        self._waiting: deque[tuple[JailPlan, Answer]] = deque()
+        self._waiting: deque[tuple[JailPlan, Answer, Sequence[int]]] = deque()
         self._undoing: set[str] = set()
         self.all: dict[str, Dyno] = {}
         self.pool: Pool
@@ -77,17 +74,26 @@ class Dynos:
 
     # Boot
 
-    def boot(self, plan: JailPlan, answer: Answer) -> None:
-        """Start a dyno; `answer` gets `booted` with descriptors or `failed` with nothing changed."""
+    def boot(self, plan: JailPlan, answer: Answer, stdio: Sequence[int] = ()) -> None:
+        """Start a dyno; `answer` gets `booted` with descriptors or `failed` with nothing changed.
+
+        `stdio`: the dyno's ends of pipes that the asker made; ours to close.
+        """
         try:
             check(plan, self._rules)
-            taken = self.all.keys() | self._undoing | {waiting.id for waiting, _ in self._waiting}
+            taken = self.all.keys() | self._undoing | {waiting.id for waiting, _, _ in self._waiting}
             if plan.id in taken:
                 raise BadPlan(f"cannot start {plan.id}: there is one of this name; forget it first")
+            for other in self.all.values():
+                if other.record.uid == plan.uid and not other.ended:
+                    raise BadPlan(
+                        f"cannot start {plan.id}: uid {plan.uid} is {other.record.id}'s while that runs"
+                    )
         except BadPlan as error:
+            packets.close(stdio)
             _fail(answer, plan.id, str(error))
             return
-        self._waiting.append((plan, answer))
+        self._waiting.append((plan, answer, stdio))
         self.serve()
 
     def serve(self) -> None:
@@ -97,34 +103,35 @@ class Dynos:
             one = self.pool.take()
             if one is None:
                 return
-            plan, answer = self._waiting.popleft()
+            plan, answer, stdio = self._waiting.popleft()
             self.pool.wanted = len(self._waiting)
-            self._pass(plan, one, answer)
+            self._pass(plan, one, answer, stdio)
 
     def refuse_next(self, why: str) -> None:
         """An embryo could not be made: whoever waits longest hears why."""
         if self._waiting:
-            plan, answer = self._waiting.popleft()
+            plan, answer, stdio = self._waiting.popleft()
             self.pool.wanted = len(self._waiting)
+            packets.close(stdio)
             _fail(answer, plan.id, f"cannot start {plan.id}: {why}")
 
-    def _pass(self, plan: JailPlan, one: Embryo, answer: Answer) -> None:
+    def _pass(self, plan: JailPlan, one: Embryo, answer: Answer, stdio: Sequence[int]) -> None:
         """Put limits in force, open all that the plan names, hand it over; then, while it is being built, the record.
 
         A host that dies before the record is written leaves a dyno that the next one does not know and ends.
         """
-        opened: list[int] = []
+        opened = list(stdio)
         directory = f"{self._directory}/{plan.id}"
         group, scratch = one.name, False
         try:
             if one.limits != plan.limits:
                 self._cgroups.limit(one.name, plan.limits)
             self.pool.usual = plan.limits
-            _make_scratch(plan)
+            handover.make_scratch(plan)
             scratch = True
-            trees = self._trees(plan, opened)
-            netns = _open_netns(plan, opened)
-            theirs, mine = _pipes(plan, opened)
+            trees = handover.trees(plan, self._rules, self._maps, opened)
+            netns = handover.netns(plan, opened)
+            theirs, mine = handover.given(plan, stdio) if stdio else handover.pipes(plan, opened)
             os.mkdir(directory, 0o700)
             status = records.open_status(directory)
             opened.append(status)
@@ -149,25 +156,6 @@ class Dynos:
         self._loop.read(one.pidfd, lambda: self._exited(dyno))
         if not self._maps.full:
             self._loop.after(SETTLE, self._maps.fill)
-
-    def _trees(self, plan: JailPlan, opened: list[int]) -> mounts.Trees:
-        def one(path: str, writable: bool, idmap: bool) -> int:
-            fd = mounts.source(path, self._rules)
-            try:
-                owner = os.fstat(fd)
-                try:
-                    userns = self._maps.fd(owner.st_uid, owner.st_gid, plan.uid) if idmap else 0
-                except OSError as error:
-                    raise OSError(error.errno, f"{error.strerror}", path) from error
-                mounted = mounts.tree(fd, path, writable=writable, userns=userns)
-            finally:
-                os.close(fd)
-            opened.append(mounted)
-            return mounted
-
-        lower = tuple(one(path, False, idmap) for path, idmap in plan.lower)
-        scratch = one(plan.scratch, True, False)
-        return mounts.Trees(lower, scratch, tuple(one(b.source, b.writable, b.idmap) for b in plan.binds))
 
     def _undo(self, id: str, one: Embryo, trees: list[str], group: str, why: str, answer: Answer) -> None:
         """Undo a boot that did not come off, then say why. The embryo had a limit or a plan and is not used again."""
@@ -320,7 +308,7 @@ class Dynos:
             self._end(dyno)
             return
         if record.stdio == Stdio.LOG:
-            dyno.log = _log_of(record.pid)
+            dyno.log = handover.log_of(record.pid)
         self._loop.read(dyno.pidfd, lambda: self._exited(dyno))
 
     def end_all(self) -> None:
@@ -332,55 +320,6 @@ class Dynos:
                 dyno.forgotten.append(_nobody)
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(dyno.pidfd, signal.SIGKILL)
-
-
-def _make_scratch(plan: JailPlan) -> None:
-    try:
-        os.mkdir(plan.scratch, 0o700)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(plan.scratch), 0o711, exist_ok=True)
-        os.mkdir(plan.scratch, 0o700)
-    for name in ("upper", "work", "upper/tmp"):
-        os.mkdir(f"{plan.scratch}/{name}", 0o755)
-    os.chmod(f"{plan.scratch}/upper/tmp", 0o1777)  # noqa: S103  # as every /tmp
-
-
-def _open_netns(plan: JailPlan, opened: list[int]) -> int | None:
-    """Opened here, in the machine's own mounts: an embryo's may be older than the namespace."""
-    if not plan.netns:
-        return None
-    fd = os.open(plan.netns, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    opened.append(fd)
-    if os.major(os.fstat(fd).st_dev) != 0 or not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise OSError(22, "no network namespace", plan.netns)
-    return fd
-
-
-def _pipes(plan: JailPlan, opened: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Make the dyno's pipes; give its ends and ours. They are the dyno's own files: it may open /dev/stdout."""
-    if plan.stdio is Stdio.PTY:
-        return (), ()
-    out_read, out_write = os.pipe2(os.O_CLOEXEC)
-    opened += (out_read, out_write)
-    os.fchown(out_write, plan.uid, plan.uid)
-    if plan.stdio is Stdio.LOG:
-        with contextlib.suppress(PermissionError):  # the machine's soft limit for pipes: it holds less then
-            fcntl.fcntl(out_write, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        return (out_write, out_read), (out_read,)
-    in_read, in_write = os.pipe2(os.O_CLOEXEC)
-    opened += (in_read, in_write)
-    os.fchown(in_read, plan.uid, plan.uid)
-    return (in_read, out_write), (in_write, out_read)
-
-
-def _log_of(pid: int) -> int | None:
-    """Find the log pipe of an adopted dyno: its init holds the read end."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            path = f"/proc/{pid}/fd/{name}"
-            if stat.S_ISFIFO(os.stat(path).st_mode):
-                return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    return None
 
 
 def _fail(answer: Answer, id: str, error: str) -> None:

@@ -111,6 +111,7 @@ def become(plan: JailPlan, handed: Handed, door: socket.socket) -> NoReturn:
     _network(handed.netns)
     socket.sethostname(plan.hostname)
     resource.setrlimit(resource.RLIMIT_NOFILE, (plan.limits.files, plan.limits.files))
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
     master, actions, complaints = _stdio(plan, handed.stdio)
     drop(plan.uid)
     app = start(plan, actions, complaints)

@@ -82,6 +82,8 @@ def nursery(door: socket.socket, base: str) -> NoReturn:
     """Serve until the host hangs up. Runs in a fresh child."""
     prctl.set_pdeathsig(signal.SIGKILL)
     only([door.fileno(), 2])
+    prctl.set_proctitle("dynod host: nursery")
+    prctl.set_name("dynod-nursery")
     os.setsid()
     signal.set_wakeup_fd(-1)
     default_signals()

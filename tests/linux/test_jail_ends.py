@@ -10,6 +10,8 @@ import termios
 import pytest
 from jailed import TestHost, close_all, read_all, read_some, read_until, record
 
+from dynod.jail import packets
+
 pytestmark = pytest.mark.linux
 
 
@@ -222,6 +224,15 @@ def test_an_id_is_taken_once_and_free_again_when_forgotten(host):
     assert host.sh("echo again", id=id)[1] == "again\n"
 
 
+def test_a_uid_belongs_to_one_dyno_at_a_time(host):
+    plan = host.plan("cat")
+    _, fds = host.boot(plan)
+    assert f"uid {plan['uid']} is {plan['id']}'s" in host.refused(host.plan("true", uid=plan["uid"]))
+    close_all(fds)
+    host.ended(plan["id"])
+    assert host.sh("echo mine now", uid=plan["uid"])[1] == "mine now\n"
+
+
 # Standard streams
 
 
@@ -233,6 +244,33 @@ def test_a_pipe_session_carries_both_ways_and_sees_the_end_of_input(host):
     os.close(stdin)
     assert read_all(stdout) == "to stderr\n"
     assert host.ended(plan["id"])["status"] == 4
+
+
+def test_an_asker_may_bring_its_own_pipes(host):
+    plan = host.plan("sh", "-c", "cat; echo over > /dev/stdout; cat /dev/stdin")
+    stdin, stdout = os.pipe(), os.pipe()
+    packets.send(host.client, {"op": "boot", "seq": 1, "plan": plan}, [stdin[0], stdout[1]])
+    close_all([stdin[0], stdout[1]])
+    os.write(stdin[1], b"in\n")
+    os.close(stdin[1])
+    assert read_all(stdout[0]) == "in\nover\n"
+    said, fds = packets.receive(host.client)
+    assert (said["op"], fds) == ("booted", [])
+    assert host.ended(plan["id"])["status"] == 0
+
+
+@pytest.mark.parametrize(("stdio", "count"), [("pipe", 1), ("pipe", 3), ("log", 2), ("pty", 2)])
+def test_descriptors_that_do_not_fit_are_refused(host, stdio, count):
+    with open("/dev/null") as null:
+        packets.send(
+            host.client,
+            {"op": "boot", "seq": 1, "plan": host.plan("true", stdio=stdio)},
+            [null.fileno()] * count,
+        )
+    assert "a pipe dyno takes two" in packets.receive(host.client)[0]["error"]
+    with open("/dev/null") as null:
+        packets.send(host.client, {"op": "boot", "seq": 1, "plan": host.plan("true")}, [null.fileno()] * 2)
+    assert "is no pipe" in packets.receive(host.client)[0]["error"]
 
 
 def terminal(host, *argv, **change):
@@ -311,8 +349,6 @@ def pipes_client(host):
 
 
 def test_log_pipes_go_to_whoever_asks_for_pipes(host):
-    from dynod.jail import packets
-
     plan = host.plan("sh", "-c", "echo out; echo err >&2; cat; echo by name > /dev/stdout", stdio="log")
     _, fds = host.boot(plan)
     assert fds == []

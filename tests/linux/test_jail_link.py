@@ -101,19 +101,18 @@ def test_many_at_once_each_get_their_own(host):
 
 
 def test_a_host_that_dies_fails_what_is_pending():
-    host = TestHost().start()
+    with TestHost().start() as host:
 
-    async def main():
-        link = await JailLink.connect(path(host), print)
-        host.process.kill()
-        await link.lost.wait()
-        with pytest.raises(Lost):
-            await link.list()
-        await link.close()
+        async def main():
+            link = await JailLink.connect(path(host), print)
+            host.process.kill()
+            await link.lost.wait()
+            with pytest.raises(Lost):
+                await link.list()
+            await link.close()
 
-    run(main())
-    host._gone()
-    host.close()
+        run(main())
+        host._gone()
 
 
 def test_no_host_is_an_oserror(tmp_path):

@@ -111,29 +111,29 @@ def test_a_file_that_is_no_namespace_is_refused(host):
 
 
 def test_an_allowed_directory_may_be_bound():
-    host = TestHost()
-    shown = host.top / "shown"
-    shown.mkdir()
-    (shown / "x").write_text("seen\n")
-    host.start("--allow", str(shown))
-    binds = [*host.plan("true")["binds"], bind(shown)]
-    assert host.refused(host.plan("true", binds=[bind(host.top)])).startswith("cannot start")
-    assert host.sh("cat /mnt/x; echo y > /mnt/x", binds=binds)[1].startswith("seen\n")
-    assert (shown / "x").read_text() == "seen\n"
-    host.close()
+    with TestHost() as host:
+        shown = host.top / "shown"
+        shown.mkdir()
+        (shown / "x").write_text("seen\n")
+        host.start("--allow", str(shown))
+        binds = [*host.plan("true")["binds"], bind(shown)]
+        assert host.refused(host.plan("true", binds=[bind(host.top)])).startswith("cannot start")
+        assert host.sh("cat /mnt/x; echo y > /mnt/x", binds=binds)[1].startswith("seen\n")
+        assert (shown / "x").read_text() == "seen\n"
 
 
-def test_the_socket_is_for_root_and_for_the_named_group():
-    host = TestHost().start()
-    assert stat.S_IMODE(os.stat(host.run / "host.sock").st_mode) == 0o600
-    os.chmod(host.run / "host.sock", 0o666)  # even so
-    assert not answers(host, uid=65534, gid=65534)
-    host.close()
-    host = TestHost().start("--socket-group", "nogroup")
-    assert stat.S_IMODE(os.stat(host.run / "host.sock").st_mode) == 0o660
-    assert answers(host, uid=65534, gid=65534)
-    assert not answers(host, uid=65533, gid=65533)
-    host.close()
+def test_the_socket_is_for_root():
+    with TestHost().start() as host:
+        assert stat.S_IMODE(os.stat(host.run / "host.sock").st_mode) == 0o600
+        os.chmod(host.run / "host.sock", 0o666)  # even so
+        assert not answers(host, uid=65534, gid=65534)
+
+
+def test_the_socket_is_for_the_named_group():
+    with TestHost().start("--socket-group", "nogroup") as host:
+        assert stat.S_IMODE(os.stat(host.run / "host.sock").st_mode) == 0o660
+        assert answers(host, uid=65534, gid=65534)
+        assert not answers(host, uid=65533, gid=65533)
 
 
 def answers(host, uid, gid):

@@ -71,6 +71,12 @@ class TestHost:
         self.client = self.connect()
         return self
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        self.close()
+
     def connect(self):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sock.settimeout(PATIENCE)
