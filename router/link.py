@@ -80,3 +80,5 @@ class RoutesLink:
             _log.warning("keeping the old table: %s", error)
             return
         self._swap(table)
+        # The control plane waits for this before it tells a dyno to stop: no new request meets one that is leaving.
+        self._link.write(encode(Notification("applied", [table.generation])))

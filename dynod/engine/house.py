@@ -18,6 +18,7 @@ from dynod.core.effects import Boot, Effect, Ended, Note, Reap, Say, Signal, Wat
 from dynod.core.fleet import Desired, Draw, Fleet, handover
 from dynod.core.ledger import AppState, Ledger
 from dynod.core.lifecycle import (
+    SIGTERM,
     Dyno,
     Exited,
     Launched,
@@ -234,7 +235,7 @@ class House:
             case WatchPort(dyno):
                 self._watches[dyno] = self.tasks.spawn(self._watch(app, fleet.dynos[dyno]))
             case Signal(dyno, signal):
-                self.tasks.spawn(self.machine.signal(dyno, signal))
+                self.tasks.spawn(self._signal(dyno, signal))
             case Reap(dyno):
                 if (watch := self._watches.pop(dyno, None)) is not None:
                     watch.cancel()
@@ -252,6 +253,11 @@ class House:
     def say(self, app: AppId, process: str, text: str) -> None:
         """A platform line: source `heroku`."""
         self.log.write(app, "heroku", process, text)
+
+    async def _signal(self, dyno: DynoId, signal: int) -> None:
+        if signal == SIGTERM:
+            await self._router.settled()
+        await self.machine.signal(dyno, signal)
 
     async def _boot(self, app: AppId, dyno: Dyno) -> None:
         try:

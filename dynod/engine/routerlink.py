@@ -1,6 +1,7 @@
 """Tables out to the routers: on disk first, then to every worker that is connected to RUN/routes.sock; wakes come back."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from dynod.model.settings import Settings, routes_file, routes_socket
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Notification, encode
 
+PATIENCE = 1.0  # seconds a stop waits for routers to take the newest table
 _log = logging.getLogger(__name__)
 
 
@@ -35,6 +37,9 @@ class RouterLink(Notified):
         self._wake = wake
         self._file = routes_file(settings.state)
         self._bytes = b""
+        self._generation = 0
+        self._applied: dict[int, int] = {}  # by connection
+        self._settled = asyncio.Event()
         self._connections: list[Connection] = []
         self._server: asyncio.AbstractServer | None = None
 
@@ -45,25 +50,44 @@ class RouterLink(Notified):
     def publish(self, table: RouteTable) -> None:
         """Write the table down and pass it on, without waiting for anybody."""
         self._bytes = table_codec.encode(table)
+        self._generation = table.generation
         os.makedirs(os.path.dirname(self._file), exist_ok=True)
         write_atomically(self._file, self._bytes)
         for connection in self._connections:
             self._send(connection)
+
+    async def settled(self) -> None:
+        """Wait until every router worker that is there serves by the newest table; PATIENCE at most, a stuck one waits for nobody."""
+        wanted = self._generation
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while any(self._applied[id(each)] < wanted for each in self._connections):
+                    await self._settled.wait()
+
+    def _changed(self) -> None:
+        self._settled.set()
+        self._settled = asyncio.Event()
 
     def _send(self, connection: Connection) -> None:
         connection.writer.write(encode(Notification("table", self._bytes)))
 
     def opened(self, connection: Connection) -> None:
         self._connections.append(connection)
+        self._applied[id(connection)] = 0
         self._send(connection)
 
     def closed(self, connection: Connection) -> None:
         self._connections.remove(connection)
+        del self._applied[id(connection)]
+        self._changed()
 
-    def took(self, connection: Connection, notification: Notification) -> None:  # noqa: ARG002  # Notified's shape
+    def took(self, connection: Connection, notification: Notification) -> None:
         match notification:
             case Notification("wake", str(app) | [str(app)]):
                 self._wake(app)
+            case Notification("applied", [int(generation)]):
+                self._applied[id(connection)] = generation
+                self._changed()
             case _:
                 _log.info("a router said %s, which means nothing here", notification.method)
 
