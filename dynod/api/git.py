@@ -267,12 +267,13 @@ async def _chunks(stdout: asyncio.StreamReader) -> AsyncIterator[bytes]:
 
 
 def _kill(child: asyncio.subprocess.Process, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, number)
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:
-    """See to it that nothing of the child's process group is left; it is gone already unless the client went first."""
+    """End the child and what it started, if the client went first. Once it is reaped its number may be another's, so nothing is sent then."""
     if child.returncode is None:
         _kill(child, signal.SIGTERM)
         try:
@@ -280,7 +281,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
                 await child.wait()
         except TimeoutError:
             _log.warning("cannot end git within %.0f seconds: killing it", GRACE)
-    _kill(child, signal.SIGKILL)
+            _kill(child, signal.SIGKILL)
     await child.wait()
 
 

@@ -7,6 +7,7 @@ clients wait in the backlog instead of being refused.
 import asyncio
 import contextlib
 import datetime as dt
+import logging
 import os
 import secrets
 import socket
@@ -29,6 +30,7 @@ from dynod.engine.platform import Platform
 from dynod.model.settings import Settings, control_socket
 
 CHECK = 24 * 3600.0  # seconds between looks at the certificate's end
+_log = logging.getLogger(__name__)
 DRAIN = 5.0  # seconds for requests under way when we close
 
 
@@ -70,7 +72,10 @@ async def _renew(context: ssl.SSLContext, settings: Settings) -> None:
     """Load a newer certificate before the old one ends; connections that are open keep theirs."""
     while True:
         await asyncio.sleep(CHECK)
-        context.load_cert_chain(*_certificate(settings))
+        try:
+            context.load_cert_chain(*_certificate(settings))
+        except (OSError, ValueError) as error:  # a full disk today is no reason not to try tomorrow
+            _log.warning("cannot renew the certificate: %s", error)
 
 
 def _certificate(settings: Settings) -> tuple[str, str]:

@@ -109,17 +109,12 @@ async def boot(view: DynoView, ask: RunAsk) -> Child:
     fcntl.ioctl(master, termios.TIOCSWINSZ, size)
 
     def take_terminal() -> None:
-        """In the child, after setsid(2): have the terminal for its own, so that Ctrl-C is a signal."""
+        """In the child: lead a session that has the terminal for its own, so that Ctrl-C is a signal."""
+        os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
     process = await asyncio.create_subprocess_exec(
-        *argv,
-        env=env,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-        preexec_fn=take_terminal,
+        *argv, env=env, stdin=slave, stdout=slave, stderr=slave, preexec_fn=take_terminal
     )
     os.close(slave)
     return Child(view, process, master, master, is_pty=True)

@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 
 import aiohttp
+import uvloop
 
 from dynod.api.server import ApiServer, serve_api
 from dynod.model.settings import Endpoint, Settings
@@ -85,14 +86,15 @@ def run(story, **kwargs):
         async with asyncio.timeout(120), whole(**kwargs) as everything:
             return await story(everything)
 
-    return asyncio.run(told())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the daemon runs
+        return runner.run(told())
 
 
 class Served:
     """One API for a module's tests: each runs its story on the same loop. Close it."""
 
     def __init__(self, **kwargs) -> None:
-        self._runner = asyncio.Runner()
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._context = whole(**kwargs)
         self.whole = self._runner.run(self._context.__aenter__())
 

@@ -1,7 +1,8 @@
 """The official `heroku` CLI from npm, unmodified, against this platform, reading what it prints.
 
-Where the platform is: DYNOD_E2E_READY names the ready.json of one that runs. Without it the real API is served over the API tests' small
-platform, whose one-offs are real shells; nothing below knows the difference. The app pushed is a Procfile and nothing else.
+Where the platform is: a whole one is brought up, unless DYNOD_E2E_READY names the ready.json of one that runs, or DYNOD_E2E_SMALL=1 asks for
+the real API over the API tests' small platform, whose one-offs are real shells (to look at the API alone). Nothing below knows the difference.
+The app pushed is a Procfile and nothing else.
 """
 
 import asyncio
@@ -80,16 +81,17 @@ class Small:
 
 
 @pytest.fixture(scope="module")
-def ready():
+def ready(request):
     """Return where the platform is, as `dynod up` writes it."""
-    path = os.environ.get("DYNOD_E2E_READY")
-    if path:
+    if path := os.environ.get("DYNOD_E2E_READY"):
         with open(path) as file:
             yield json.load(file)
-        return
-    small = Small()
-    yield small.ready
-    small.close()
+    elif os.environ.get("DYNOD_E2E_SMALL"):
+        small = Small()
+        yield small.ready
+        small.close()
+    else:
+        yield request.getfixturevalue("platform").ready
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,9 @@ class Heroku:
 
 
 def until(descriptor, word):
-    """Read until `word` has come; return all that was read."""
+    """Read until `word` has come; return all that was read. Carriage returns do not count: two terminals in a row double them."""
     seen = b""
-    while word.encode() not in seen:
+    while word.encode() not in seen.replace(b"\r", b""):
         readable, _, _ = select.select([descriptor], [], [], CAP)
         assert readable, f"waited {CAP:.0f} s for {word!r}: {seen.decode()}"
         try:
@@ -318,9 +320,9 @@ def test_a_one_off_has_a_terminal(pushed):
         os.write(terminal, b"stty size; echo mark$((40+2))\r")
         assert "33 101" in until(terminal, "mark42")
         os.write(terminal, b"trap 'echo caught$((40+2))' INT; echo go$((1+1)); cat\r")
-        until(terminal, "go2\r\n")
+        until(terminal, "go2\n")
         os.write(terminal, b"typed-to-cat\r")
-        until(terminal, "typed-to-cat\r\ntyped-to-cat\r\n")  # once by the terminal, once by cat: it runs
+        until(terminal, "typed-to-cat\ntyped-to-cat\n")  # once by the terminal, once by cat: it runs
         os.write(terminal, b"\x03")
         until(terminal, "caught42")
         os.write(terminal, b"exit 9\r")
