@@ -2,83 +2,17 @@
 
 import contextlib
 import glob
-import http.client
 import os
 import re
 import signal
-import threading
-import urllib.parse
-from dataclasses import dataclass, field
 
 import pytest
+from support.load import CLIENTS, Load
 from support.waiting import run, until, until_ended
 
 pytestmark = pytest.mark.e2e
 
 APP = "load"
-CLIENTS = 4
-
-
-@dataclass
-class Load:
-    """Clients that ask one after the other, half of them on connections that are kept. `failed` says how and when."""
-
-    router: str
-    answered: int = 0
-    failed: list = field(default_factory=list)
-    _era: int = 0
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _threads: list = field(default_factory=list)
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def __enter__(self):
-        self._threads = [threading.Thread(target=self._ask, args=(n % 2 == 0,)) for n in range(CLIENTS)]
-        for thread in self._threads:
-            thread.start()
-        self.wait_more(20)
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-    def forgive(self):
-        """Forget what failed, and what will of the requests that are under way."""
-        with self._changed:
-            self._era += 1
-            self.failed.clear()
-
-    def wait_more(self, count):
-        """Wait until so many more were answered."""
-        with self._changed:
-            wanted = self.answered + count
-            assert self._changed.wait_for(lambda: self.answered >= wanted, 60), f"no answers; {self.failed}"
-
-    def _ask(self, kept):
-        url = urllib.parse.urlsplit(self.router)
-        connection = None
-        while not self._stop.is_set():
-            era = self._era
-            connection = connection or http.client.HTTPConnection(url.hostname, url.port, timeout=80)
-            try:
-                connection.request("GET", "/", headers={"Host": f"{APP}.localhost"})
-                answer = connection.getresponse()
-                answer.read()
-                outcome = None if answer.status == 200 else f"status {answer.status}"
-            except (OSError, http.client.HTTPException) as error:
-                outcome = f"{type(error).__name__}: {error}"
-            with self._changed:
-                if outcome is None:
-                    self.answered += 1
-                elif era == self._era:
-                    self.failed.append(outcome)
-                self._changed.notify_all()
-            if not kept or outcome is not None:
-                connection.close()
-                connection = None
-        if connection is not None:
-            connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +57,7 @@ def test_the_control_plane_dies_and_no_request_no_dyno_no_change_is_lost(loaded)
     settled(loaded)
     after_set = dynos(loaded)
     assert set(before) == set(after_set)
-    with Load(loaded.ready["router"]) as load:
+    with Load(loaded.ready["router"], APP) as load:
         killed(loaded, "control", loaded.pids("control")[0])
         load.wait_more(200)
     assert load.failed == []
@@ -132,7 +66,7 @@ def test_the_control_plane_dies_and_no_request_no_dyno_no_change_is_lost(loaded)
 
 
 def test_a_router_worker_dies_and_only_what_was_inside_it_fails(loaded):
-    with Load(loaded.ready["router"]) as load:
+    with Load(loaded.ready["router"], APP) as load:
         killed(loaded, "router", loaded.pids("router")[-1])
         load.wait_more(200)
     assert len(load.failed) <= CLIENTS  # each client had one request at most inside it
@@ -144,7 +78,7 @@ def test_logplex_dies_and_no_line_is_lost_or_told_twice(loaded):
     lines = f"i=0; while [ $i -lt {count} ]; do echo line-$i-end; i=$((i+1)); sleep 0.01; done"
     before = dynos(loaded)
     numbers = []
-    with Load(loaded.ready["router"]) as load, loaded.tail(APP, "--dyno", "run") as next_line:
+    with Load(loaded.ready["router"], APP) as load, loaded.tail(APP, "--dyno", "run") as next_line:
 
         def read_to(wanted):
             while not numbers or numbers[-1] < wanted:
@@ -178,7 +112,7 @@ def test_the_dyno_host_dies_and_nothing_is_orphaned(loaded):
         known = {id for id, _ in now.values()}
         return [state for _, state in now.values()] == ["up"] * 3 and alive(known) == known
 
-    with Load(loaded.ready["router"]) as load:
+    with Load(loaded.ready["router"], APP) as load:
         killed(loaded, "host", loaded.pids("host")[0])
         loaded.until(whole, APP)
         load.forgive()  # what its dynos lost, if they ended with it, is theirs
@@ -188,7 +122,7 @@ def test_the_dyno_host_dies_and_nothing_is_orphaned(loaded):
 
 
 def test_the_network_helper_dies_and_what_is_wired_stays_wired(loaded):
-    with Load(loaded.ready["router"]) as load:
+    with Load(loaded.ready["router"], APP) as load:
         killed(loaded, "net", loaded.pids("net")[0])
         load.wait_more(100)
     assert load.failed == []
