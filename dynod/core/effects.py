@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dynod.model.dyno import DynoId, DynoName
+from dynod.model.dyno import DynoId, DynoName, DynoState
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,23 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class Died:
+    """How a dyno ended, for its autopsy; comes before its Reap. `peak`: the most memory it had, in bytes, 0 if unknown."""
+
+    dyno: DynoId
+    name: DynoName
+    state: DynoState
+    status: int
+    cause: str
+    peak: int
+    release: int
+    size: str
+    command: str
+    created: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """An observation for the bounded history: why a dyno started or stopped."""
 
@@ -60,4 +77,4 @@ class Note:
     detail: str
 
 
-Effect = Boot | WatchPort | Signal | Reap | Say | Ended | Note
+Effect = Boot | WatchPort | Signal | Reap | Say | Ended | Died | Note

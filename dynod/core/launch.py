@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dynod.core import quota
 from dynod.core.environ import argv
 from dynod.core.lifecycle import Dyno
 from dynod.model.formation import DynoSize
@@ -32,8 +33,8 @@ class Wiring:
 
 
 def limits(size: DynoSize) -> Limits:
-    """The kernel's hard stop stands at twice the quota: R14 warns at the quota, R15 kills at twice it (HEROKU.md 1.6)."""
-    return Limits(memory=2 * size.memory, tasks=size.tasks, cpu=size.cpu)
+    """What the kernel enforces; R14 and R15 come before it (core/quota.py)."""
+    return Limits(memory=quota.ceiling(size.memory), tasks=size.tasks, cpu=size.cpu)
 
 
 def launch_plan(

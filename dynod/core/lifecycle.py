@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
-from dynod.core.effects import Boot, Effect, Ended, Note, Reap, Say, Signal, WatchPort
+from dynod.core import quota
+from dynod.core.effects import Boot, Died, Effect, Ended, Note, Reap, Say, Signal, WatchPort
 from dynod.model.app import AppId
 from dynod.model.codes import RCode
-from dynod.model.dyno import DynoId, DynoName, DynoState, Exit
-from dynod.model.formation import WEB
+from dynod.model.dyno import DynoId, DynoName, DynoState, Exit, exit_words
+from dynod.model.formation import WEB, dyno_size
 
 SIGTERM, SIGKILL, SIGHUP = 15, 9, 1
 LAUNCH_FAILED = 255
@@ -73,6 +74,7 @@ class Dyno:
     ttl: float | None = None
     attached: bool = False
     said: str = ""  # the command as the log shows it
+    fault: str = ""  # why it was killed, for its history
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,18 @@ class PortBound:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
+    """`oom`: the kernel killed a process of it for memory; `peak`: the most it had, in bytes."""
+
     exit: Exit
     oom: bool = False
+    peak: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryVastlyExceeded:
+    """It has `used` bytes, twice its quota or more (R15)."""
+
+    used: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +126,7 @@ class DeadlinePassed:
     pass
 
 
-Event = Launched | LaunchFailed | PortBound | Exited | StopAsked | DeadlinePassed
+Event = Launched | LaunchFailed | PortBound | Exited | MemoryVastlyExceeded | StopAsked | DeadlinePassed
 
 _L, _S, _U, _T, _F, _E = Phase
 TRANSITIONS: dict[tuple[Phase, type[Event]], Phase] = {
@@ -125,18 +137,22 @@ TRANSITIONS: dict[tuple[Phase, type[Event]], Phase] = {
     (_S, Exited): _E,
     (_S, StopAsked): _T,
     (_S, DeadlinePassed): _F,  # R10
+    (_S, MemoryVastlyExceeded): _F,  # R15
     (_U, Exited): _E,
     (_U, StopAsked): _T,
     (_U, DeadlinePassed): _T,  # time_to_live of a one-off
+    (_U, MemoryVastlyExceeded): _F,  # R15
     (_T, Launched): _T,
     (_T, LaunchFailed): _E,
     (_T, StopAsked): _T,
     (_T, PortBound): _T,
     (_T, DeadlinePassed): _T,  # R12
     (_T, Exited): _E,
+    (_T, MemoryVastlyExceeded): _T,  # it goes anyway
     (_F, Exited): _E,
     (_F, StopAsked): _F,
     (_F, PortBound): _F,
+    (_F, MemoryVastlyExceeded): _F,
 }
 
 
@@ -169,7 +185,9 @@ def _launched(dyno: Dyno, event: Launched, now: Now) -> tuple[Dyno, tuple[Effect
     return _up(dyno, now)
 
 
-def _ended(dyno: Dyno, exit_: Exit, now: Now, before: tuple[Effect, ...]) -> tuple[Dyno, tuple[Effect, ...]]:
+def _ended(
+    dyno: Dyno, exit_: Exit, now: Now, before: tuple[Effect, ...], cause: str, peak: int = 0
+) -> tuple[Dyno, tuple[Effect, ...]]:
     if dyno.kind is Kind.ONE_OFF:
         state = DynoState.COMPLETE
     elif dyno.phase is Phase.STOPPING:
@@ -179,8 +197,54 @@ def _ended(dyno: Dyno, exit_: Exit, now: Now, before: tuple[Effect, ...]) -> tup
     after = replace(dyno, phase=Phase.ENDED, shown=state, entered=now.wall, deadline=None, exit=exit_)
     line = () if dyno.replaced else _state_line(dyno, state)
     told = (Ended(dyno.id, exit_.status),) if dyno.kind is Kind.ONE_OFF else ()
-    note = Note(dyno.id, dyno.name, str(state), f"status {exit_.status}")
-    return after, (*before, *line, note, Reap(dyno.id), *told)
+    cause = f"{dyno.fault}; {cause}" if dyno.fault else cause
+    note = Note(dyno.id, dyno.name, str(state), cause)
+    return after, (*before, *line, note, _died(after, exit_, cause, peak, now), Reap(dyno.id), *told)
+
+
+def _died(dyno: Dyno, exit_: Exit, cause: str, peak: int, now: Now) -> Died:
+    return Died(
+        dyno.id,
+        dyno.name,
+        dyno.shown,
+        exit_.status,
+        cause,
+        peak,
+        dyno.version,
+        dyno.size,
+        dyno.command,
+        dyno.created,
+        now.wall,
+    )
+
+
+def _exited(dyno: Dyno, event: Exited, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    """Its main command is over. A kernel that killed at the ceiling did what R15 would have done a moment later."""
+    before: tuple[Effect, ...] = ()
+    cause = exit_words(event.exit.status)
+    if event.oom and dyno.phase in {Phase.STARTING, Phase.UP}:
+        bytes_ = dyno_size(dyno.size).memory
+        if event.peak >= quota.vast(bytes_):
+            before = tuple(Say(dyno.name, line) for line in quota.r15(event.peak, bytes_))
+            dyno = replace(
+                dyno, fault=f"{quota.why_r15(event.peak, bytes_)}, and the kernel killed it at its limit"
+            )
+        else:
+            before = (Say(dyno.name, "The machine ran out of memory and the kernel killed the dyno"),)
+            dyno = replace(dyno, fault="the machine ran out of memory and the kernel killed it")
+    said = Say(dyno.name, f"Process exited with status {event.exit.status}")
+    return _ended(dyno, event.exit, now, (*before, said), cause, event.peak)
+
+
+def _vast(dyno: Dyno, used: int) -> tuple[Dyno, tuple[Effect, ...]]:
+    """R15: over twice its quota."""
+    if dyno.phase in {Phase.STOPPING, Phase.FAILING}:
+        return dyno, ()
+    bytes_ = dyno_size(dyno.size).memory
+    fault = quota.why_r15(used, bytes_)
+    after = replace(dyno, phase=Phase.FAILING, deadline=None, killed=True, fault=fault)
+    says = (Say(dyno.name, line) for line in quota.r15(used, bytes_))
+    return after, (*says, Signal(dyno.id, SIGKILL))
 
 
 def _stop(dyno: Dyno, event: StopAsked, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
@@ -200,13 +264,15 @@ def _deadline(dyno: Dyno, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
     match dyno.phase:
         case Phase.STARTING:
             text = RCode.R10.value.format(seconds=f"{dyno.boot_timeout:g}")
-            after = replace(dyno, phase=Phase.FAILING, deadline=None, killed=True)
+            fault = f"R10: it did not bind to $PORT within {dyno.boot_timeout:g} seconds"
+            after = replace(dyno, phase=Phase.FAILING, deadline=None, killed=True, fault=fault)
             says = (Say(dyno.name, f"Error {text}"), Say(dyno.name, "Stopping process with SIGKILL"))
             return after, (*says, Signal(dyno.id, SIGKILL))
         case Phase.UP:
             return _stop(dyno, StopAsked("its time to live is over"), now)
         case _:
-            after = replace(dyno, deadline=None, killed=True)
+            fault = f"R12: it did not exit within {dyno.stop_grace:g} seconds of SIGTERM"
+            after = replace(dyno, deadline=None, killed=True, fault=fault)
             says = (
                 Say(dyno.name, f"Error {RCode.R12.value}"),
                 Say(dyno.name, "Stopping remaining processes with SIGKILL"),
@@ -222,13 +288,13 @@ def step(dyno: Dyno, event: Event, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
         case Launched():
             return _launched(dyno, event, now)
         case LaunchFailed(reason):
-            return _ended(dyno, Exit(LAUNCH_FAILED), now, (Say(dyno.name, reason),))
+            return _ended(dyno, Exit(LAUNCH_FAILED), now, (Say(dyno.name, reason),), reason)
         case PortBound():
             return _up(dyno, now) if dyno.phase is Phase.STARTING else (dyno, ())
-        case Exited(exit_, oom):
-            killed = (Say(dyno.name, "The kernel ran out of the dyno's memory and killed it"),) if oom else ()
-            said = Say(dyno.name, f"Process exited with status {exit_.status}")
-            return _ended(dyno, exit_, now, (*killed, said))
+        case Exited():
+            return _exited(dyno, event, now)
+        case MemoryVastlyExceeded(used):
+            return _vast(dyno, used)
         case StopAsked():
             return (dyno, ()) if dyno.phase is Phase.FAILING else _stop(dyno, event, now)
         case DeadlinePassed():

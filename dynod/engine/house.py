@@ -158,7 +158,7 @@ class House:
             return
         for loop in self._loops.values():
             if dyno in loop.fleet.dynos:
-                loop.post(Happened(dyno, Exited(Exit(ended.status), ended.oom)))
+                loop.post(Happened(dyno, Exited(Exit(ended.status), ended.oom, ended.peak)))
                 return
 
     # -- surroundings of the loops -------------------------------------------------------------------------------

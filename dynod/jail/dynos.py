@@ -251,6 +251,8 @@ class Dynos:
         self._clear(dyno)
 
     def _clear(self, dyno: Dyno) -> None:
+        """Remove its cgroup. What it wrote stays until it is forgotten, for whoever wants to know what it left."""
+
         def swept(error: str) -> None:
             if error:
                 say(f"cannot clear up after {dyno.record.id}: {error}")
@@ -258,7 +260,7 @@ class Dynos:
             if dyno.forgotten:
                 self._forget(dyno)
 
-        self._sweep([dyno.record.scratch], dyno.record.cgroup, "", swept)
+        self._sweep([], dyno.record.cgroup, "", swept)
 
     def _forget(self, dyno: Dyno) -> None:
         id = dyno.record.id
@@ -274,7 +276,7 @@ class Dynos:
                 else:
                     answer({"op": "done"}, [])
 
-        self._sweep([], "", f"{self._directory}/{id}", done)
+        self._sweep([dyno.record.scratch], "", f"{self._directory}/{id}", done)
 
     # A new host after a dead one
 

@@ -51,6 +51,22 @@ class Exit:
     status: int
 
 
+# signal(7) on Linux; the module `signal` is the running machine's, these words are for a dyno's.
+_SIGNALS = (  # noqa: SIM905  # thirty-one quoted words read worse
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU "
+    "URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+).split()
+_WORDS = {126: "its command cannot be executed", 127: "its command was not found"}
+
+
+def exit_words(status: int) -> str:
+    """`exited with status 1`; by 128 + a signal's number it says `ended by SIGKILL (status 137)`."""
+    if 128 < status <= 128 + len(_SIGNALS):
+        return f"ended by SIG{_SIGNALS[status - 129]} (status {status})"
+    more = f": {_WORDS[status]}" if status in _WORDS else ""
+    return f"exited with status {status}{more}"
+
+
 @dataclass(frozen=True, slots=True)
 class DynoView:
     """A dyno as lists show it. `updated_at`: when it entered `state`."""

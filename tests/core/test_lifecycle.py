@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dynod.core.effects import Boot, Ended, Note, Reap, Say, Signal, WatchPort
+from dynod.core.effects import Boot, Died, Ended, Note, Reap, Say, Signal, WatchPort
 from dynod.core.lifecycle import (
     TRANSITIONS,
     DeadlinePassed,
@@ -14,6 +14,7 @@ from dynod.core.lifecycle import (
     Kind,
     Launched,
     LaunchFailed,
+    MemoryVastlyExceeded,
     Now,
     Phase,
     PortBound,
@@ -22,7 +23,8 @@ from dynod.core.lifecycle import (
     step,
 )
 from dynod.model.app import AppId
-from dynod.model.dyno import DynoId, DynoState, Exit, dyno_name
+from dynod.model.dyno import DynoId, DynoState, Exit, dyno_name, exit_words
+from dynod.model.formation import MIB
 
 NOW = Now(mono=1000.0, wall=5000.0)
 
@@ -59,6 +61,7 @@ EVENTS = {
     LaunchFailed: LaunchFailed("cannot start web.1: no"),
     PortBound: PortBound(),
     Exited: Exited(Exit(1)),
+    MemoryVastlyExceeded: MemoryVastlyExceeded(1 << 31),
     StopAsked: StopAsked("scale"),
     DeadlinePassed: DeadlinePassed(),
 }
@@ -193,6 +196,64 @@ def test_a_failed_launch_says_why_and_is_a_crash():
     assert texts(effects) == ["cannot start web.1: no uid is free", "State changed from starting to crashed"]
 
 
-def test_out_of_memory_is_named():
-    _, effects = step(dyno(phase=Phase.UP), Exited(Exit(137), oom=True), NOW)
-    assert texts(effects)[0] == "The kernel ran out of the dyno's memory and killed it"
+R15 = [
+    "Process running mem=1029M(201.0%)",
+    "Error R15 (Memory quota vastly exceeded)",
+    "Stopping process with SIGKILL",
+]
+OVER = int(1029.12 * MIB)
+
+
+@pytest.mark.parametrize("phase", [Phase.STARTING, Phase.UP])
+def test_r15_kills_at_twice_the_quota_and_is_a_crash(phase):
+    failing, effects = step(dyno(phase=phase), MemoryVastlyExceeded(OVER), NOW)
+    assert texts(effects) == R15
+    assert effects[-1] == Signal(DynoId("d1"), 9)
+    assert (failing.phase, failing.killed, failing.deadline) == (Phase.FAILING, True, None)
+    crashed, effects = step(failing, Exited(Exit(137), oom=True, peak=OVER), NOW)
+    assert crashed.shown is DynoState.CRASHED
+    assert texts(effects)[0] == "Process exited with status 137"
+    (note,) = [each for each in effects if isinstance(each, Note)]
+    assert note.detail == ("R15: it had 1029M of memory with a quota of 512M; ended by SIGKILL (status 137)")
+
+
+def test_what_goes_anyway_is_not_killed_for_its_memory():
+    for phase in (Phase.STOPPING, Phase.FAILING):
+        assert step(dyno(phase=phase), MemoryVastlyExceeded(OVER), NOW) == (dyno(phase=phase), ())
+
+
+def test_a_kill_of_the_kernels_at_the_ceiling_is_told_as_r15():
+    _, effects = step(dyno(phase=Phase.UP), Exited(Exit(137), oom=True, peak=OVER), NOW)
+    assert texts(effects) == [*R15, "Process exited with status 137", "State changed from up to crashed"]
+
+
+def test_a_machine_without_memory_is_not_the_dynos_fault():
+    _, effects = step(dyno(phase=Phase.UP), Exited(Exit(137), oom=True, peak=100 * MIB), NOW)
+    assert texts(effects)[0] == "The machine ran out of memory and the kernel killed the dyno"
+
+
+def test_a_dyno_that_was_stopped_is_not_told_of_a_kill_it_survived():
+    _, effects = step(dyno(phase=Phase.STOPPING), Exited(Exit(143), oom=True, peak=OVER), NOW)
+    assert texts(effects) == ["Process exited with status 143", "State changed from up to down"]
+
+
+def test_how_a_dyno_died_is_told_before_it_is_reaped():
+    _, effects = step(dyno(phase=Phase.UP), Exited(Exit(1), peak=7), NOW)
+    (died,) = [each for each in effects if isinstance(each, Died)]
+    assert (died.dyno, died.state, died.status, died.peak, died.at) == ("d1", DynoState.CRASHED, 1, 7, 5000.0)
+    assert died.cause == "exited with status 1"
+    assert effects.index(died) < effects.index(Reap(DynoId("d1")))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0, "exited with status 0"),
+        (127, "exited with status 127: its command was not found"),
+        (143, "ended by SIGTERM (status 143)"),
+        (139, "ended by SIGSEGV (status 139)"),
+        (255, "exited with status 255"),
+    ],
+)
+def test_an_exit_in_words(status, words):
+    assert exit_words(status) == words

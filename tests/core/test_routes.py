@@ -116,7 +116,7 @@ def test_a_dynos_plan_survives_its_journey_and_can_be_read():
     )
     assert JailPlan.from_json(plan.to_json()) == plan
     assert plan.lower == (("/state/slugs/abc", True), ("/state/stack/debian-12", False))
-    assert plan.limits == Limits(1024 * MIB, 256, 1)
+    assert plan.limits == Limits((2 * 512 + 64) * MIB, 256, 1)
     assert plan.labels["name"] == "web.1"
     told = "\n".join(plan.describe())
     assert "overlay at /: lower /state/slugs/abc (idmapped) : /state/stack/debian-12" in told
