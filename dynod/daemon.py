@@ -34,6 +34,7 @@ from dynod.model.settings import Settings, log_socket
 from dynod.store.observations import Observations
 from dynod.store.protocol import Unreadable
 from dynod.store.sqlite import open_store
+from dynod.unit import unit
 
 _PACKAGES = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _log = logging.getLogger("dynod")
@@ -59,6 +60,8 @@ def _say_ready(settings: Settings, ready_fd: int | None, served: dict[str, str |
     if ready_fd is not None:
         os.write(ready_fd, b"1")
         os.close(ready_fd)
+    unit().beat(asyncio.get_running_loop().call_later)
+    unit().say("READY=1")
 
 
 async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) -> None:
@@ -99,6 +102,7 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
         }
         _say_ready(settings, ready_fd, served)
         await stop.wait()
+        unit().say("STOPPING=1")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -107,7 +111,8 @@ def main(argv: Sequence[str]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         settings = config.settings(vars(args))
-        uvloop.run(serve(settings, args.api_fd, args.ready_fd))
+        api_fd = next(iter(unit().named("api")), args.api_fd)
+        uvloop.run(serve(settings, api_fd, args.ready_fd))
     except (config.BadSettings, Refused, Unreadable, OSError) as error:
         print(f"dynod serve: {error}", file=sys.stderr)  # noqa: T201  # the reason of a refusal to start
         return 1

@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 
+from dynod.unit import unit
 from router.master import Master, Options, listen
 
 
@@ -33,13 +34,21 @@ def options(arguments: list[str]) -> Options:
         nargs="*",
         default=[],
         metavar="N",
-        help="inherited listening sockets, instead of --listen",
+        help="inherited listening sockets, instead of --listen (from systemd they come by themselves)",
     )
     told = parser.parse_args(arguments)
     if told.workers < 1:
         parser.error("cannot serve with less than 1 worker")
     host, port = told.listen
-    return Options(told.run, told.state, host, port, told.workers, tuple(told.fd))
+    return Options(
+        told.run,
+        told.state,
+        host,
+        port,
+        told.workers,
+        unit().named("router") or tuple(told.fd),
+        bool(unit().notify),
+    )
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dynod.unit import unit
 from router import worker
 
 BACKLOG = 1024
@@ -29,7 +30,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says. `fds`: listening sockets that came by inheritance, in place of `host` and `port`."""
+    """What the command line says. `fds`: listening sockets that came by inheritance, in place of `host` and `port`.
+
+    `supervised`: systemd knows pids and port, so that there is no router.json, whose place only root may write to.
+    """
 
     run: str
     state: str
@@ -37,6 +41,7 @@ class Options:
     port: int = 8080
     workers: int = 2
     fds: tuple[int, ...] = ()
+    supervised: bool = False
 
 
 def listen(options: Options) -> list[socket.socket]:
@@ -83,6 +88,7 @@ class Master:
         for which in range(count):
             self._start(which)
         self._announce()
+        unit().say("READY=1")
         limit = float("inf")
         while self._workers or not self._stopping:
             now = time.monotonic()
@@ -90,6 +96,7 @@ class Master:
             info = signal.sigtimedwait(_SIGNALS, max(0.0, min(until - now, 3600.0)))
             if info is not None and info.si_signo in {signal.SIGTERM, signal.SIGINT} and not self._stopping:
                 self._stopping = True
+                unit().say("STOPPING=1")
                 self._due.clear()
                 limit = time.monotonic() + STOP_LIMIT
                 self._signal(signal.SIGTERM)
@@ -154,6 +161,8 @@ class Master:
             os.kill(pid, number)
 
     def _announce(self) -> None:
+        if self._options.supervised:
+            return
         host, port = self._listeners[0].getsockname()[:2]
         announce(
             self._options.run, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", list(self._workers)

@@ -26,6 +26,7 @@ from dynod.jail.loop import Loop
 from dynod.jail.nursery import Nursery
 from dynod.jail.pool import Pool
 from dynod.jail.sweep import job_packet, sweeper
+from dynod.unit import unit
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -127,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         groups.prepare()
     except (OSError, KeyError) as error:
         raise SystemExit(f"dynod host: cannot start: {error}") from error
+    unit()  # before anything is forked that could speak in our name
     os.setpriority(os.PRIO_PROCESS, 0, FIRST)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -180,6 +182,8 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
     maps.fill()
     dynos.pool.fill()
     door.open(f"{rules.run}/host.sock", group)
+    unit().beat(loop.after)
+    unit().say("READY=1")
     say(f"serves {rules.run}/host.sock, cgroups version {groups.version}")
     loop.run()
     nursery.close()  # so late, because it reaps the dynos

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from dynod.model.refused import Refused
+from dynod.unit import unit
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
 
 READ = 256 * 1024
@@ -141,9 +142,10 @@ class Notified:
 async def serve(
     path: str, handler: Handler, *, mode: int = 0o600, notified: Notified | None = None
 ) -> asyncio.AbstractServer:
-    """Listen on a unix socket (a stale one is replaced) with file mode `mode`; the caller closes the server."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+    """Listen on a unix socket (a stale one is replaced) with file mode `mode`; the caller closes the server.
+
+    Where systemd listens at `path` already, its socket is served, with the mode and group that its unit says.
+    """
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -151,6 +153,10 @@ async def serve(
         except asyncio.CancelledError:
             writer.close()
 
+    if (held := unit().listening_at(path)) is not None:
+        return await asyncio.start_unix_server(connected, sock=held, limit=READ)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
     server = await asyncio.start_unix_server(connected, path, limit=READ)
     os.chmod(path, mode)
     return server

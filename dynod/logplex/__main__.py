@@ -14,6 +14,7 @@ from dynod.logplex.pipes import HostLink
 from dynod.logplex.plex import Plex
 from dynod.model.log import HISTORY
 from dynod.model.settings import host_socket, log_socket
+from dynod.unit import unit
 
 
 async def _run(run: str, state: str, history: int) -> None:
@@ -26,6 +27,8 @@ async def _run(run: str, state: str, history: int) -> None:
         loop.add_signal_handler(number, stop.set)
     server = await serve(log_socket(run), door.answer, mode=0o660, notified=door)
     host.start()
+    unit().beat(loop.call_later)
+    unit().say("READY=1")
     await stop.wait()
     server.close()
     host.close()

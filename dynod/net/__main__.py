@@ -20,6 +20,7 @@ from dynod.model.settings import Settings, net_socket
 from dynod.net.claim import lock_directory
 from dynod.net.pool import Pool
 from dynod.net.wiring import KernelThread, machine_resolver
+from dynod.unit import unit
 
 GROUP = "dynod"  # who may speak to us besides root
 ID_LIMIT = 200
@@ -82,6 +83,8 @@ async def helper(run: str, warm: int, *, end: bool) -> None:
         pool = Pool(kernel.block, directory, warm, kernel, found)
         server = await serve(net_socket(run), _handler(pool, kernel))
         _open_to_group(net_socket(run))
+        unit().beat(loop.call_later)
+        unit().say("READY=1")
         _log.info("ready in %s", kernel.block.network)
         for sentence in await kernel.obstacles():
             _log.warning("%s", sentence)
