@@ -5,10 +5,11 @@ pusher reads, and that a failure at any point leaves the running release alone a
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from dynod.core.ledger import AppState, Ledger
 from dynod.engine.attach import read_all
 from dynod.engine.outputs import Output
 from dynod.engine.platform import BuildAsk, SlugAsk
+from dynod.engine.tidy import tidy
+from dynod.host.slugs import Stored
 from dynod.model.app import Account, App
 from dynod.model.dyno import DynoId
 from dynod.model.entry import BuildSettled, Payload, SlugAdded
@@ -127,15 +130,20 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
         await machine.give_back(build, booted=booted)
 
 
-async def store_slug(house: "House", path: str) -> tuple[str, int]:
-    """Check, keep and unpack a slug; return its sha256 and size; raise Refused."""
+@contextlib.asynccontextmanager
+async def stored_slug(house: "House", path: str) -> AsyncIterator[Stored]:
+    """Check, keep and unpack a slug; until the block is left, tidying lets it be. Raise Refused."""
     stored = await asyncio.to_thread(house.slugs.store, path)
+    house.incoming.add(stored.sha256)
     try:
-        await asyncio.to_thread(house.slugs.unpack, stored.sha256)
-    except BaseException:
-        await asyncio.to_thread(house.slugs.remove, stored.sha256)
-        raise
-    return stored.sha256, stored.size
+        try:
+            await asyncio.to_thread(house.slugs.unpack, stored.sha256)
+        except BaseException:
+            await asyncio.to_thread(house.slugs.remove, stored.sha256)
+            raise
+        yield stored
+    finally:
+        house.incoming.discard(stored.sha256)
 
 
 def _launching(output: Output, house: "House", app: App, release: Release) -> None:
@@ -167,29 +175,29 @@ async def _follow_phase(house: "House", app: App, release: Release, output: Outp
 async def _release(
     house: "House", actor: Account, app: App, build: BuildId, ask: BuildAsk, made: Compiled
 ) -> Release:
-    sha256, size = await store_slug(house, made.slug)
-    state = house.state(app)
-    slug = Slug(
-        SlugId(house.draw.new_id()),
-        sha256,
-        size,
-        ask.commit,
-        ask.description,
-        {process_type(key): value for key, value in made.process_types.items()},
-        state.app.build_stack,
-        made.buildpack,
-        house.now().wall,
-    )
-    description = changes.deploy_description(ask.commit)
-    release_id = ReleaseId(house.draw.new_id())
+    async with stored_slug(house, made.slug) as stored:
+        slug = Slug(
+            SlugId(house.draw.new_id()),
+            stored.sha256,
+            stored.size,
+            ask.commit,
+            ask.description,
+            {process_type(key): value for key, value in made.process_types.items()},
+            house.state(app).app.build_stack,
+            made.buildpack,
+            house.now().wall,
+        )
+        release_id = ReleaseId(house.draw.new_id())
 
-    def rule(state: AppState) -> Sequence[Payload]:
-        payloads = changes.deploy(state, slug, description, release_id, house.draw.new_id)
-        pinned = changes.set_buildpacks(state, made.pin) if made.pin and not state.app.buildpacks else ()
-        settled = BuildSettled(build, BuildStatus.SUCCEEDED, slug.id, release_id, made.buildpack)
-        return (*pinned, *payloads, settled)
+        def rule(state: AppState) -> Sequence[Payload]:
+            description = changes.deploy_description(ask.commit)
+            payloads = changes.deploy(state, slug, description, release_id, house.draw.new_id)
+            pinned = changes.set_buildpacks(state, made.pin) if made.pin and not state.app.buildpacks else ()
+            settled = BuildSettled(build, BuildStatus.SUCCEEDED, slug.id, release_id, made.buildpack)
+            return (*pinned, *payloads, settled)
 
-    release = await house.releasing(actor, app, rule)
+        release = await house.releasing(actor, app, rule)
+    house.tasks.spawn(tidy(house))
     assert release is not None
     return release
 
@@ -233,21 +241,22 @@ async def run(house: "House", actor: Account, app: App, build: BuildId, ask: Bui
 
 async def add_slug(house: "House", actor: Account, app: App, ask: SlugAsk) -> Slug:
     """Take a slug that was made elsewhere (`POST /apps/{app}/slugs`)."""
-    sha256, size = await store_slug(house, ask.path)
-    if ask.checksum and ask.checksum.upper() != f"SHA256:{sha256}".upper():
-        raise Refused(
-            Refusal.INVALID, f"cannot take slug: its checksum is SHA256:{sha256}, not {ask.checksum}"
+    async with stored_slug(house, ask.path) as stored:
+        if ask.checksum and ask.checksum.upper() != f"SHA256:{stored.sha256}".upper():
+            raise Refused(
+                Refusal.INVALID,
+                f"cannot take slug: its checksum is SHA256:{stored.sha256}, not {ask.checksum}",
+            )
+        slug = Slug(
+            SlugId(house.draw.new_id()),
+            stored.sha256,
+            stored.size,
+            ask.commit,
+            ask.commit_description,
+            {process_type(key): value for key, value in ask.process_types.items()},
+            ask.stack or app.stack,
+            ask.buildpack,
+            house.now().wall,
         )
-    slug = Slug(
-        SlugId(house.draw.new_id()),
-        sha256,
-        size,
-        ask.commit,
-        ask.commit_description,
-        {process_type(key): value for key, value in ask.process_types.items()},
-        ask.stack or app.stack,
-        ask.buildpack,
-        house.now().wall,
-    )
-    await house.books.commit(actor, app.id, lambda _: (SlugAdded(slug),))
+        await house.books.commit(actor, app.id, lambda _: (SlugAdded(slug),))
     return slug

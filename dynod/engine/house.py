@@ -35,6 +35,7 @@ from dynod.engine.machine import Machine
 from dynod.engine.outputs import Outputs
 from dynod.engine.routerlink import RouterLink
 from dynod.engine.tasks import Tasks
+from dynod.engine.tidy import tidy
 from dynod.host.jail_link import Ended as HostEnded
 from dynod.host.log_link import LogLink
 from dynod.host.slugs import Slugs
@@ -91,6 +92,7 @@ class House:
         self.waits: dict[DynoId, asyncio.Future[int]] = {}  # builds and orphans, told by the dyno host
         self.launching: set[DynoId] = set()
         self._early: dict[DynoId, HostEnded] = {}
+        self.incoming: set[str] = set()  # slugs on the disk that the ledger does not know yet
         self.sessions: dict[DynoId, one_offs.Asked] = {}
         self.machine: Machine
         self._loops: dict[AppId, AppLoop] = {}
@@ -111,6 +113,7 @@ class House:
         machine.open()
         await machine.met.wait()
         await self._settle_interrupted()
+        self.tasks.spawn(tidy(self))
 
     async def close(self) -> None:
         """Stop deciding. Dynos run on, requests flow on."""

@@ -51,13 +51,13 @@ class Outputs:
     """All transcripts of this machine by id (a build's or a release's uuid)."""
 
     def __init__(self, directory: str) -> None:
-        self._directory = directory
+        self.directory = directory
         self._open: dict[str, Output] = {}
         os.makedirs(directory, mode=0o700, exist_ok=True)
 
     def open(self, ident: str) -> Output:
         """Begin a transcript."""
-        output = Output(os.path.join(self._directory, ident))
+        output = Output(os.path.join(self.directory, ident))
         self._open[ident] = output
         return output
 
@@ -74,14 +74,14 @@ class Outputs:
     def remove(self, ident: str) -> None:
         """Forget a transcript."""
         self.close(ident)
-        if os.path.exists(path := os.path.join(self._directory, ident)):
+        if os.path.exists(path := os.path.join(self.directory, ident)):
             os.unlink(path)
 
     async def follow(self, ident: str) -> AsyncIterator[bytes]:
         """Yield a transcript from its start to its end; nothing for one that was never written."""
         output = self._open.get(ident)
         try:
-            fd = os.open(os.path.join(self._directory, ident), os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(os.path.join(self.directory, ident), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return
         try:
