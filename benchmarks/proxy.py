@@ -43,7 +43,17 @@ BROWSER = (
 BACKEND = """
 worker_processes 1; daemon off; pid {home}/backend.pid; error_log {home}/backend.log;
 events {{ worker_connections 1024; }}
-http {{ access_log off; keepalive_requests 100000000; server {{ listen 127.0.0.1:{port}; location / {{ return 200 "hello, world\\n"; }} }} }}
+http {{ access_log off; keepalive_requests 100000000; server {{ listen 127.0.0.1:{port};
+  location / {{ return 200 "hello, world\\n"; }}
+  location /varied {{ add_header X-Trace $request_id; return 200 "hello, world\\n"; }}
+}} }}
+"""
+VARIED = """
+local count = 0
+request = function()
+  count = count + 1
+  return wrk.format("GET", "/varied?" .. count, {{ Host = "{host}", ["X-Trace"] = "trace-" .. count }})
+end
 """
 NGINX = """
 worker_processes 1; daemon off; pid {home}/nginx.pid; error_log {home}/nginx.log;
@@ -152,11 +162,9 @@ def write(path: str, text: str) -> str:
     return path
 
 
-def load(port: int, headers: tuple[str, ...], seconds: float) -> tuple[int, float]:
+def load(port: int, how: list[str], seconds: int) -> tuple[int, float]:
     """Run wrk; return how many requests were answered with 200 and how many per second."""
-    argv = ["taskset", "-c", str(OTHER_CORE), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s"]
-    for header in (f"Host: {HOST}", *headers):
-        argv += ["-H", header]
+    argv = ["taskset", "-c", str(OTHER_CORE), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *how]
     said = subprocess.run(
         [*argv, f"http://127.0.0.1:{port}/hello"], check=True, capture_output=True, text=True
     ).stdout
@@ -164,17 +172,18 @@ def load(port: int, headers: tuple[str, ...], seconds: float) -> tuple[int, floa
         raise SystemExit(f"cannot measure: requests failed\n{said}")
     requests = re.search(r"(\d+) requests in", said)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
-    assert requests and rate
+    assert requests
+    assert rate
     return int(requests[1]), float(rate[1])
 
 
-def measure(contenders: list[Contender], case: str, headers: tuple[str, ...]) -> None:
+def measure(contenders: list[Contender], case: str, how: list[str]) -> None:
     for contender in contenders:
-        load(contender.port, headers, 1)
+        load(contender.port, how, 1)
     for _ in range(ROUNDS):
         for contender in contenders:
             before = cpu_seconds(contender.pids)
-            requests, rate = load(contender.port, headers, SECONDS)
+            requests, rate = load(contender.port, how, SECONDS)
             spent = cpu_seconds(contender.pids) - before
             contender.cpu.setdefault(case, []).append(spent / requests * 1e6)
             contender.rate.setdefault(case, []).append(rate)
@@ -224,7 +233,7 @@ def main() -> None:
             f"cannot measure the router: {', '.join(missing)} missing (make bench installs them)"
         )
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
-        os.chmod(home, 0o755)  # noqa: S103  # nginx's worker drops to another user
+        os.chmod(home, 0o755)  # nginx's worker drops to another user
         backend = free_port()
         conf = write(f"{home}/backend.conf", BACKEND.format(home=home, port=backend))
         stack.enter_context(started(OTHER_CORE, ["nginx", "-c", conf]))
@@ -249,8 +258,16 @@ def main() -> None:
             process = stack.enter_context(started(PROXY_CORE, argv, env={**os.environ, "HOME": home}))
             wait_for(lambda port=port: listening(port), "Caddy")
             contenders.append(Contender("caddy", port, descendants(process.pid)))
-        for case, headers in (("small GET", ()), ("GET with a browser's headers", BROWSER)):
-            measure(contenders, case, headers)
+        script = write(f"{home}/varied.lua", VARIED.format(host=HOST))
+        cases = {
+            "small GET": ["-H", f"Host: {HOST}"],
+            "GET with a browser's headers": [
+                word for header in (f"Host: {HOST}", *BROWSER) for word in ("-H", header)
+            ],
+            "small GET, no two heads the same, neither request nor response": ["-s", script],
+        }
+        for case, how in cases.items():
+            measure(contenders, case, how)
             show(contenders, case)
 
 
