@@ -25,6 +25,7 @@ from dynod.jail.idmap import Maps
 from dynod.jail.loop import Loop
 from dynod.jail.nursery import Nursery
 from dynod.jail.pool import Pool
+from dynod.jail.sessions import Sessions
 from dynod.jail.sweep import job_packet, sweeper
 from dynod.unit import unit
 
@@ -167,7 +168,11 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
             "pid": os.getpid(),
         }
 
-    door = Door(loop, dynos, facts)
+    sessions = Sessions(loop, nursery, groups)
+    door = Door(loop, dynos, sessions, facts)
+
+    def lives() -> bool:
+        return bool(dynos.all or sessions.all)
 
     def stop() -> None:
         door.close()
@@ -175,7 +180,7 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
         maps.close()
         if options.end_dynos:
             dynos.end_all()
-        loop.until(lambda: not (dynos.pool.growing or sweeping.busy or (options.end_dynos and dynos.all)))
+        loop.until(lambda: not (dynos.pool.growing or sweeping.busy or (options.end_dynos and lives())))
 
     signals = _signals(loop, stop)
     dynos.adopt()

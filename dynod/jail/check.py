@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from dynod.model.jail import Bind, JailPlan, Limits
+from dynod.model.jail import Bind, JailPlan, JoinPlan, Limits, Stdio
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?")
@@ -70,6 +70,36 @@ def check(plan: JailPlan, rules: Rules) -> None:
     """Raise BadPlan unless the plan may run here."""
     for problem in _problems(plan, rules):
         raise BadPlan(f"cannot start {plan.id}: {problem}")
+
+
+def parse_join(value: Mapping[str, Any]) -> JoinPlan:
+    """Read what `exec` asks for; raise BadPlan unless it may run in a dyno."""
+    wanted = get_type_hints(JoinPlan)
+    try:
+        plan = JoinPlan.from_json({name: value[name] for name in wanted if name in value})
+        texts = [plan.id, plan.session, plan.cwd, *plan.argv, *plan.env.keys(), *plan.env.values()]
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise BadPlan(f"cannot read what to run: {error!r}") from error
+    if not all(type(text) is str and "\0" not in text for text in texts):
+        raise BadPlan("cannot run this: argv, env and cwd are texts without zero bytes")
+    for problem in _join_problems(plan):
+        raise BadPlan(f"cannot run this in {plan.id[:100]!r}: {problem}")
+    return plan
+
+
+def _join_problems(plan: JoinPlan) -> Iterator[str]:
+    if not ID.fullmatch(plan.id) or not ID.fullmatch(plan.session):
+        yield "an id is letters, digits, '.', '_' and '-'"
+    if not plan.argv or not plan.argv[0]:
+        yield "argv is empty"
+    if any(not name or "=" in name for name in plan.env):
+        yield "its environment has a name that cannot be set"
+    if plan.stdio is Stdio.LOG:
+        yield "it needs a terminal or pipes"
+    if any(type(size) is not int or not 1 <= size <= 10_000 for size in (plan.columns, plan.lines)):
+        yield f"a terminal of {plan.columns!r} by {plan.lines!r}"
+    if not _clean(plan.cwd):
+        yield f"cwd {plan.cwd!r} is not absolute and plain"
 
 
 def place(path: str, rules: Rules) -> tuple[str, str]:

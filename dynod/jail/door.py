@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dynod.jail import packets
-from dynod.jail.check import BadPlan, parse
+from dynod.jail.check import BadPlan, parse, parse_join
 from dynod.jail.diary import say
 from dynod.jail.dynos import Dyno, Dynos
 from dynod.jail.loop import Loop
+from dynod.jail.sessions import Session, Sessions
 from dynod.model.jail import Stdio
 
 PAGE = 200  # dynos in one packet of `list`
@@ -71,10 +72,15 @@ class Client:
 class Door:
     """The listening socket, its clients, and the table of operations."""
 
-    def __init__(self, loop: Loop, dynos: Dynos, facts: Callable[[], dict[str, Any]]) -> None:
-        self._loop, self._dynos, self._facts = loop, dynos, facts
+    def __init__(
+        self, loop: Loop, dynos: Dynos, sessions: Sessions, facts: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._loop, self._dynos, self._sessions, self._facts = loop, dynos, sessions, facts
         self._clients: set[Client] = set()
         self._operations: dict[str, Callable[[Client, dict[str, Any]], None]] = {
+            "exec": self._exec,
+            "exec-signal": self._exec_signal,
+            "exec-close": self._exec_close,
             "signal": self._signal,
             "list": self._list,
             "forget": self._forget,
@@ -83,6 +89,7 @@ class Door:
             "stat": self._stat,
         }
         dynos.on_exit, dynos.on_pipe, dynos.on_gone = self._tell_exit, self._tell_pipe, self._tell_gone
+        sessions.on_end = self._tell_end
 
     def open(self, path: str, group: int | None) -> None:
         """Listen at `path`: root and our own uid, and the members of `group` if one is given."""
@@ -127,6 +134,7 @@ class Door:
         if not client.lost:
             self._clients.discard(client)
             client.close()
+            self._sessions.left(client)
 
     def _hear(self, client: Client) -> None:
         try:
@@ -175,6 +183,25 @@ class Door:
             return
         self._dynos.boot(plan, answer, fds)
 
+    def _exec(self, client: Client, asked: dict[str, Any]) -> None:
+        answer = self._answer(client, asked)
+        try:
+            plan = parse_join(asked)
+        except BadPlan as error:
+            answer({"op": "failed", "id": "", "error": str(error)}, [])
+            return
+        self._sessions.begin(plan, self._dynos.all.get(plan.id), client, answer)
+
+    def _exec_signal(self, client: Client, asked: dict[str, Any]) -> None:
+        session, signum = str(asked.get("session")), asked.get("signal")
+        why = self._sessions.signal(session, signum if isinstance(signum, int) else 0)
+        said = {"op": "failed", "id": session, "error": why} if why else {"op": "done"}
+        client.send({**said, "seq": asked.get("seq")})
+
+    def _exec_close(self, client: Client, asked: dict[str, Any]) -> None:
+        self._sessions.close(str(asked.get("session")))
+        client.send({"op": "done", "seq": asked.get("seq")})
+
     def _signal(self, client: Client, asked: dict[str, Any]) -> None:
         id, signum = str(asked.get("id")), asked.get("signal")
         why = self._dynos.signal(id, signum if isinstance(signum, int) else 0)
@@ -220,6 +247,11 @@ class Door:
     def _tell_exit(self, dyno: Dyno) -> None:
         for client in [one for one in self._clients if one.watching]:
             client.send(_exited(dyno))
+
+    def _tell_end(self, session: Session, status: int) -> None:
+        plan = session.plan
+        for client in [one for one in self._clients if one.watching]:
+            client.send({"op": "exec-ended", "id": plan.id, "session": plan.session, "status": status})
 
     def _tell_pipe(self, dyno: Dyno) -> None:
         for client in [one for one in self._clients if one.piping]:

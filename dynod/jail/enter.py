@@ -24,7 +24,7 @@ import prctl
 from dynod.jail import mounts, packets
 from dynod.jail import syscalls as k
 from dynod.jail.init import init
-from dynod.model.jail import JailPlan, Limits, Stdio
+from dynod.model.jail import JailPlan, JoinPlan, Limits, Stdio
 
 OOM_SCORE = "200"  # of all that runs here, dynos go first
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say
@@ -158,7 +158,7 @@ def _kept(plan: JailPlan, fds: Sequence[int]) -> Sequence[int]:
     return fds if plan.stdio is Stdio.LOG else ()
 
 
-def start(plan: JailPlan, actions: list[tuple[Any, ...]], complaints: int) -> int:
+def start(plan: JailPlan | JoinPlan, actions: list[tuple[Any, ...]], complaints: int) -> int:
     """Start the main command in a session of its own; give its pid, or end as a shell does when it cannot be run.
 
     posix_spawn, because it shares this process's memory until the exec: a fork would copy page tables and then pages,

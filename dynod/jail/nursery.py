@@ -1,4 +1,4 @@
-"""The nursery: the one process that forks embryos (and idmap's holders), a child of the dyno host that does nothing else.
+"""The nursery: the one process that forks embryos (and idmap's holders, and joiners), a child of the dyno host that does nothing else.
 
 The host itself never forks while it serves: every fork makes all of the parent's pages copy-on-write, and the next boot
 paid for it, page by page, with most of its time. The nursery's pages stay as they were at the start, so that
@@ -19,6 +19,7 @@ from dynod.jail import packets
 from dynod.jail import syscalls as k
 from dynod.jail.enter import default_signals, embryo, only
 from dynod.jail.idmap import hold
+from dynod.jail.join import joiner
 from dynod.jail.loop import Loop
 
 Born = Callable[[int, int], None]
@@ -41,6 +42,10 @@ class Nursery:
     def holder(self, door: socket.socket) -> None:
         """Fork a holder (idmap.hold), which says its pid through `door`."""
         self._send({}, door)
+
+    def joiner(self, door: socket.socket) -> None:
+        """Fork a joiner (join.joiner), which waits at `door` for what it is to join."""
+        self._send({"join": True}, door)
 
     def close(self) -> None:
         """Let it go, and with it every embryo that has no plan."""
@@ -88,6 +93,9 @@ def nursery(door: socket.socket, base: str) -> NoReturn:
     signal.set_wakeup_fd(-1)
     default_signals()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    prctl.set_child_subreaper(
+        1
+    )  # a joined command whose joiner was killed is ours to reap: its dyno's end waits for that
     own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
         try:
@@ -101,6 +109,8 @@ def nursery(door: socket.socket, base: str) -> NoReturn:
             packets.send(door, {"embryo": asked["embryo"], "pid": pid}, [pidfd])
             os.close(pidfd)
         elif os.fork() == 0:
+            if "join" in asked:
+                joiner(theirs)
             hold(theirs)
         theirs.close()
 

@@ -114,3 +114,28 @@ class JailPlan:
             f"stdio {self.stdio}",
             f"run in {self.cwd}: {' '.join(self.argv)}",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class JoinPlan:
+    """One more command in the dyno `id`, which runs: in its namespaces, under its limits, as its uid.
+
+    `session` names it for signals and its end. `stdio` is PTY or PIPE; a session without a client has no use.
+    """
+
+    id: str
+    session: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    stdio: Stdio
+    columns: int = 80
+    lines: int = 24
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote; raise ValueError or TypeError for anything else."""
+        return cls(**{**value, "argv": tuple(value["argv"]), "stdio": Stdio(value["stdio"])})
