@@ -20,13 +20,18 @@ _EARLY = 0.5  # a timer may be early by less than this
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One dyno's memory in bytes, paging in pages. `peak` is the highest total ever, `kills` what the kernel killed for memory."""
+    """One dyno's memory in bytes, paging in pages.
+
+    `used` is what the kernel counts against its limit: all of the above and its own memory for the dyno; `peak` the highest that
+    ever was. `kills`: processes that the kernel killed for memory.
+    """
 
     rss: int
     cache: int
     swap: int
     pgpgin: int = 0
     pgpgout: int = 0
+    used: int = 0
     peak: int = 0
     kills: int = 0
 
@@ -43,10 +48,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is remembered of a dyno between two looks. `warned`: mono time of its last R14."""
+    """What is remembered of a dyno between two looks. `warned`: mono time of its last R14. `wait`: before the next look."""
 
     quota: int
     warned: float | None = None
+    wait: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +80,15 @@ def look(watched: Watched, reading: Reading, now: float) -> tuple[Watched, Findi
     most = max(reading.held, reading.peak if reading.kills else 0)
     if most >= vast(quota):
         return watched, Finding(vast=most)
+    if reading.used <= quota and reading.total <= quota:
+        return replace(watched, wait=0.0), Finding()
     if reading.total <= quota:
-        return watched, Finding()
+        # The kernel's event for the quota is spent, but R14 does not count the kernel's own memory: look again, ever less often.
+        watched = replace(watched, wait=min(max(2 * watched.wait, CLOSE), CADENCE))
+        return watched, Finding(again=now + watched.wait)
     lines: tuple[str, ...] = ()
     if watched.warned is None or now - watched.warned >= CADENCE - _EARLY:
-        watched = replace(watched, warned=now)
+        watched = replace(watched, warned=now, wait=0.0)
         lines = (running(reading.total, quota), f"Error {RCode.R14.value}")
     assert watched.warned is not None
     close = 4 * reading.held >= 7 * quota

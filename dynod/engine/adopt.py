@@ -16,6 +16,7 @@ from dynod.engine import launches
 from dynod.engine.app_loop import Adopt, AppLoop, Happened, Reconcile, StopDyno
 from dynod.host.jail_link import Live
 from dynod.model.dyno import DynoId
+from dynod.model.formation import dyno_size
 from dynod.model.refused import Refused
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def _adopt_app(house: "House", loop: AppLoop, alive: dict[str, Live]) -> None:
 def _adopt_dyno(house: "House", loop: AppLoop, dyno: Dyno, live: Live) -> None:
     with contextlib.suppress(Refused):
         house.plans[dyno.id] = launches.recalled_plan(house, dyno, live)
+    if live.status is None:
+        house.memory.begin(dyno.app, dyno.id, dyno.name, dyno_size(dyno.size).memory, live.cgroups)
     if dyno.phase is Phase.LAUNCHING:
         loop.post(Happened(dyno.id, Launched(live.labels.get("address", ""))))
 

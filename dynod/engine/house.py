@@ -23,6 +23,7 @@ from dynod.core.lifecycle import (
     Exited,
     Launched,
     LaunchFailed,
+    MemoryVastlyExceeded,
     Now,
     PortBound,
 )
@@ -36,12 +37,13 @@ from dynod.engine.outputs import Outputs
 from dynod.engine.routerlink import RouterLink
 from dynod.engine.tasks import Tasks
 from dynod.engine.tidy import tidy
+from dynod.engine.watch_memory import MemoryWatch
 from dynod.host.jail_link import Ended as HostEnded
 from dynod.host.log_link import LogLink
 from dynod.host.slugs import Slugs
 from dynod.model.app import Account, App, AppId
 from dynod.model.dyno import DynoId, Exit
-from dynod.model.entry import AppDestroyed, BuildStarted, Entry, Payload, ReleaseCreated
+from dynod.model.entry import AppDestroyed, BuildStarted, Entry, FeatureSet, Payload, ReleaseCreated
 from dynod.model.jail import JailPlan
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildStatus, Release, ReleaseStatus
@@ -87,6 +89,7 @@ class House:
         self.log = log
         self.outputs = Outputs(os.path.join(settings.state, "output"))
         self.tasks = Tasks()
+        self.memory = MemoryWatch(lambda: clock.now().mono, self.say, self._vast, self._metrics)
         self.plans: dict[DynoId, JailPlan] = {}
         self.endings: dict[DynoId, asyncio.Future[int]] = {}  # one-offs, told by their loop
         self.waits: dict[DynoId, asyncio.Future[int]] = {}  # builds and orphans, told by the dyno host
@@ -118,6 +121,7 @@ class House:
     async def close(self) -> None:
         """Stop deciding. Dynos run on, requests flow on."""
         await self.tasks.close()
+        await self.memory.close()
         await self._router.close()
         await self.machine.close()
 
@@ -281,7 +285,15 @@ class House:
         await portwatch.accepts(dyno.address, dyno.port)
         self._loops[app].post(Happened(dyno.id, PortBound()))
 
+    def _metrics(self, app: AppId) -> bool:
+        state = self.ledger.apps.get(app)
+        return state is not None and state.features.get("log-runtime-metrics", False)
+
+    def _vast(self, app: AppId, dyno: DynoId, used: int) -> None:
+        self._loops[app].post(Happened(dyno, MemoryVastlyExceeded(used)))
+
     async def _reap(self, app: AppId, dyno: DynoId) -> None:
+        self.memory.end(dyno)
         self.plans.pop(dyno, None)
         self.sessions.pop(dyno, None)
         await self.machine.give_back(dyno)
@@ -310,6 +322,8 @@ class House:
             return
         if isinstance(entry.payload, AppDestroyed):
             self._publish()
+        if isinstance(entry.payload, FeatureSet):
+            self.memory.refresh(entry.app)
         self.route_changed(entry.app, loop.fleet)
         loop.post(Reconcile(activity_reason(entry.payload)))
         if after is None and not loop.fleet.dynos:

@@ -128,6 +128,7 @@ async def launch(house: "House", app: AppId, dyno: Dyno) -> str:
         if asked is not None and not asked.fds.done():
             asked.fds.set_result(())
         raise
+    house.memory.begin(app, dyno.id, dyno.name, dyno_size(dyno.size).memory, booted.cgroups)
     if asked is not None:
         asked.fds.set_result(booted.fds)
     return wiring.address

@@ -55,6 +55,17 @@ def test_who_swings_around_the_quota_is_warned_no_more_often():
     assert look(watched, reading(600), 121.0)[1].lines != ()
 
 
+def test_what_only_the_kernel_counts_is_no_r14_but_is_looked_at_again_ever_less_often():
+    watched, now, waits = Watched(QUOTA), 100.0, []
+    for _ in range(7):
+        watched, found = look(watched, reading(511, used=513 * MIB), now)
+        assert found.lines == ()
+        waits.append(found.again - now)
+    assert waits == [1, 2, 4, 8, 16, 20, 20]
+    watched, found = look(watched, reading(511, used=512 * MIB), now)
+    assert (watched.wait, found.again) == (0.0, None)
+
+
 @pytest.mark.parametrize("each", [reading(1024), reading(1000, swap=24), reading(1030, cache=40)])
 def test_r15_is_twice_the_quota(each):
     assert look(Watched(QUOTA), each, 100.0)[1] == Finding(vast=each.held)
