@@ -1,4 +1,5 @@
 # make run | test | check | bench | docs: each sets up what it needs first (Debian's packages, ./.venv from PyPI).
+# make install | uninstall: as a systemd service. make lab | lab-run CMD="..." | lab-test | box: the same in a machine under qemu.
 # make run ARGS="--router 0.0.0.0:80 --state /srv/dynod" passes flags on (dynod quickstart --help).
 PY      := .venv/bin/python
 SYSTEM  := /usr/bin/python3
@@ -6,10 +7,11 @@ APT     := python3 python3-venv python3-dev gcc libc6-dev libcap-dev libseccomp2
            ca-certificates curl util-linux
 NODE    := nodejs npm
 BENCH   := bubblewrap runc nginx-light caddy wrk
+LAB     := mmdebstrap e2fsprogs qemu-system-x86 qemu-utils
 PYTEST  := $(PY) -m pytest
-CODE    := dynod router slugc tests benchmarks
+CODE    := dynod router slugc lab tests benchmarks
 
-.PHONY: setup run check test bench docs lab clean
+.PHONY: setup run check test bench docs install uninstall lab lab-run lab-test lab-setup box clean
 
 setup: .venv/.done
 
@@ -40,8 +42,29 @@ bench: setup
 docs: setup
 	$(PY) docs/write.py
 
-lab:
-	@echo "cannot bring the lab machine up: it is not built yet (see CHANGELOG.md, Not yet)" >&2; exit 1
+# As a systemd service: ROUTER=0.0.0.0:80 API=127.0.0.1:5000 are addresses for a first install, DESTDIR a root to write below.
+install:
+	@sh .ci/packages $(APT)
+	@sh systemd/install install
+
+uninstall:
+	@sh systemd/install uninstall
+
+# A whole Debian machine under qemu in which the above was done; make lab stays in front, lab-run works beside it or by itself.
+lab: lab-setup
+	@exec $(PY) -m lab up $(ARGS)
+
+lab-run: lab-setup
+	@exec $(PY) -m lab run $(CMD)
+
+lab-test: lab-setup
+	$(PYTEST) -m lab --timeout 3600 tests/lab $(ARGS)
+
+box: lab-setup
+	@exec $(PY) -m lab box
+
+lab-setup: setup
+	@sh .ci/packages $(LAB)
 
 clean:
 	rm -rf .venv .cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

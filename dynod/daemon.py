@@ -30,7 +30,7 @@ from dynod.host.programs import stage
 from dynod.host.slugs import Slugs, slug_limits, slug_owner
 from dynod.host.stack import build_stack
 from dynod.model.refused import Refused
-from dynod.model.settings import Settings, log_socket
+from dynod.model.settings import Settings, control_socket, log_socket
 from dynod.store.observations import Observations
 from dynod.store.protocol import Unreadable
 from dynod.store.sqlite import open_store
@@ -60,6 +60,9 @@ def _say_ready(settings: Settings, ready_fd: int | None, served: dict[str, str |
     if ready_fd is not None:
         os.write(ready_fd, b"1")
         os.close(ready_fd)
+    if unit().notify:  # no `dynod up` that would write it; pids are systemd's to tell
+        told = {"router": f"http://{settings.router}", "router_tls": None, "control": control_socket(settings.run)}
+        write_atomically(f"{settings.run}/ready.json", json.dumps({**served, **told}).encode(), 0o600)
     unit().beat(asyncio.get_running_loop().call_later)
     unit().say("READY=1")
 

@@ -1,0 +1,393 @@
+"""A lab machine while it runs: qemu, its disks, and the way in (`run`). One `Machine` is one directory under the cache.
+
+`start` boots, `run` runs a program inside, `cut` pulls the plug, `stop` shuts down in order. Acceleration is what a probe
+found: nested KVM may be there and hang all the same, so a boot is tried under a cap, once, and the answer is kept.
+"""
+
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import select
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.image import ROOT, Base, base
+
+CACHE = ROOT / ".cache/lab"
+BOOT_CAP = 300.0  # seconds until the way in is open, on a busy machine without KVM
+KVM_CAP = 40.0
+STOP_CAP = 90.0
+PING = (
+    2.0  # seconds after which an unheard word is said again: the guest's end may have been opened in between
+)
+TCG = ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
+KVM = ("-accel", "kvm", "-cpu", "host")
+
+
+class LabError(Exception):
+    """The lab did not do what was asked; the text says what, and what the machine said last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A program that ended inside."""
+
+    status: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Ports of this machine's loopback that lead inside; 0 takes a free one."""
+
+    router: int = 0
+    api: int = 0
+
+
+@dataclass(slots=True)
+class Machine:
+    """`home`: its directory, with disk.qcow2 on top of the base image; `extra`: sizes of further disks (vdb, vdc, ...)."""
+
+    home: Path
+    ports: Ports = Ports()
+    memory: int = 2048
+    extra: tuple[str, ...] = ()
+    accel: tuple[str, ...] = ()
+    backing: Path | None = None  # another disk than the base image's to start from
+    _qemu: "subprocess.Popen[bytes] | None" = None
+    _way: "Way | None" = None
+    _lock: int = field(default=-1)
+
+    # -- its life ------------------------------------------------------------------------------------------------------
+
+    def start(self, cap: float = BOOT_CAP) -> float:
+        """Boot, or boot again; return the seconds until the way in was open. Raise LabError."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._hold()
+        made = base(CACHE)
+        self._disks(made)
+        self.accel = self.accel or acceleration()
+        if not (self.ports.router and self.ports.api):
+            self.ports = Ports(self.ports.router or _free_port(), self.ports.api or _free_port())
+        (self.home / "out").mkdir(exist_ok=True)
+        (self.home / "agent.sock").unlink(missing_ok=True)
+        began = time.monotonic()
+        with open(self.home / "console.log", "ab") as console:
+            self._qemu = subprocess.Popen(
+                self._argv(made),
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+        self.enter(cap)
+        return time.monotonic() - began
+
+    def _hold(self) -> None:
+        if self._lock < 0:
+            self._lock = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._lock)
+                self._lock = -1
+                raise LabError(f"cannot start the machine in {self.home}: it runs already") from None
+
+    def _disks(self, made: Base) -> None:
+        if not (self.home / "disk.qcow2").exists():
+            under, kind = (str(self.backing), "qcow2") if self.backing else (made.disk, "raw")
+            _tool(
+                "qemu-img",
+                "create",
+                "-q",
+                "-f",
+                "qcow2",
+                "-b",
+                under,
+                "-F",
+                kind,
+                str(self.home / "disk.qcow2"),
+            )
+        for number, size in enumerate(self.extra):
+            if not (path := self.home / f"extra{number}.raw").exists():
+                _tool("qemu-img", "create", "-q", "-f", "raw", str(path), size)
+
+    def _argv(self, made: Base) -> list[str]:
+        disks = [
+            ("disk.qcow2", "qcow2"),
+            *((f"extra{number}.raw", "raw") for number in range(len(self.extra))),
+        ]
+        inside = (("router", self.ports.router, 8080), ("api", self.ports.api, 5000))
+        forwards = "".join(f",hostfwd=tcp:127.0.0.1:{outside}-:{port}" for _, outside, port in inside)
+        return [
+            *("qemu-system-x86_64", *self.accel, "-smp", "2", "-m", str(self.memory)),
+            *("-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-nodefaults"),
+            *("-kernel", made.kernel, "-initrd", made.initrd, "-append", COMMAND_LINE),
+            *(
+                word
+                for name, kind in disks
+                for word in (
+                    "-drive",
+                    f"file={self.home / name},format={kind},if=virtio,cache=none,aio=threads",
+                )
+            ),
+            *("-virtfs", f"local,path={ROOT},mount_tag=tree,security_model=none,readonly=on,multidevs=remap"),
+            *("-virtfs", f"local,path={self.home / 'out'},mount_tag=out,security_model=none,multidevs=remap"),
+            *("-nic", f"user,model=virtio-net-pci{forwards}"),
+            *(
+                "-device",
+                "virtio-serial",
+                "-chardev",
+                f"socket,id=way,path={self.home / 'agent.sock'},server=on,wait=off",
+            ),
+            *("-device", "virtserialport,chardev=way,name=dynod.lab", "-device", "virtio-rng-pci"),
+        ]
+
+    def _dead(self) -> str:
+        """Say why qemu ended, or nothing while it runs."""
+        if self._qemu is None or self._qemu.poll() is None:
+            return ""
+        return f"qemu ended with {self._qemu.returncode}; from its console:\n{self.console()}"
+
+    def console(self, count: int = 20) -> str:
+        """Return the last lines that the machine's console showed."""
+        text = (self.home / "console.log").read_text(errors="replace")
+        return "\n".join(text.splitlines()[-count:])
+
+    @property
+    def out(self) -> Path:
+        """Files that the inside wrote to /srv/out."""
+        return self.home / "out"
+
+    @property
+    def pid(self) -> int:
+        assert self._qemu is not None
+        return self._qemu.pid
+
+    def cut(self) -> None:
+        """Pull the plug: SIGKILL to qemu. What the guest had not written to its disk is gone (cache=none)."""
+        self.leave()
+        if self._qemu is not None:
+            self._qemu.kill()
+            self._qemu.wait()
+            self._qemu = None
+
+    def stop(self) -> None:
+        """Shut down in order; pull the plug when that takes too long."""
+        if self._qemu is None:
+            return
+        with contextlib.suppress(LabError):
+            self.run("systemctl", "poweroff", cap=30)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._qemu.wait(STOP_CAP)
+        self.cut()
+
+    def close(self) -> None:
+        """End it in any case, and let go of its directory."""
+        self.cut()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def wait(self) -> None:
+        """Wait until the machine has ended by itself."""
+        if self._qemu is not None:
+            self._qemu.wait()
+
+    def leave(self) -> None:
+        """Close the way in, for another process to use."""
+        if self._way is not None:
+            self._way.close()
+            self._way = None
+
+    def enter(self, cap: float = BOOT_CAP) -> None:
+        """Open the way in (again, after `leave`)."""
+        self._way = Way(self.home / "agent.sock", self._dead)
+        self._way.open(cap)
+
+    # -- what it does --------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *argv: str,
+        stdin: bytes = b"",
+        cwd: str = "",
+        env: Mapping[str, str] | None = None,
+        cap: float = 600.0,
+    ) -> Done:
+        """Run a program inside and wait for its end; raise LabError when the machine goes away or `cap` seconds pass."""
+        if self._way is None:
+            raise LabError("cannot run anything: the machine does not run")
+        return self._way.run(argv, stdin, cwd, env or {}, cap, lambda *_: None)
+
+    def hear(self, argv: Sequence[str], cap: float, hear: Callable[[str, bytes], None]) -> int:
+        """Run a program inside whose output is heard as it comes; return its status."""
+        if self._way is None:
+            raise LabError("cannot run anything: the machine does not run")
+        return self._way.run(argv, b"", "", {}, cap, hear).status
+
+    def sh(self, script: str, cap: float = 600.0) -> str:
+        """Run a shell script inside, which must succeed; return what it printed."""
+        done = self.run("bash", "-euc", script, cap=cap)
+        if done.status != 0:
+            raise LabError(
+                f"inside, status {done.status} from: {script}\n{done.out[-3000:]}{done.err[-3000:]}"
+            )
+        return done.out
+
+
+COMMAND_LINE = (
+    "root=/dev/vda rw console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off nokaslr random.trust_cpu=on "
+    "systemd.show_status=no panic=-1 audit=0 apparmor=0"
+)
+
+
+class Way:
+    """The port into a machine. One request at a time; a second way (another process) has to wait for the first to close."""
+
+    def __init__(self, path: Path, dead: Callable[[], str]) -> None:
+        self._path, self._dead = str(path), dead
+        self._rest = b""
+        self._sock = socket.socket(socket.AF_UNIX)
+
+    def open(self, cap: float) -> None:
+        """Connect, and wait until the inside answers; raise LabError."""
+        until = time.monotonic() + cap
+        while True:
+            try:
+                self._sock.connect(self._path)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                self._alive(until, "its way in was not made")
+                select.select([], [], [], 0.05)  # qemu says to nobody when it has made its sockets
+        while self._ask(["true"], b"", "", {}, min(PING, until - time.monotonic()), lambda *_: None) is None:
+            self._alive(until, "it did not answer")
+
+    def _alive(self, until: float, what: str) -> None:
+        if why := self._dead():
+            raise LabError(f"cannot reach the machine: {why}")
+        if time.monotonic() >= until:
+            raise LabError(f"cannot reach the machine: {what} in time")
+
+    def run(
+        self,
+        argv: Sequence[str],
+        stdin: bytes,
+        cwd: str,
+        env: Mapping[str, str],
+        cap: float,
+        hear: Callable[[str, bytes], None],
+    ) -> Done:
+        """See Machine.run; `hear` gets ("out" or "err", bytes) as they come."""
+        done = self._ask(argv, stdin, cwd, env, cap, hear)
+        if done is None:
+            raise LabError(f"cannot wait longer than {cap:g} s for {' '.join(argv)[:200]}")
+        return done
+
+    def _ask(
+        self,
+        argv: Sequence[str],
+        stdin: bytes,
+        cwd: str,
+        env: Mapping[str, str],
+        cap: float,
+        hear: Callable[[str, bytes], None],
+    ) -> Done | None:
+        id = uuid.uuid4().hex
+        asked = {
+            "id": id,
+            "argv": list(argv),
+            "stdin": base64.b64encode(stdin).decode(),
+            "cwd": cwd,
+            "env": dict(env),
+        }
+        self._send(b"\n" + json.dumps(asked).encode() + b"\n")  # a newline first: half a line may stand there
+        said = {"out": bytearray(), "err": bytearray()}
+        until = time.monotonic() + cap
+        while (value := self._next(until)) is not None:
+            if value.get("id") != id:
+                continue
+            if "status" in value:
+                return Done(
+                    value["status"],
+                    said["out"].decode(errors="replace"),
+                    said["err"].decode(errors="replace"),
+                )
+            for kind, part in said.items():
+                if kind in value:
+                    data = base64.b64decode(value[kind])
+                    part.extend(data)
+                    hear(kind, data)
+        return None
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._sock.sendall(data)
+        except OSError as error:
+            raise LabError(f"cannot reach the machine: {self._dead() or error}") from None
+
+    def _next(self, until: float) -> dict[str, Any] | None:
+        """Return the next line that is JSON; None when the time is up."""
+        while True:
+            line, newline, rest = self._rest.partition(b"\n")
+            if newline:
+                self._rest = rest
+                with contextlib.suppress(ValueError):
+                    value = json.loads(line)
+                    if isinstance(value, dict):
+                        return value
+                continue
+            readable, _, _ = select.select([self._sock], [], [], max(0.0, until - time.monotonic()))
+            if not readable:
+                return None
+            data = b""
+            with contextlib.suppress(ConnectionError):
+                data = self._sock.recv(1 << 16)
+            if not data:
+                raise LabError(f"cannot reach the machine: {self._dead() or 'it hung up'}")
+            self._rest += data
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+def acceleration() -> tuple[str, ...]:
+    """Return qemu's words for KVM where a machine really boots with it, else for TCG; asked once per cache."""
+    noted = CACHE / "accel"
+    if not noted.exists():
+        noted.write_text("kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) and _boots(KVM) else "tcg")
+    return KVM if noted.read_text() == "kvm" else TCG
+
+
+def _boots(accel: tuple[str, ...]) -> bool:
+    probe = Machine(CACHE / "probe", accel=accel)
+    try:
+        probe.start(KVM_CAP)
+    except LabError:
+        return False
+    else:
+        return True
+    finally:
+        probe.close()
+        _tool("rm", "-rf", str(probe.home))
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _tool(*argv: str) -> None:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(f"cannot {argv[0]}: {done.stderr.strip()}")

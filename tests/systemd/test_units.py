@@ -1,0 +1,157 @@
+"""The systemd units, offline: each starts what `dynod up` starts, systemd accepts them, and how exposed each is stays as it was."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dynod.model import settings as places
+from dynod.model.settings import Settings
+from dynod.up.components import plan
+
+UNITS = Path(__file__).parents[2] / "systemd"
+OF = {
+    "host": "dyno-host",
+    "net": "dyno-net",
+    "logplex": "dyno-logplex",
+    "serve": "dynod",
+    "router": "dyno-router",
+}
+SERVICES = sorted(OF.values())
+SOCKETS = sorted(path.stem for path in UNITS.glob("*.socket"))
+EXPOSURE = {"dyno-host": 87, "dyno-net": 49, "dyno-logplex": 10, "dynod": 31, "dyno-router": 15}
+"""What `systemd-analyze security` of systemd 252 says, times ten: 100 is a service with no hardening. Lower it, never raise it."""
+
+
+def lines(unit):
+    """(key, value) of every line, in order: systemd's keys may stand twice."""
+    found = [line.partition("=") for line in (UNITS / unit).read_text().splitlines()]
+    return [(key, value) for key, equals, value in found if equals and not key.startswith("#")]
+
+
+def values(unit, key):
+    return [value for known, value in lines(unit) if known == key]
+
+
+def exec_start(unit):
+    (found,) = values(f"{unit}.service", "ExecStart")
+    return found.split()
+
+
+@pytest.fixture
+def startable(tmp_path):
+    """The units with a program that is there, since `verify` looks for it."""
+    for path in UNITS.iterdir():
+        if path.suffix in {".service", ".socket", ".slice", ".target"}:
+            text = path.read_text().replace("/opt/dynod/venv/bin/python", "/bin/true")
+            (tmp_path / path.name).write_text(text)
+    return tmp_path
+
+
+def analyze(*words):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs the program systemd-analyze: install the package systemd")
+    return subprocess.run(["systemd-analyze", *words], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "component", [one for stage in plan(Settings(), None) for one in stage], ids=lambda one: one.name
+)
+def test_each_component_has_a_unit_that_starts_the_same_program(component):
+    argv = exec_start(OF[component.name])
+    assert argv[:3] == ["/opt/dynod/venv/bin/python", "-P", "-m"]
+    module = ["router"] if component.name == "router" else ["dynod", component.name]
+    assert argv[3 : 3 + len(module)] == module
+    for flag in ("--run", "--state"):
+        assert argv[argv.index(flag) + 1] == component.argv[component.argv.index(flag) + 1]
+
+
+def test_systemd_accepts_the_units(startable):
+    done = analyze("verify", "--man=no", *sorted(str(path) for path in startable.iterdir()))
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "dyno" in line]) == (0, [])
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_a_unit_is_no_more_exposed_than_it_was(startable, unit):
+    done = analyze("security", "--offline=yes", "--no-pager", str(startable / f"{unit}.service"))
+    (score,) = re.findall(r"Overall exposure level for \S+: (\d+\.\d)", done.stdout)
+    assert round(float(score) * 10) == EXPOSURE[unit]
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_every_service_comes_back_says_when_it_serves_and_outlives_its_apps(unit):
+    service = f"{unit}.service"
+    assert values(service, "Restart") == ["always"]
+    assert values(service, "StartLimitIntervalSec") == ["0"]  # it comes back however often it died
+    assert values(service, "Type") == ["notify"]
+    assert int(values(service, "OOMScoreAdjust")[0]) <= -900
+    assert values(service, "MemoryMin")
+
+
+def test_what_the_services_keep_is_within_what_their_slice_keeps():
+    def megabytes(unit):
+        return int(values(unit, "MemoryMin")[0].removesuffix("M"))
+
+    assert megabytes("dynod.slice") >= 100
+    assert all(values(f"{unit}.service", "Slice") == ["dynod.slice"] for unit in SERVICES)
+    assert max(megabytes(f"{unit}.service") for unit in SERVICES) <= megabytes("dynod.slice")
+
+
+def test_dynos_and_wires_outlive_the_programs_that_made_them():
+    assert values("dyno-host.service", "KillMode") == ["process"]
+    assert values("dyno-host.service", "Delegate") == ["yes"]
+    assert values("dyno-net.service", "KillMode") == ["process"]
+    assert "--end-dynos" not in exec_start("dyno-host")
+    assert "--end" not in exec_start("dyno-net")
+
+
+@pytest.mark.parametrize("unit", ["dyno-host", "dyno-net"])
+def test_what_makes_mounts_has_no_mount_namespace_of_its_own(unit):
+    own = re.compile(
+        r"Protect(System|Home|Kernel|ControlGroups|Proc)|Private|ReadWritePaths|ProcSubset|RootDirectory"
+    )
+    assert [key for key, _ in lines(f"{unit}.service") if own.match(key)] == []
+
+
+def test_host_hands_its_dynos_no_seccomp_of_systemd():
+    inherited = {
+        "SystemCallFilter",
+        "RestrictNamespaces",
+        "MemoryDenyWriteExecute",
+        "RestrictSUIDSGID",
+        "NoNewPrivileges",
+    }
+    assert inherited.isdisjoint(key for key, _ in lines("dyno-host.service"))
+
+
+@pytest.mark.parametrize(("unit", "user"), [("dyno-logplex", "dynod-log"), ("dyno-router", "dynod-router")])
+def test_router_and_logplex_run_without_any_privilege(unit, user):
+    assert values(f"{unit}.service", "User") == [user]
+    assert values(f"{unit}.service", "CapabilityBoundingSet") == [""]
+    assert re.search(rf"^u {user} ", (UNITS / "sysusers.conf").read_text(), re.MULTILINE)
+
+
+def test_unix_sockets_stand_where_the_programs_look_for_them():
+    listened = {unit: values(f"{unit}.socket", "ListenStream") for unit in SOCKETS}
+    run = Settings().run
+    assert listened["dynod-control"] == [places.control_socket(run)]
+    assert listened["dynod-routes"] == [places.routes_socket(run)]
+    assert listened["dyno-logplex"] == [places.log_socket(run)]
+    assert listened["dynod-api"] == [str(Settings().api)]
+
+
+@pytest.mark.parametrize("socket", SOCKETS)
+def test_a_socket_and_its_service_know_each_other_and_only_groups_of_ours_may_connect(socket):
+    (service,) = values(f"{socket}.socket", "Service")
+    assert f"{socket}.socket" in " ".join(values(service, "Sockets")).split()
+    assert f"{socket}.socket" in " ".join(values(service, "Requires")).split()
+    if values(f"{socket}.socket", "ListenStream")[0].startswith("/"):
+        assert values(f"{socket}.socket", "SocketMode") == ["0660"]
+        assert values(f"{socket}.socket", "SocketGroup")[0] in {"dynod", "dynod-link"}
+
+
+def test_one_target_brings_all_of_it():
+    wanted = set(" ".join(values("dynod.target", "Wants")).split())
+    assert wanted == {f"{unit}.service" for unit in SERVICES} | {f"{unit}.socket" for unit in SOCKETS}
