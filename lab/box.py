@@ -2,8 +2,8 @@
 
 The image has no boot loader (qemu starts its kernel directly), so the box brings kernel and initial ram disk, which vagrant-libvirt
 starts the same way. Rejected for now: a boot loader on the disk, which VirtualBox would need (README says what to do there).
-Vagrant comes in by ssh, which the lab itself does not: the box gets Vagrant's well-known insecure key, which `vagrant up` replaces
-by one of its own at the first start.
+Vagrant comes in by ssh, which the lab itself does not: the box brings a key made with it, which `vagrant up` replaces by one that nobody
+else has at the first start.
 """
 
 import json
@@ -15,11 +15,12 @@ from pathlib import Path
 from lab.image import SIZE, base
 from lab.machine import CACHE, COMMAND_LINE, Machine
 
-INSECURE_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIN1YdxBpNlzxDqfJyw/QKow1F+wvG9hXGoqiysfJOn5Y vagrant insecure public key"
-OPEN = f"""
+OPEN = """
 id vagrant >/dev/null 2>&1 || useradd -m -s /bin/bash -G dynod vagrant
 install -d -m 0700 -o vagrant -g vagrant /home/vagrant/.ssh
-echo '{INSECURE_KEY}' >/home/vagrant/.ssh/authorized_keys
+rm -f /srv/out/key*
+ssh-keygen -q -t ed25519 -N '' -C 'the first key of this box' -f /srv/out/key
+cp /srv/out/key.pub /home/vagrant/.ssh/authorized_keys
 chown vagrant: /home/vagrant/.ssh/authorized_keys
 echo 'vagrant ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/vagrant
 sed -i '/ 9p /d' /etc/fstab
@@ -33,6 +34,7 @@ rm -f /etc/pip.conf
 sync
 """
 VAGRANTFILE = f"""Vagrant.configure("2") do |config|
+  config.ssh.private_key_path = File.expand_path("../key", __FILE__)
   config.vm.provider :libvirt do |libvirt|
     libvirt.kernel = File.expand_path("../vmlinuz", __FILE__)
     libvirt.initrd = File.expand_path("../initrd", __FILE__)
@@ -66,6 +68,7 @@ def pack(installed: Path, target: Path) -> str:
             with tarfile.open(target, "w") as box:
                 for name in ("metadata.json", "Vagrantfile", "box.img"):
                     box.add(f"{work}/{name}", name)
+                box.add(machine.out / "key", "key")
                 box.add(made.kernel, "vmlinuz")
                 box.add(made.initrd, "initrd")
     finally:

@@ -5,6 +5,7 @@ as missing. Status 0 when all that is needed is there, 1 when something needed i
 """
 
 import ctypes
+import glob
 import json
 import os
 import pwd
@@ -17,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from dynod.host.config import BadSettings, parser, settings
+from dynod.model.resolver import CANDIDATES, dyno_resolver
 from dynod.model.settings import Endpoint, Settings
 
 CONTROLLERS = ("memory", "pids", "cpu")
@@ -25,6 +27,7 @@ DISK_BYTES = 2 * 1024**3
 INODES = 100_000
 BUILT_IN_2024 = 1_704_067_200  # a clock before this has never been set
 _CLONE_NEWUSER = 0x10000000
+_TIMEX_BYTES, _TIME_ERROR = 512, 5  # struct timex has 208; adjtimex(2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def users(_: Settings) -> Check:
     """In production each program has a user of its own."""
     missing = [name for name in ("dynod", "dynod-log", "dynod-router") if not _user(name)]
     found = f"missing: {', '.join(missing)}" if missing else "dynod, dynod-log, dynod-router"
-    remedy = "every program runs as who starts it until they exist; the systemd set-up will make them"
+    remedy = "make install makes them; without it every program runs as who starts it"
     return Check("users of the programs", found, not missing, remedy, needed=False)
 
 
@@ -190,6 +193,58 @@ def clock(_: Settings) -> Check:
     return Check("clock", found, now > BUILT_IN_2024, "set the clock: timedatectl set-ntp true")
 
 
+def clock_kept(_: Settings) -> Check:
+    """Nobody's clock is right for long by itself: ask the kernel whether somebody corrects it."""
+    kept = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)) not in (-1, _TIME_ERROR)
+    found = "kept by a time service" if kept else "corrected by nobody"
+    return Check("time service", found, kept, "apt-get install systemd-timesyncd", needed=False)
+
+
+def names(_: Settings) -> Check:
+    """Builds fetch packages: dynos are given the machine's name servers, but those on its own loopback they cannot reach."""
+    found = dyno_resolver("\n".join(_lines(path)) for path in CANDIDATES)
+    ok = bool(found.nameservers)
+    told = ", ".join(found.nameservers) if ok else "no name server that a dyno can reach"
+    return Check("DNS", told, ok, "name one in /etc/resolv.conf that is not on 127.0.0.0/8", needed=False)
+
+
+def uids(settings: Settings) -> Check:
+    """Every dyno has a uid of its own, the slug user the one before: nobody else may be given them."""
+    ours = range(settings.uid_first - 1, settings.uid_first + settings.uid_count)
+    taken = [entry.pw_name for entry in pwd.getpwall() if entry.pw_uid in ours]
+    for path in ("/etc/subuid", "/etc/subgid"):
+        taken += [f"{line.partition(':')[0]} in {path}" for line in _lines(path) if _overlaps(line, ours)]
+    found = f"{ours.start} to {ours.stop - 1}" + (f", also given to {', '.join(taken)}" if taken else "")
+    return Check(
+        "uids of dynos",
+        found,
+        not taken,
+        "set uid_first and uid_count in dynod.toml to a free range",
+        needed=False,
+    )
+
+
+def _overlaps(line: str, ours: range) -> bool:
+    fields = line.split(":")
+    if len(fields) != 3 or not (fields[1].isdigit() and fields[2].isdigit()):
+        return False
+    first, count = int(fields[1]), int(fields[2])
+    return first < ours.stop and ours.start < first + count
+
+
+def pip(_: Settings) -> Check:
+    """Builds of Python apps make virtual environments with Debian's Python."""
+    found = glob.glob("/usr/lib/python3*/ensurepip/__init__.py")
+    told = os.path.dirname(found[0]) if found else "no ensurepip"
+    return Check(
+        "python3 -m venv",
+        told,
+        bool(found),
+        "apt-get install python3-venv (builds of Python apps)",
+        needed=False,
+    )
+
+
 CHECKS: tuple[Callable[[Settings], Check], ...] = (
     root,
     users,
@@ -201,12 +256,16 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     network,
     _program("git", "pushes", "git", needed=True),
     _program("python3", "builds of Python apps", "python3", needed=True),
+    pip,
     _program("node", "builds of Node.js apps", "nodejs npm", needed=False),
     _program("npm", "builds of Node.js apps", "npm", needed=False),
     port("api"),
     port("router"),
+    names,
+    uids,
     disk,
     clock,
+    clock_kept,
 )
 
 

@@ -51,6 +51,54 @@ def test_a_taken_port_is_seen_and_named():
     assert "--api" in check.remedy
 
 
+def test_name_servers_that_a_dyno_cannot_reach_do_not_count(monkeypatch):
+    files = {"/etc/resolv.conf": ["nameserver 127.0.0.53"]}
+    monkeypatch.setattr(doctor, "_lines", lambda path: files.get(path, []))
+    assert (doctor.names(Settings()).ok, doctor.names(Settings()).needed) == (False, False)
+    files["/run/systemd/resolve/resolv.conf"] = ["nameserver 192.0.2.1"]
+    assert (doctor.names(Settings()).ok, doctor.names(Settings()).found) == (True, "192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    ("line", "ok"),
+    [
+        ("me:100000:65536", True),
+        ("me:100000:100000", True),
+        ("me:100000:100001", False),
+        ("me:204000:1", True),
+    ],
+)
+def test_uids_given_to_somebody_else_are_named(monkeypatch, line, ok):
+    monkeypatch.setattr(doctor, "_lines", lambda path: [line] if path == "/etc/subuid" else [])
+    check = doctor.uids(Settings(uid_first=200_001, uid_count=3_999))
+    assert check.ok is ok
+    assert ok or "me in /etc/subuid" in check.found
+
+
+def test_the_doctor_covers_every_need():
+    found = {check.name for check in doctor.examine(Settings())}
+    assert found >= {
+        "kernel",
+        "cgroups",
+        "namespaces",
+        "user namespaces",
+        "overlayfs",
+        "network",
+        "disk",
+        "clock",
+    }
+    assert found >= {
+        "DNS",
+        "uids of dynos",
+        "git",
+        "python3 -m venv",
+        "node",
+        "npm",
+        "api address",
+        "router address",
+    }
+
+
 def test_json_and_status_agree(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "dynod", "doctor", "--json", "--state", str(tmp_path)],
