@@ -44,6 +44,10 @@ class CgroupsV1:
                 )
         for directory in self._own():
             os.makedirs(directory, exist_ok=True)
+        # Without this all dynos together weigh as much as one process outside, however many processors there are.
+        own = self._nodes["cpu"]
+        for node in (own.parent, own):
+            node.controller.shares = SHARES * (os.cpu_count() or 1)
 
     def make(self, name: str) -> None:
         for directory in self.directories(name):

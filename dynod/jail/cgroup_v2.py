@@ -29,6 +29,8 @@ class CgroupsV2:
         if not os.path.isdir(self._under):
             self._enable(above)
             os.mkdir(self._under)
+            # Without this all dynos together weigh as much as one service, however many processors there are.
+            _write(f"{self._under}/cpu.weight", str(min(WEIGHT * (os.cpu_count() or 1), MOST_WEIGHT)))
         self._step_aside()
         self._enable(self._under)
         os.makedirs(self._own, exist_ok=True)

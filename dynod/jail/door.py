@@ -11,7 +11,7 @@ from typing import Any
 from dynod.jail import packets
 from dynod.jail.check import BadPlan, parse, parse_join
 from dynod.jail.diary import say
-from dynod.jail.dynos import Dyno, Dynos
+from dynod.jail.dynos import Asked, Dyno, Dynos
 from dynod.jail.loop import Loop
 from dynod.jail.sessions import Session, Sessions
 from dynod.model.jail import Stdio
@@ -181,7 +181,7 @@ class Door:
             packets.close(fds)
             answer({"op": "failed", "id": "", "error": str(error)}, [])
             return
-        self._dynos.boot(plan, answer, fds)
+        self._dynos.boot(Asked(plan, asked["plan"], fds, answer))
 
     def _exec(self, client: Client, asked: dict[str, Any]) -> None:
         answer = self._answer(client, asked)

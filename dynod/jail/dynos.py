@@ -34,6 +34,16 @@ class CannotBoot(Exception):
     """`cannot start ...`, with everything undone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A boot that was asked for. `said`: the plan as it came; `stdio`: the dyno's ends of the asker's pipes, ours to close."""
+
+    plan: JailPlan
+    said: Mapping[str, Any]
+    stdio: Sequence[int]
+    answer: Answer
+
+
 @dataclass(slots=True)
 class Dyno:
     """A dyno whose plan was passed on. `answer` is set until it is up; `ended` once it is not."""
@@ -64,7 +74,7 @@ class Dynos:
         """`directory`: RUN/host; `sweep(trees, cgroup, record directory, done)` removes in the background."""
         self._loop, self._cgroups, self._rules, self._directory = loop, cgroups, rules, directory
         self._maps, self._sweep = maps, sweep
-        self._waiting: deque[tuple[JailPlan, Answer, Sequence[int]]] = deque()
+        self._waiting: deque[Asked] = deque()
         self._undoing: set[str] = set()
         self.all: dict[str, Dyno] = {}
         self.pool: Pool
@@ -74,27 +84,25 @@ class Dynos:
 
     # Boot
 
-    def boot(self, plan: JailPlan, answer: Answer, stdio: Sequence[int] = ()) -> None:
-        """Start a dyno; `answer` gets `booted` with descriptors or `failed` with nothing changed.
-
-        `stdio`: the dyno's ends of pipes that the asker made; ours to close.
-        """
+    def boot(self, asked: Asked) -> None:
+        """Start a dyno; the answer is `booted` with descriptors, or `failed` with nothing changed."""
         try:
-            check(plan, self._rules)
-            taken = self.all.keys() | self._undoing | {waiting.id for waiting, _, _ in self._waiting}
-            if plan.id in taken:
-                raise BadPlan(f"cannot start {plan.id}: there is one of this name; forget it first")
-            for other in self.all.values():
-                if other.record.uid == plan.uid and not other.ended:
-                    raise BadPlan(
-                        f"cannot start {plan.id}: uid {plan.uid} is {other.record.id}'s while that runs"
-                    )
+            check(asked.plan, self._rules)
+            self._check_free(asked.plan)
         except BadPlan as error:
-            packets.close(stdio)
-            _fail(answer, plan.id, str(error))
+            self._refuse(asked, str(error))
             return
-        self._waiting.append((plan, answer, stdio))
+        self._waiting.append(asked)
         self.serve()
+
+    def _check_free(self, plan: JailPlan) -> None:
+        if plan.id in self.all.keys() | self._undoing | {asked.plan.id for asked in self._waiting}:
+            raise BadPlan(f"cannot start {plan.id}: there is one of this name; forget it first")
+        for other in self.all.values():
+            if other.record.uid == plan.uid and not other.ended:
+                raise BadPlan(
+                    f"cannot start {plan.id}: uid {plan.uid} is {other.record.id}'s while that runs"
+                )
 
     def serve(self) -> None:
         """Give ready embryos to the boots that wait."""
@@ -103,27 +111,34 @@ class Dynos:
             one = self.pool.take()
             if one is None:
                 return
-            plan, answer, stdio = self._waiting.popleft()
-            self.pool.wanted = len(self._waiting)
-            self._pass(plan, one, answer, stdio)
+            self._pass(self._next(), one)
 
     def refuse_next(self, why: str) -> None:
         """An embryo could not be made: whoever waits longest hears why."""
         if self._waiting:
-            plan, answer, stdio = self._waiting.popleft()
-            self.pool.wanted = len(self._waiting)
-            packets.close(stdio)
-            _fail(answer, plan.id, f"cannot start {plan.id}: {why}")
+            asked = self._next()
+            self._refuse(asked, f"cannot start {asked.plan.id}: {why}")
 
-    def _pass(self, plan: JailPlan, one: Embryo, answer: Answer, stdio: Sequence[int]) -> None:
+    def _next(self) -> Asked:
+        asked = self._waiting.popleft()
+        self.pool.wanted = len(self._waiting)
+        return asked
+
+    def _refuse(self, asked: Asked, why: str) -> None:
+        packets.close(asked.stdio)
+        _fail(asked.answer, asked.plan.id, why)
+
+    def _pass(self, asked: Asked, one: Embryo) -> None:
         """Put limits in force, open all that the plan names, hand it over; then, while it is being built, the record.
 
-        A host that dies before the record is written leaves a dyno that the next one does not know and ends.
+        The plan goes ahead of what it names, for the embryo to read meanwhile. A host that dies before the record is
+        written leaves a dyno that the next one does not know and ends.
         """
-        opened = list(stdio)
+        plan, opened = asked.plan, list(asked.stdio)
         directory = f"{self._directory}/{plan.id}"
         group, scratch = one.name, False
         try:
+            packets.send(one.door, asked.said)
             if one.limits != plan.limits:
                 self._cgroups.limit(one.name, plan.limits)
             self.pool.usual = plan.limits
@@ -131,11 +146,11 @@ class Dynos:
             scratch = True
             trees = handover.trees(plan, self._rules, self._maps, opened)
             netns = handover.netns(plan, opened)
-            theirs, mine = handover.given(plan, stdio) if stdio else handover.pipes(plan, opened)
+            pipes = handover.given(plan, asked.stdio) if asked.stdio else handover.pipes(plan, opened)
             os.mkdir(directory, 0o700)
             status = records.open_status(directory)
             opened.append(status)
-            packets.send(one.door, plan.to_json(), Handed(trees, status, netns, theirs).flat())
+            packets.send(one.door, "all of it", Handed(trees, status, netns, pipes.theirs).flat())
             group = self._cgroups.rename(one.name, plan.id)
             record = Record(
                 plan.id, one.pid, one.started, plan.uid, plan.stdio, plan.scratch, group, dict(plan.labels)
@@ -143,14 +158,14 @@ class Dynos:
             records.write(directory, "record", record)
         except (OSError, BadPlan) as error:
             packets.close(opened)
-            self._undo(plan.id, one, [plan.scratch] if scratch else [], group, _say(error), answer)
+            self._undo(plan.id, one, [plan.scratch] if scratch else [], group, _say(error), asked.answer)
             return
-        packets.close([fd for fd in opened if fd not in mine])
-        dyno = Dyno(record, one.pidfd, embryo=one, answer=answer)
+        packets.close([fd for fd in opened if fd not in pipes.ours])
+        dyno = Dyno(record, one.pidfd, embryo=one, answer=asked.answer)
         if plan.stdio is Stdio.LOG:
-            dyno.log = mine[0]
+            dyno.log = pipes.ours[0]
         else:
-            dyno.handed_out = mine
+            dyno.handed_out = pipes.ours
         self.all[plan.id] = dyno
         self._loop.read(one.door.fileno(), lambda: self._hear(dyno))
         self._loop.read(one.pidfd, lambda: self._exited(dyno))

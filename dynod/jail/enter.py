@@ -6,9 +6,9 @@ network namespace, the uid, the start of the app. It ends as the dyno's PID 1 (i
 Until it has a plan it dies with its host; from then on it does not.
 """
 
+import contextlib
 import fcntl
 import gc
-import json
 import os
 import resource
 import signal
@@ -59,9 +59,9 @@ def embryo(door: socket.socket, doors: Sequence[str], base: str) -> NoReturn:
     try:
         prepare(door, doors, base)
         packets.send(door, {"ready": True})
-        value, fds = packets.receive(door)
+        plan = JailPlan.from_json(packets.receive(door)[0])
+        _, fds = packets.receive(door)
         prctl.set_pdeathsig(0)
-        plan = JailPlan.from_json(value)
         become(plan, Handed.of(plan, fds), door)
     except packets.Hung:
         os._exit(1)
@@ -97,11 +97,26 @@ def prepare(door: socket.socket, doors: Sequence[str], base: str) -> None:
 
 
 def rehearse() -> None:
-    """Go through the motions once: pages shared with the host are copied at the first touch, better now than later."""
+    """Go through the motions once, with nothing to act on: pages shared with the nursery are copied at the first touch,
+    better now than when somebody waits.
+    """
     nothing = JailPlan(
         "-", "-", 1, (("/", False),), (), "/", "", Limits(1, 1, 1), ("-",), {}, "/", Stdio.LOG, {}
     )
-    Handed.of(JailPlan.from_json(json.loads(json.dumps(nothing.to_json()))), range(5)).flat()
+    ours, theirs = packets.pair()
+    packets.send(ours, nothing.to_json(), [ours.fileno()])
+    value, fds = packets.receive(theirs)
+    Handed.of(JailPlan.from_json(value), [0] * 5).flat()
+    packets.close(fds)
+    ours.close()
+    theirs.close()
+    for motion in (
+        lambda: mounts.assemble(mounts.Trees((), -1, ()), ()),
+        lambda: k.openat2(-1, "-", os.O_PATH, 0),
+        lambda: k.setns(-1, k.CLONE_NEWNET),
+    ):
+        with contextlib.suppress(OSError):
+            motion()
 
 
 def become(plan: JailPlan, handed: Handed, door: socket.socket) -> NoReturn:

@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dynod.jail import mounts
 from dynod.jail.check import Rules
@@ -15,6 +16,14 @@ from dynod.jail.idmap import Maps
 from dynod.model.jail import JailPlan, Stdio
 
 PIPE_SIZE = 1024 * 1024  # what a log pipe holds while logplex is away
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """The dyno's ends, and those that its asker or logplex gets."""
+
+    theirs: tuple[int, ...]
+    ours: tuple[int, ...]
 
 
 def trees(plan: JailPlan, rules: Rules, maps: Maps, opened: list[int]) -> mounts.Trees:
@@ -65,30 +74,30 @@ def netns(plan: JailPlan, opened: list[int]) -> int | None:
     return fd
 
 
-def pipes(plan: JailPlan, opened: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def pipes(plan: JailPlan, opened: list[int]) -> Pipes:
     """Make the dyno's pipes; give its ends and ours. They are the dyno's own files: it may open /dev/stdout."""
     if plan.stdio is Stdio.PTY:
-        return (), ()
+        return Pipes((), ())
     out_read, out_write = os.pipe2(os.O_CLOEXEC)
     opened += (out_read, out_write)
     os.fchown(out_write, plan.uid, plan.uid)
     if plan.stdio is Stdio.LOG:
         with contextlib.suppress(PermissionError):  # the machine's soft limit for pipes: it holds less then
             fcntl.fcntl(out_write, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        return (out_write, out_read), (out_read,)
+        return Pipes((out_write, out_read), (out_read,))
     in_read, in_write = os.pipe2(os.O_CLOEXEC)
     opened += (in_read, in_write)
     os.fchown(in_read, plan.uid, plan.uid)
-    return (in_read, out_write), (in_write, out_read)
+    return Pipes((in_read, out_write), (in_write, out_read))
 
 
-def given(plan: JailPlan, stdio: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def given(plan: JailPlan, stdio: Sequence[int]) -> Pipes:
     """Take the ends of the asker's own pipes as the dyno's; none are ours."""
     for fd in stdio:
         if not stat.S_ISFIFO(os.fstat(fd).st_mode):
             raise OSError(22, "a descriptor that came with the plan is no pipe")
         os.fchown(fd, plan.uid, plan.uid)
-    return tuple(stdio), ()
+    return Pipes(tuple(stdio), ())
 
 
 def log_of(pid: int) -> int | None:

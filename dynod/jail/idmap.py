@@ -43,6 +43,7 @@ class Maps:
         self._holder = holder
         self._kept: OrderedDict[tuple[int, int, int], int] = OrderedDict()
         self._spare: deque[socket.socket] = deque()
+        self._used: list[socket.socket] = []
         self._closed = False
 
     def fd(self, owner: int, group: int, uid: int) -> int:
@@ -57,7 +58,8 @@ class Maps:
             return self._kept[key]
         if not self._spare:
             self.fill()
-        self._kept[key] = _map(self._spare.popleft(), *key)
+        self._used.append(self._spare.popleft())
+        self._kept[key] = _map(self._used[-1], *key)
         if len(self._kept) > KEPT:
             os.close(self._kept.popitem(last=False)[1])
         return self._kept[key]
@@ -67,7 +69,9 @@ class Maps:
         return len(self._spare) >= SPARE
 
     def fill(self) -> None:
-        """Ask for holders until enough are spare."""
+        """Let the used holders go, and ask for new ones. Not sooner, because a process that ends takes a processor."""
+        while self._used:
+            self._used.pop().close()
         while not self.full and not self._closed:
             ours, theirs = packets.pair()
             self._holder(theirs)
@@ -77,12 +81,12 @@ class Maps:
     def close(self) -> None:
         """Let the holders go."""
         self._closed = True
-        while self._spare:
-            self._spare.pop().close()
+        for door in (*self._spare, *self._used):
+            door.close()
 
 
 def _map(door: socket.socket, owner: int, group: int, uid: int) -> int:
-    """Use a holder up."""
+    """Use a holder up; it may go then."""
     try:
         pid = packets.receive(door)[0]["pid"]
         for name, inside in (("uid_map", owner), ("gid_map", group)):
@@ -91,5 +95,3 @@ def _map(door: socket.socket, owner: int, group: int, uid: int) -> int:
         return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     except packets.Hung:
         raise OSError(12, "no user namespace; see /proc/sys/user/max_user_namespaces") from None
-    finally:
-        door.close()

@@ -1,6 +1,7 @@
 """What a dyno sees as its file system. Host side: `tree` opens a source as a detached mount, under the rules of check.py.
 Dyno side: `base` makes, ahead of time, the small root that an embryo waits in (own /proc and /dev); `assemble` puts the
-overlay and the binds on top of what the host handed over, and `enter` makes it the root.
+overlay and the binds on top of what the host handed over, and `enter` makes it the root. The machine's root is let go for
+good in `base`, by pivot_root and a detaching umount.
 
 Sources travel as mount descriptors, not as paths: the embryo has let go of the machine's root long before it gets a
 plan, sees mounts that were made since, needs no quoting of ':' and ',' for overlay, and no link in an app's tree can lead
@@ -154,9 +155,13 @@ def assemble(trees: Trees, binds: Sequence[Bind]) -> None:
 
 
 def enter() -> None:
-    """Make /new the root; what was there before, the machine's layers included, cannot be reached any more."""
+    """Make /new the root, over the small one. No second pivot: detaching a root waits for an RCU grace period, and what lies
+    below is nothing but this dyno's own layers, out of reach behind a mount that it cannot take away.
+    """
     os.chdir(NEW)
-    _pivot(".")
+    k.mount(".", "/", None, k.MS_MOVE)
+    os.chroot(".")
+    os.chdir("/")
 
 
 def _pivot(new: str) -> None:

@@ -42,7 +42,7 @@ def _run(door: socket.socket, job: dict[str, Any]) -> NoReturn:
         for tree in job["trees"]:
             _remove_whole(tree)
         for group in job["groups"]:
-            _remove_group(group)
+            remove_group(group)
         if job["record"]:
             remove_tree(job["record"])
     except OSError as failed:
@@ -116,7 +116,7 @@ def _move_up(fd: int, name: str, top: int, fresh: int) -> int:
             return fresh
 
 
-def _remove_group(directory: str) -> None:
+def remove_group(directory: str) -> None:
     """A group stays busy for some moments after its last process was reaped, and version 1 tells nobody when it is free."""
     for patience in PATIENCE:
         try:

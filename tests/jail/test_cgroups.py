@@ -140,6 +140,11 @@ def test_version_1_has_one_directory_per_tree(v1, tmp_path):
     assert v1.names() == ["web.1"]
 
 
+def test_all_dynos_together_weigh_as_much_as_a_process_per_processor(v1, tmp_path):
+    for directory in ("dynod", "dynod/inst"):
+        assert (tmp_path / "cpu" / directory / "cpu.shares").read_text() == str(1024 * os.cpu_count())
+
+
 def test_version_1_writes_each_limit(v1, tmp_path):
     v1.make("x")
     v1.limit("x", LIMITS)

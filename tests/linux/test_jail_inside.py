@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from jailed import SLUG_UID, UID_FIRST, TestHost, close_all, read_until
+from jailed import SLUG_UID, UID_FIRST, TestHost, close_all, read_all, read_until
 
 pytestmark = pytest.mark.linux
 
@@ -117,6 +117,36 @@ def test_the_mount_table_has_nosuid_everywhere_and_no_other_root(host):
     assert all("nodev" in line[5] for line in lines if not line[4].startswith(("/dev", "/proc")))
 
 
+UNDER = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+uid = os.getuid()
+print(libc.unshare(0x10000000 | 0x20000))
+for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {uid} 1")):
+    open(f"/proc/self/{name}", "w").write(text)
+for path in (b"/", b"..", b"/proc", b"/dev", b"/proc/kallsyms", b"/proc/sys"):
+    print(libc.umount2(path, 2))
+os.chdir("/")
+for _ in range(5):
+    os.chdir("..")
+print(*sorted(os.listdir(".")))
+print(os.path.exists("/lower"), os.path.exists("/scratch"), open("/proc/kallsyms").read() == "")
+"""
+
+
+def test_no_mount_can_be_taken_away_even_by_root_of_a_user_namespace(host):
+    plan = host.plan("/usr/bin/python3", "-c", UNDER)
+    _, (stdin, stdout) = host.boot(plan)
+    os.close(stdin)
+    made, *lines = read_all(stdout).splitlines()
+    if made == "-1":
+        pytest.skip("this machine lets nobody make user namespaces")
+    *unmounted, root, hidden = lines
+    assert unmounted == ["-1"] * 6
+    assert root.split() == ["app", "bin", "dev", "etc", "lib", "lib64", "mnt", "proc", "sbin", "tmp", "usr"]
+    assert hidden == "False False True"
+
+
 def test_tmp_is_private_to_each_dyno(host):
     script = "echo mine > /tmp/f-$0; ls /tmp; cat"
     first, second = (host.plan("sh", "-c", script, name) for name in ("one", "two"))
@@ -166,7 +196,10 @@ def test_no_descriptor_leaks_in(host):
 
 
 def test_signals_are_as_a_program_expects_them(host):
-    _, said = host.sh("grep -E '^Sig(Blk|Ign)' /proc/self/status")
+    # Not through a shell: dash unblocks signals itself.
+    _, (stdin, stdout) = host.boot(host.plan("grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"))
+    os.close(stdin)
+    said = read_all(stdout)
     glibcs_own = 1 << 31 | 1 << 32  # 32 and 33, which posix_spawn leaves ignored and threads set again
     assert [int(line.split()[1], 16) & ~glibcs_own for line in said.splitlines()] == [0, 0]
 
