@@ -18,7 +18,7 @@ from dynod.model.jail import Stdio
 
 PAGE = 200  # dynos in one packet of `list`
 BACKLOG = 64
-QUEUED = 10_000  # packets a client may leave unread before it is hung up on
+QUEUED = 5_000  # packets a client may leave unread before it is hung up on
 
 
 class Client:
