@@ -87,6 +87,17 @@ async def stop_type(ask: Ask) -> Any:
     return {}
 
 
+async def why(ask: Ask) -> Any:
+    """Ours: why a dyno started and stopped, oldest first, also one that is no more."""
+    return [render.cause(ask.app, one) for one in await ask.platform.why(ask.app, ask.params["dyno"])]
+
+
+async def autopsy(ask: Ask) -> Any:
+    """Ours: how dynos of a name ended, the newest first; each with its last log lines and the files it had changed."""
+    kept = await ask.platform.autopsies(ask.app, ask.params["dyno"])
+    return [render.autopsy(ask.app, one) for one in kept]
+
+
 async def explain(ask: Ask, call: Call) -> Any:  # noqa: ARG001  # a stream's handler, without items
     """Say what was mounted for a dyno, line by line."""
     return list(ask.platform.explain(ask.app, str(_dyno(ask, ask.params["dyno"]).name)))

@@ -87,6 +87,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("dynos.list", "GET", _APP + "/dynos", _VIEW, 200, dynos.index, ("name", "id")),
     Operation("dynos.create", "POST", _APP + "/dynos", _DEPLOY, 201, dynos.create),
     Operation("dynos.info", "GET", _APP + "/dynos/{dyno}", _VIEW, 200, dynos.info),
+    Operation("dynos.why", "GET", _APP + "/dynos/{dyno}/why", _VIEW, 200, dynos.why),
+    Operation("dynos.autopsy", "GET", _APP + "/dynos/{dyno}/autopsy", _VIEW, 200, dynos.autopsy),
     Operation("dynos.restart-all", "DELETE", _APP + "/dynos", _OPERATE, 202, dynos.restart_all),
     Operation("dynos.restart", "DELETE", _APP + "/dynos/{dyno}", _OPERATE, 202, dynos.restart_one),
     Operation("dynos.restart-type", "DELETE", _APP + "/formations/{type}", _OPERATE, 202, dynos.restart_type),

@@ -2,11 +2,13 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from dynod.api.links import Links
 from dynod.model.app import Account, App
+from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoView
 from dynod.model.formation import Formation
 from dynod.model.release import Build, Release, ReleaseStatus, Slug
@@ -227,6 +229,35 @@ def dyno(app: App, one: DynoView, attach_url: str | None = None) -> Json:
         "state": one.state.value,
         "type": one.name.type,
         "updated_at": stamp(one.updated_at),
+    }
+
+
+def cause(app: App, one: Cause) -> Json:
+    return {
+        "app": _app(app),
+        "created_at": stamp(one.at),
+        "dyno": {"id": one.dyno, "name": one.name},
+        "event": one.what,
+        "reason": one.why,
+    }
+
+
+def autopsy(app: App, one: Autopsy) -> Json:
+    return {
+        "app": _app(app),
+        "cause": one.cause,
+        "command": one.command,
+        "created_at": stamp(one.created),
+        "died_at": stamp(one.at),
+        "dyno": {"id": one.dyno, "name": one.name},
+        "exit_status": one.status,
+        "files": [asdict(file) for file in one.files],
+        "files_truncated": one.cut,
+        "lines": list(one.lines),
+        "memory_peak": one.peak,
+        "release": {"version": one.release},
+        "size": one.size,
+        "state": one.state,
     }
 
 

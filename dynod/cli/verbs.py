@@ -57,6 +57,16 @@ VERBS: tuple[Verb, ...] = (
         "auth:whoami", "account:whoami", "print who you are here", aliases=("whoami",), app=False, reads=True
     ),
     Verb("auth:token", "account:token", "print this machine's API token", aliases=("token",), app=False),
+    Verb(
+        "autopsy",
+        "causes:autopsy",
+        "show how a dyno came to its end: cause, memory peak, last log lines, files it had changed",
+        words="DYNO",
+        least=1,
+        most=1,
+        flags=(Flag("num", "which end: 1 is the newest (default), 2 the one before", short="n", value="N"),),
+        reads=True,
+    ),
     Verb("builds", "builds:builds", "list builds, the newest first", reads=True),
     Verb("builds:info", "builds:info", "show a build", words="[BUILD]", most=1, reads=True),
     Verb(
@@ -237,6 +247,16 @@ VERBS: tuple[Verb, ...] = (
         most=None,
         flags=(Flag("tail", "show its log lines", short="t"), _ENV, _SIZE, _TYPE),
         passes=True,
+        reads=True,
+    ),
+    Verb(
+        "why",
+        "causes:why",
+        "say why a dyno started and stopped, each time: release, config, scale, crash, memory, cycle, and by whom",
+        words="DYNO",
+        least=1,
+        most=1,
+        flags=(Flag("num", "how many lines, the newest (default 30)", short="n", value="N"),),
         reads=True,
     ),
     Verb("version", "help:version", "print the version", app=False),

@@ -13,8 +13,8 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 
-from dynod.core import activity
-from dynod.core.effects import Boot, Effect, Ended, Note, Reap, Say, Signal, WatchPort
+from dynod.core import activity, why
+from dynod.core.effects import Boot, Died, Effect, Ended, Note, Reap, Say, Signal, WatchPort
 from dynod.core.fleet import Desired, Draw, Fleet, handover
 from dynod.core.ledger import AppState, Ledger
 from dynod.core.lifecycle import (
@@ -31,6 +31,7 @@ from dynod.core.routes import app_route, table
 from dynod.engine import builds, clock, launches, one_offs, phase, portwatch, records
 from dynod.engine.accounts import Accounts
 from dynod.engine.app_loop import AppLoop, Happened, Reconcile
+from dynod.engine.autopsies import Autopsies
 from dynod.engine.books import Books
 from dynod.engine.machine import Machine
 from dynod.engine.outputs import Outputs
@@ -43,7 +44,7 @@ from dynod.host.log_link import LogLink
 from dynod.host.slugs import Slugs
 from dynod.model.app import Account, App, AppId
 from dynod.model.dyno import DynoId, Exit
-from dynod.model.entry import AppDestroyed, BuildStarted, Entry, FeatureSet, Payload, ReleaseCreated
+from dynod.model.entry import AppDestroyed, BuildStarted, Entry, FeatureSet, Payload
 from dynod.model.jail import JailPlan
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildStatus, Release, ReleaseStatus
@@ -90,6 +91,7 @@ class House:
         self.outputs = Outputs(os.path.join(settings.state, "output"))
         self.tasks = Tasks()
         self.memory = MemoryWatch(lambda: clock.now().mono, self.say, self._vast, self._metrics)
+        self.autopsies = Autopsies(settings.state, log.recent)
         self.plans: dict[DynoId, JailPlan] = {}
         self.endings: dict[DynoId, asyncio.Future[int]] = {}  # one-offs, told by their loop
         self.waits: dict[DynoId, asyncio.Future[int]] = {}  # builds and orphans, told by the dyno host
@@ -253,6 +255,8 @@ class House:
                 ending = self.endings.pop(dyno, None)
                 if ending is not None and not ending.done():
                     ending.set_result(status)
+            case Died():
+                self.autopsies.expect(effect)
             case Note(dyno, name, what, detail):
                 note = Observation(dyno, str(name), app, what, clock.now().wall, detail)
                 self.tasks.spawn(self.observations.note([note]))
@@ -296,7 +300,10 @@ class House:
         self.memory.end(dyno)
         self.plans.pop(dyno, None)
         self.sessions.pop(dyno, None)
+        opened = await self.autopsies.open(app, dyno, self.machine.scratch_of(dyno))
         await self.machine.give_back(dyno)
+        if opened is not None and app in self.ledger.apps:
+            await self.autopsies.close(opened)
         if app not in self.ledger.apps and not self._loops[app].fleet.dynos:
             await self._forget_app(app)
 
@@ -307,7 +314,7 @@ class House:
         with contextlib.suppress(ConnectionError, Refused):
             await self.log.forget(app)
         state = self.settings.state
-        for path in (f"{state}/git/{app}.git", f"{state}/cache/{app}"):
+        for path in (f"{state}/git/{app}.git", f"{state}/cache/{app}", self.autopsies.directory(app)):
             await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
 
     def on_entry(self, entry: Entry, before: AppState | None, after: AppState | None) -> None:
@@ -325,7 +332,7 @@ class House:
         if isinstance(entry.payload, FeatureSet):
             self.memory.refresh(entry.app)
         self.route_changed(entry.app, loop.fleet)
-        loop.post(Reconcile(activity_reason(entry.payload)))
+        loop.post(Reconcile(why.reason(entry, before, after)))
         if after is None and not loop.fleet.dynos:
             self.tasks.spawn(self._forget_app(entry.app))
 
@@ -374,12 +381,3 @@ class House:
             if build.id == ident:
                 return build
         raise Refused(Refusal.NOT_FOUND, "Couldn't find that build.")
-
-
-def activity_reason(payload: Payload) -> str:
-    """Why dynos start and stop after this change, for the history."""
-    match payload:
-        case ReleaseCreated(version=version, description=description):
-            return f"release v{version}: {description}"
-        case _:
-            return type(payload).__name__

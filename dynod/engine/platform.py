@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dynod.model.app import Account, App
+from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoView
 from dynod.model.formation import DynoSize, Formation, Scale
 from dynod.model.log import LogLine, LogQuery
@@ -200,6 +201,14 @@ class Platform(Protocol):
 
     def explain(self, app: App, dyno: str) -> Sequence[str]:
         """What was mounted for a dyno, line by line (JailPlan.describe)."""
+        ...
+
+    async def why(self, app: App, dyno: str) -> Sequence[Cause]:
+        """Why a dyno, by name or id, started and stopped, oldest first; () if nothing is known of it."""
+        ...
+
+    async def autopsies(self, app: App, dyno: str) -> Sequence[Autopsy]:
+        """How dynos of this name, or this dyno, ended: those that are kept, the newest first."""
         ...
 
     # -- logs -----------------------------------------------------------------------------------------------------

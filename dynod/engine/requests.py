@@ -14,17 +14,21 @@ from dynod.core import changes
 from dynod.core.ledger import AppState, Ledger
 from dynod.core.lifecycle import SIGTERM, Dyno, Kind
 from dynod.core.names import draw_name
+from dynod.core.why import causes
 from dynod.engine import builds, launches, one_offs
 from dynod.engine.app_loop import Restart, StopDyno
 from dynod.engine.house import House
 from dynod.engine.platform import Attached, BuildAsk, RunAsk, SlugAsk
 from dynod.model.app import Account, App, AppId, AppName, app_name
+from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoName, DynoView, dyno_name
 from dynod.model.entry import Payload
 from dynod.model.formation import Formation, Scale
 from dynod.model.log import LogLine, LogQuery
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildId, Release, ReleaseId, Slug
+
+HISTORY = 500  # observations of one dyno that are joined
 
 
 def _new_id() -> str:
@@ -236,6 +240,12 @@ class Requests:
         raise Refused(
             Refusal.NOT_FOUND, f"cannot explain {dyno} of {app.name}: it is not running; see `dyno ps`"
         )
+
+    async def why(self, app: App, dyno: str) -> Sequence[Cause]:
+        return causes(await self._house.observations.history(app.id, HISTORY, dyno))
+
+    async def autopsies(self, app: App, dyno: str) -> Sequence[Autopsy]:
+        return await self._house.autopsies.find(app.id, dyno)
 
     # -- logs ----------------------------------------------------------------------------------------------------
     async def logs(self, query: LogQuery) -> AsyncIterator[LogLine]:

@@ -72,13 +72,13 @@ class Observations:
             "DELETE FROM observation WHERE number <= (SELECT max(number) FROM observation) - ?", (self._keep,)
         )
 
-    async def history(self, app: str, limit: int = 100) -> Sequence[Observation]:
-        """The newest `limit` of an app, oldest first."""
+    async def history(self, app: str, limit: int = 100, name: str = "") -> Sequence[Observation]:
+        """The newest `limit` of an app, or of one dyno's name or id in it, oldest first."""
         rows = await self._database.read(
             lambda db: db.execute(
-                "SELECT dyno, name, app, what, at, detail FROM observation WHERE app = ? "
-                "ORDER BY number DESC LIMIT ?",
-                (app, limit),
+                "SELECT dyno, name, app, what, at, detail FROM observation "
+                "WHERE app = ?1 AND (?2 = '' OR name = ?2 OR dyno = ?2) ORDER BY number DESC LIMIT ?3",
+                (app, name, limit),
             ).fetchall()
         )
         return [Observation(*row) for row in reversed(rows)]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from dynod.engine.platform import BuildAsk, RunAsk, SlugAsk
 from dynod.model.app import Account, App, AppId, app_name
+from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoId, DynoName, DynoState, DynoView
 from dynod.model.formation import DEFAULT_SIZE, WEB, Formation, Scale, process_type
 from dynod.model.log import LogLine, LogQuery
@@ -143,6 +144,8 @@ class FakePlatform:
         self.houses: dict[str, House] = {}
         self.lines: list[LogLine] = []
         self.said = asyncio.Condition()
+        self.causes: list[Cause] = []
+        self.deaths: list[Autopsy] = []
         self.done: list[tuple] = []  # what was asked of us that leaves no other trace
         self.children: list[Child] = []
         self.tails = 0
@@ -446,6 +449,12 @@ class FakePlatform:
 
     def explain(self, app: App, dyno: str) -> Sequence[str]:
         return ["mount overlay on /app", f"name {dyno}"]
+
+    async def why(self, app: App, dyno: str) -> Sequence[Cause]:
+        return [each for each in self.causes if dyno in {each.name, each.dyno}]
+
+    async def autopsies(self, app: App, dyno: str) -> Sequence[Autopsy]:
+        return [each for each in self.deaths if dyno in {each.name, each.dyno}]
 
     # -- logs
     async def say(self, app: App, text: str, source: str = "app", process: str = "web.1") -> LogLine:

@@ -6,6 +6,7 @@ import inspect
 import pytest
 
 from dynod.api.operations import OPERATIONS, STREAMS, parameters
+from dynod.model.autopsy import Autopsy, Cause, Changed
 from dynod.model.release import ReleaseStatus
 from tests.api.served import Served
 
@@ -454,6 +455,28 @@ async def a_one_off_that_cannot_be_is_refused_by_field(whole):
         answer = await whole.ask("POST", "/apps/demo/dynos", {"command": "ls", field: value})
         assert answer.status == 422, (field, value)
     assert not [one for one in whole.platform.done if one[0] == "run"]
+
+
+@covers("dynos.why", "dynos.autopsy")
+async def causes_and_ends_are_told_of_dynos_that_are_no_more(whole):
+    app = await made(whole)
+    whole.platform.causes = [Cause(5.0, "d1", "web.7", "crashed", "exited with status 1")]
+    files = (Changed("/app/x", "file", 2),)
+    death = Autopsy("d1", "web.7", "crashed", 1, "c", 9, 3, "Basic", "./s", 1.0, 5.0, ("l",), files, cut=True)
+    whole.platform.deaths = [death]
+    assert (await whole.ask("GET", "/apps/demo/dynos/web.7/why")).body == [
+        {
+            "app": {"id": app["id"], "name": "demo"},
+            "created_at": "1970-01-01T00:00:05Z",
+            "dyno": {"id": "d1", "name": "web.7"},
+            "event": "crashed",
+            "reason": "exited with status 1",
+        }
+    ]
+    (body,) = (await whole.ask("GET", "/apps/demo/dynos/d1/autopsy")).body
+    assert body["files"] == [{"path": "/app/x", "kind": "file", "size": 2}]
+    assert (body["exit_status"], body["memory_peak"], body["files_truncated"]) == (1, 9, True)
+    assert (await whole.ask("GET", "/apps/demo/dynos/web.8/why")).body == []
 
 
 @covers("dynos.restart-all", "dynos.restart", "dynos.restart-type", "dynos.stop", "dynos.stop-type")

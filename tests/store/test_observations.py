@@ -44,6 +44,17 @@ def test_the_history_of_an_app(tmp_path) -> None:
     using(tmp_path, look)
 
 
+def test_the_history_of_one_dyno_by_name_or_id(tmp_path) -> None:
+    async def look(observations: Observations) -> None:
+        other = Observation("d9", "web.2", "a1", "up", 9.0)
+        await observations.note([up(1), other, up(3), up(3, "a2")])
+        assert list(await observations.history("a1", name="web.1")) == [up(1), up(3)]
+        assert list(await observations.history("a1", 1, "web.1")) == [up(3)]
+        assert list(await observations.history("a1", name="d9")) == [other]
+
+    using(tmp_path, look)
+
+
 def test_the_history_is_bounded(tmp_path) -> None:
     async def look(observations: Observations) -> None:
         for number in range(0, 50, 5):

@@ -1,0 +1,121 @@
+"""Autopsies: what is kept of an end, for how long, and what may go wrong meanwhile."""
+
+import os
+
+from support.waiting import run
+
+from dynod.core.effects import Died
+from dynod.engine.autopsies import KEEP, Autopsies
+from dynod.model.app import AppId
+from dynod.model.autopsy import Changed
+from dynod.model.dyno import DynoId, DynoState, dyno_name
+from dynod.model.log import LogLine
+from dynod.model.refused import Refusal, Refused
+
+APP = AppId("a1")
+
+
+def death(number=1, name="web.1", state=DynoState.CRASHED, status=1):
+    return Died(
+        DynoId(f"d{number}"),
+        dyno_name(name),
+        state,
+        status,
+        f"exited with status {status}",
+        4096,
+        3,
+        "Basic",
+        "./serve",
+        1.0,
+        100.0 + number,
+    )
+
+
+async def recent(query):
+    assert (query.app, query.lines) == (APP, 100)
+    return [LogLine(APP, 5, "app", query.dyno, "last words")]
+
+
+async def die(made, died, scratch="/nonexistent"):
+    made.expect(died)
+    opened = await made.open(APP, died.dyno, scratch)
+    await made.close(opened)
+
+
+def test_an_end_is_kept_with_its_log_and_its_files(tmp_path):
+    (tmp_path / "scratch" / "upper").mkdir(parents=True)
+    (tmp_path / "scratch" / "upper" / "x").write_text("12")
+
+    async def story():
+        made = Autopsies(str(tmp_path), recent)
+        await die(made, death(), str(tmp_path / "scratch"))
+        return await made.find(APP, "web.1"), await made.find(APP, "d1"), await made.find(APP, "web.2")
+
+    by_name, by_id, other = run(story())
+    assert (by_name, other) == (by_id, [])
+    (found,) = by_name
+    assert (found.cause, found.peak, found.state, found.at) == (
+        "exited with status 1",
+        4096,
+        "crashed",
+        101.0,
+    )
+    assert found.lines == ("app[web.1]: last words",)
+    assert (found.files, found.cut) == ((Changed("/x", "file", 2),), False)
+    directory = tmp_path / "autopsies" / APP
+    assert directory.stat().st_mode & 0o777 == 0o700  # log lines may hold secrets
+    assert [each.stat().st_mode & 0o777 for each in directory.iterdir()] == [0o600]
+
+
+def test_the_last_twenty_are_kept_and_a_deploy_pushes_out_no_crash(tmp_path):
+    async def story():
+        made = Autopsies(str(tmp_path), recent)
+        for number in range(KEEP + 3):
+            await die(made, death(number))
+        for number in range(100, 100 + KEEP + 5):
+            await die(made, death(number, "web.2", DynoState.DOWN, 143))
+        return await made.find(APP, "web.1"), await made.find(APP, "web.2")
+
+    crashes, stops = run(story())
+    assert [each.dyno for each in crashes] == [f"d{number}" for number in range(KEEP + 2, 2, -1)]
+    assert len(stops) == KEEP
+    assert stops[0].dyno == f"d{100 + KEEP + 4}"
+
+
+def test_an_end_that_nobody_saw_has_no_autopsy(tmp_path):
+    made = Autopsies(str(tmp_path), recent)
+    assert run(made.open(APP, DynoId("d9"), "/nonexistent")) is None
+
+
+def test_without_a_log_the_rest_is_kept(tmp_path):
+    async def away(query):
+        raise Refused(Refusal.UNAVAILABLE, "cannot read the log")
+
+    async def story():
+        made = Autopsies(str(tmp_path), away)
+        await die(made, death())
+        return await made.find(APP, "web.1")
+
+    (found,) = run(story())
+    assert (found.lines, found.status) == ((), 1)
+
+
+def test_a_record_that_cannot_be_read_hides_no_other(tmp_path, caplog):
+    async def story():
+        made = Autopsies(str(tmp_path), recent)
+        for number in (1, 2, 3):
+            await die(made, death(number))
+        one, two, _ = sorted(os.listdir(made.directory(APP)))
+        for name, text in ((one, "{"), (two, '{"strange": 1}')):
+            with open(f"{made.directory(APP)}/{name}", "w") as file:
+                file.write(text)
+        return await made.find(APP, "web.1")
+
+    assert [each.dyno for each in run(story())] == ["d3"]
+    assert caplog.text.count("cannot read the autopsy") == 2
+
+
+def test_a_full_disk_is_a_line_in_the_log_and_no_more(tmp_path, caplog):
+    (tmp_path / "autopsies").write_text("in the way")
+    run(die(Autopsies(str(tmp_path), recent), death()))
+    assert "cannot keep the autopsy of web.1" in caplog.text
