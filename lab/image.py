@@ -37,7 +37,7 @@ PACKAGES = (
         "e2fsprogs",
         "dmsetup",
     ),
-    *("nodejs", "sqlite3", "openssh-server", "sudo"),
+    *("nodejs", "sqlite3", "openssh-server", "sudo", "strace"),
 )
 TESTS = ("pytest", "pytest-timeout", "hypothesis", "h11")
 MASKED = (
@@ -55,7 +55,7 @@ FILES = {
     "etc/hosts": "127.0.0.1 localhost lab\n::1 localhost\n",
     "etc/fstab": (
         "/dev/vda / ext4 errors=remount-ro 0 1\n"
-        "tree /srv/dynod 9p trans=virtio,version=9p2000.L,ro,msize=524288,cache=loose,nofail 0 0\n"
+        "tree /srv/dynod 9p trans=virtio,version=9p2000.L,ro,msize=524288,nofail 0 0\n"
         "out /srv/out 9p trans=virtio,version=9p2000.L,rw,msize=524288,nofail 0 0\n"
     ),
     "etc/systemd/network/lab.network": (
