@@ -61,7 +61,11 @@ def _say_ready(settings: Settings, ready_fd: int | None, served: dict[str, str |
         os.write(ready_fd, b"1")
         os.close(ready_fd)
     if unit().notify:  # no `dynod up` that would write it; pids are systemd's to tell
-        told = {"router": f"http://{settings.router}", "router_tls": None, "control": control_socket(settings.run)}
+        told = {
+            "router": f"http://{settings.router}",
+            "router_tls": None,
+            "control": control_socket(settings.run),
+        }
         write_atomically(f"{settings.run}/ready.json", json.dumps({**served, **told}).encode(), 0o600)
     unit().beat(asyncio.get_running_loop().call_later)
     unit().say("READY=1")
