@@ -60,8 +60,9 @@ def _adopt_app(house: "House", loop: AppLoop, alive: dict[str, Live]) -> None:
 def _adopt_dyno(house: "House", loop: AppLoop, dyno: Dyno, live: Live) -> None:
     with contextlib.suppress(Refused):
         house.plans[dyno.id] = launches.recalled_plan(house, dyno, live)
-    if live.status is None:
-        house.memory.begin(dyno.app, dyno.id, dyno.name, dyno_size(dyno.size).memory, live.cgroups)
+    with contextlib.suppress(Refused):  # of a size that is no more
+        if live.status is None:
+            house.memory.begin(dyno.app, dyno.id, dyno.name, dyno_size(dyno.size).memory, live.cgroups)
     if dyno.phase is Phase.LAUNCHING:
         loop.post(Happened(dyno.id, Launched(live.labels.get("address", ""))))
 
