@@ -5,12 +5,25 @@ from urllib.parse import unquote_to_bytes
 from router.reasons import Failure
 
 
+def subject(method: bytes, target: bytes, host: str) -> str:
+    """Say what was asked for. Quotes and what would break the line stay percent-encoded, so that no client can forge fields."""
+    path = target.decode("latin-1")
+    if "%" in path:
+        path = decoded(target)
+    if '"' in path:
+        path = path.replace('"', "%22")
+    return f'method={method.decode()} path="{path}" host={host}'
+
+
+def chain(fwd: bytes) -> str:
+    """Say through whom it came, likewise."""
+    return fwd.decode("latin-1").replace('"', "%22")
+
+
 def line(
-    method: bytes,
-    target: bytes,
-    host: str,
+    what: str,
     request_id: bytes,
-    fwd: bytes,
+    fwd: str,
     dyno: str,
     connect: int | None,
     service: int | None,
@@ -18,29 +31,16 @@ def line(
     size: int | None,
     failure: Failure | None,
 ) -> str:
-    """Format one finished request. `connect`, `service` in milliseconds, None where not reached, as `size`.
-
-    Quotes and what would break the line stay percent-encoded, so that no client can forge fields. (Positional and flat: this runs
-    once per request.)
-    """
-    path = target.decode("latin-1")
-    if "%" in path:
-        path = decoded(target)
-    if '"' in path:
-        path = path.replace('"', "%22")
-    chain = fwd.decode("latin-1")
-    if '"' in chain:
-        chain = chain.replace('"', "%22")
+    """Format one finished request. `connect`, `service` in milliseconds, None where not reached, as `size`."""
     if failure is None and service is not None:
         return (
-            f'at=info method={method.decode()} path="{path}" host={host} request_id={request_id.decode()} fwd="{chain}" dyno={dyno}'
-            f" connect={connect}ms service={service}ms status={status} bytes={size} protocol=http1.1 tls=false"
+            f'at=info {what} request_id={request_id.decode()} fwd="{fwd}" dyno={dyno} connect={connect}ms service={service}ms'
+            f" status={status} bytes={size} protocol=http1.1 tls=false"
         )
     at = "at=info" if failure is None else _at(failure)
     return (
-        f'{at} method={method.decode()} path="{path}" host={host} request_id={request_id.decode()} fwd="{chain}" dyno={dyno}'
-        f" connect={_ms(connect)} service={_ms(service)} status={status or ''} bytes={'' if size is None else size}"
-        " protocol=http1.1 tls=false"
+        f'{at} {what} request_id={request_id.decode()} fwd="{fwd}" dyno={dyno} connect={_ms(connect)} service={_ms(service)}'
+        f" status={status} bytes={'' if size is None else size} protocol=http1.1 tls=false"
     )
 
 

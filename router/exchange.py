@@ -6,7 +6,7 @@ the request is (`phase`), what may be kept alive, what a lost connection or a pa
 
 from enum import Enum
 
-from router.access_line import line
+from router.access_line import chain, line, subject
 from router.balance import Target
 from router.framing import BadChunk, Chunks, chunk, last_chunk
 from router.headers import (
@@ -34,7 +34,6 @@ class Phase(Enum):
     WAITING = "waiting"  # all is sent, nothing came back
     ANSWERING = "answering"
     TUNNEL = "tunnel"  # after 101: a byte pipe
-    DONE = "done"
 
 
 class Exchange:
@@ -270,15 +269,16 @@ class Exchange:
     def row(self) -> list[str | int]:
         """Sum it up for logplex: [app, at, source, process, text]."""
         request = self.request
-        chain = request.forwarded_for
-        connected = self.connected_at
         site = self.site
+        if not request.what:
+            request.what = subject(request.method, request.target, site.host)
+            before = request.forwarded_for
+            request.fwd = chain(before + b", " + self.peer if before else self.peer)
+        connected = self.connected_at
         text = line(
-            request.method,
-            request.target,
-            site.host,
+            request.what,
             self.request_id,
-            chain + b", " + self.peer if chain else self.peer,
+            request.fwd,
             "" if self.target is None else self.target.backend.dyno,
             self.connect_ms,
             None if connected is None else int((self.ended - connected) * 1000 + 0.5),

@@ -34,6 +34,11 @@ class RequestHead:
     via: bytes = b""
     forwarded_for: bytes = b""
     request_id: bytes = b""
+    lead: bytes = b""  # what was made of it for the dyno, up to the request id
+    trail: bytes = b""  # and behind that, up to the time
+    close: bool = False  # whether that tells the dyno to close
+    what: str = ""  # what the access line says of it
+    fwd: str = ""
 
 
 class ResponseHead:
@@ -165,12 +170,10 @@ def _tokens(value: bytes) -> list[bytes]:
     return [token.strip(b" \t") for token in value.split(b",")]
 
 
-def request_bytes(
-    head: RequestHead, origin: bytes, request_id: bytes, started: bytes, *, close: bool = False
-) -> bytes:
-    """Make the head that the dyno gets.
+def prepare(head: RequestHead, origin: bytes, *, close: bool) -> None:
+    """Make the head that the dyno gets, all but the request id and the time: `lead`, id, `trail`, time, an empty line.
 
-    `origin`: the lines that are the same for every request of a connection without a chain before it (see `origin_lines`).
+    `origin`: see `origin_lines`; `close`: the dyno is to close its connection.
     """
     added = b""
     if head.length == CHUNKED:
@@ -181,16 +184,10 @@ def request_bytes(
         added += b"\r\nConnection: close"
     if head.forwarded_for:
         origin = origin.replace(b"-For: ", b"-For: " + head.forwarded_for + b", ", 1)
-    return b"%b %b HTTP/1.1%b%b\r\nX-Request-Id: %b%b\r\nVia: %b\r\nX-Request-Start: %b\r\n\r\n" % (
-        head.method,
-        head.target,
-        head.lines,
-        added,
-        request_id,
-        origin,
-        _joined(head.via, VIA),
-        started,
-    )
+    head.lead = b"%b %b HTTP/1.1%b%b\r\nX-Request-Id: " % (head.method, head.target, head.lines, added)
+    via = head.via + b", " + VIA if head.via else VIA
+    head.close = close
+    head.trail = b"%b\r\nVia: %b\r\nX-Request-Start: " % (origin, via)
 
 
 def origin_lines(peer: bytes, proto: bytes, port: int) -> bytes:

@@ -1,6 +1,7 @@
 """Access lines out to RUN/logplex.sock, in batches. A slow or absent logplex slows no request: what cannot wait is dropped and counted."""
 
 import asyncio
+import contextlib
 import logging
 
 from dynod.model.settings import log_socket
@@ -39,12 +40,15 @@ class Lines:
         elif len(self._waiting) == BATCH:
             self._send()
 
-    def close(self) -> None:
-        """Send what is there, hang up."""
+    async def close(self) -> None:
+        """Send what is there, hang up; a logplex that does not read is not waited for long."""
         if self._timer is not None:
             self._timer.cancel()
         self._send()
         self._link.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timers.goodbye):
+                await self._link.gone.wait()
 
     def _flush(self) -> None:
         self._timer = None

@@ -1,4 +1,7 @@
-"""Tables in: from STATE/router/table at the start, from RUN/routes.sock ever after; wakes out. The control plane may come and go."""
+"""Tables in: from STATE/router/table at the start, from RUN/routes.sock ever after; wakes and activity out.
+
+The control plane may come and go.
+"""
 
 import asyncio
 import logging
@@ -8,6 +11,7 @@ from dynod.model.route import RouteTable
 from dynod.model.settings import routes_file, routes_socket
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import BadFrame, Decoder, Notification, encode
+from router.activity import Activity
 from router.reconnect import Link
 from router.timers import Timers
 
@@ -37,8 +41,10 @@ class RoutesLink:
         *,
         swap: Callable[[RouteTable], None],
         connected: Callable[[], None],
+        activity: Activity,
     ) -> None:
         self._swap = swap
+        self._activity = activity
         self._connected = connected
         self._decoder = Decoder()
         self._link = Link(loop, routes_socket(run), timers, opened=self._opened, received=self._received)
@@ -50,6 +56,10 @@ class RoutesLink:
     def wake(self, app: str) -> None:
         """Ask for a sleeping app; without a control plane the question is put again when it is back (`connected`)."""
         self._link.write(encode(Notification("wake", [app])))
+
+    def active(self, apps: list[str]) -> bool:
+        """Say which apps had requests; False when there is nobody to hear it."""
+        return self._link.write(encode(Notification("active", apps)))
 
     def close(self) -> None:
         """Hang up."""
@@ -70,6 +80,9 @@ class RoutesLink:
             match frame:
                 case Notification("table", bytes(packed) | [bytes(packed)]):
                     self._take(packed)
+                case Notification("report", [int(number)]):
+                    self._activity.flush()
+                    self._link.write(encode(Notification("reported", [number])))
                 case _:
                     pass
 
@@ -80,5 +93,6 @@ class RoutesLink:
             _log.warning("keeping the old table: %s", error)
             return
         self._swap(table)
+        self._activity.swapped(table.apps)
         # The control plane waits for this before it tells a dyno to stop: no new request meets one that is leaving.
         self._link.write(encode(Notification("applied", [table.generation])))

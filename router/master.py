@@ -80,6 +80,8 @@ class Master:
         self._workers: dict[int, tuple[int, float]] = {}  # pid -> (which, since)
         self._due: dict[int, float] = {}  # which -> when to start it
         self._stopping = False
+        host, port = listeners[0].getsockname()[:2]
+        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def run(self) -> None:
         """Start all, then live on signals alone."""
@@ -98,6 +100,8 @@ class Master:
                 self._stopping = True
                 unit().say("STOPPING=1")
                 self._due.clear()
+                for listener in self._listeners:
+                    listener.close()  # the workers take what waits there, and nobody waits longer
                 limit = time.monotonic() + STOP_LIMIT
                 self._signal(signal.SIGTERM)
             if time.monotonic() >= limit:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from dynod.model.route import RouteTable, Standing
 from router import pages
+from router.activity import Activity
 from router.balance import Target, checkin, checkout, tries
 from router.exchange import Exchange, Phase
-from router.headers import request_bytes
+from router.headers import prepare
 from router.reasons import Failure
 from router.request_ids import request_ids
 from router.table import Routes
@@ -29,18 +30,20 @@ _REFUSED_BY = {
     Standing.CRASHED: Failure.H10,
     Standing.NO_WEB: Failure.H14,
     Standing.BLANK: Failure.H81,
+    Standing.SPENT: Failure.H82,
     Standing.MAINTENANCE: Failure.H80,
 }
 
 
 class Proxy:
-    """`wake` asks the control plane for a sleeping app; `chance` is uniform in [0, 1)."""
+    """`wake` asks the control plane for a sleeping app, `tell` says which ones had requests; `chance` is uniform in [0, 1)."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         lines: "Lines",
         wake: Callable[[str], None],
+        tell: Callable[[list[str]], bool],
         chance: Callable[[], float],
         *,
         port: int,
@@ -48,6 +51,8 @@ class Proxy:
     ) -> None:
         self.loop = loop
         self.timers = timers
+        self.first_byte = timers.first_byte
+        self._fresh = timers.fresh
         self.port = port
         self.routes = Routes(RouteTable())
         self.has_table = False
@@ -60,6 +65,8 @@ class Proxy:
         self._clients: set[Client] = set()
         self._held: set[Client] = set()
         self._woken: set[str] = set()
+        self.activity = Activity(loop, timers.active, self._under_way, tell)
+        self._active = self.activity.apps
         self._connects: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._stamped = -1.0
@@ -102,6 +109,10 @@ class Proxy:
             if client.exchange is not None and client.exchange.site.route.standing is Standing.IDLE:
                 self._ask_to_wake(client.exchange.site.route.app)
 
+    def _under_way(self) -> list[str]:
+        exchanges = [client.exchange for client in self._clients]
+        return [each.site.route.app for each in exchanges if each is not None and each.target is not None]
+
     def _ask_to_wake(self, app: str) -> None:
         if app not in self._woken:
             self._woken.add(app)
@@ -121,8 +132,11 @@ class Proxy:
                 self._hold(client, exchange, now, until=now + self.timers.tick)
                 return
             exchange.target = target
-            oldest = 0.0 if exchange.replayable else now - self.timers.fresh
-            dyno = None if exchange.retried else take(target, oldest)
+            if route.app not in self._active:
+                self.activity.note(route.app)
+            dyno = take(target, inf if exchange.retried else now - self._fresh)
+            if dyno is None and exchange.replayable and not exchange.retried:
+                dyno = take(target, 0.0)
             if dyno is not None:
                 dyno.begin(client, exchange, now)
             else:
@@ -191,12 +205,13 @@ class Proxy:
 
     def head_for(self, client: "Client", exchange: Exchange) -> bytes:
         """Make the head the dyno gets."""
-        if self._stamped != exchange.started:
-            self._stamp(exchange.started)
-        close = "http-disable-keepalive-to-dyno" in exchange.site.route.features
-        return request_bytes(
-            exchange.request, client.origin, exchange.request_id, self._stamp_ms, close=close
-        )
+        started = exchange.started
+        if self._stamped != started:
+            self._stamp(started)
+        request = exchange.request
+        if request.close is not exchange.site.close_dyno or not request.lead:
+            prepare(request, client.origin, close=exchange.site.close_dyno)
+        return b"%b%b%b%b\r\n\r\n" % (request.lead, exchange.request_id, request.trail, self._stamp_ms)
 
     def _stamp(self, now: float) -> None:
         self._stamped = now
@@ -236,7 +251,6 @@ class Proxy:
         dyno = client.dyno
         client.exchange = None
         client.dyno = None
-        exchange.phase = Phase.DONE
         if exchange.give_up is not None:
             self._held.discard(client)
         if dyno is not None:
@@ -289,6 +303,8 @@ class Proxy:
         self._clients.add(client)
         if self._timer is None:
             self._timer = self.loop.call_later(self.timers.tick, self._tick)
+        if self.draining:
+            client.end(whole=True)
 
     def closed(self, client: "Client") -> None:
         """Count a client out."""
@@ -318,6 +334,8 @@ class Proxy:
 
     def close(self) -> None:
         """Drop everything."""
+        self.activity.flush()
+        self.activity.stop()
         if self._timer is not None:
             self._timer.cancel()
         for task in list(self._connects):

@@ -32,6 +32,7 @@ class Link(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._closed = False
         self._blocked = False
+        self.gone = asyncio.Event()  # after `close`: all that was written is out
 
     def start(self) -> None:
         """Try now, and again after each failure or loss, with growing pauses."""
@@ -80,6 +81,7 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's shape
         self._transport = None
+        self.gone.set()
         self._later()
 
     def drop(self) -> None:
@@ -94,5 +96,8 @@ class Link(asyncio.Protocol):
             self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
-        if self._transport is not None:
+        if self._transport is None:
+            self.gone.set()
+        else:
+            self.gone.clear()
             self._transport.close()

@@ -25,6 +25,7 @@ class Client(asyncio.Protocol):
         "_buffer",
         "_ending",
         "_heads",
+        "_keep_alive",
         "_proxy",
         "_reading",
         "_searched",
@@ -42,6 +43,7 @@ class Client(asyncio.Protocol):
     def __init__(self, proxy: "Proxy") -> None:
         self._proxy = proxy
         self._heads = Requests()
+        self._keep_alive = proxy.timers.keep_alive
         self._buffer = bytearray()
         self._searched = 0  # no end of a head before here
         self._reading = True
@@ -122,8 +124,9 @@ class Client(asyncio.Protocol):
         except ClientFault as fault:
             self._refuse(fault.failure, None)
             return
-        assert request.host is not None
-        site = proxy.routes.find(request.host)
+        host = request.host
+        assert host is not None
+        site = proxy.routes.seen.get(host) or proxy.routes.find(host)
         if site is None:
             self._refuse(Failure.NO_SUCH_APP if proxy.has_table else Failure.NO_TABLE, request)
             return
@@ -230,11 +233,10 @@ class Client(asyncio.Protocol):
 
     def next(self, now: float) -> None:
         """Wait for the next request of this connection, or take it if it is here already."""
-        if self._ending:
-            return
-        self.deadline = now + self._proxy.timers.keep_alive
-        if self._buffer:
-            self.advance()
+        if not self._ending:
+            self.deadline = now + self._keep_alive
+            if self._buffer:
+                self.advance()
 
     def end(self, *, whole: bool) -> None:
         """Close after what was written. While the client may still be sending, read on for a while: a reset would destroy it."""

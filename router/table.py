@@ -26,12 +26,12 @@ class Site(NamedTuple):
 class Routes:
     """One table, ready for lookups. A new table is a new Routes: readers see the old one or the new one, whole."""
 
-    __slots__ = ("_memo", "_targets", "table")
+    __slots__ = ("_targets", "seen", "table")
 
     def __init__(self, table: RouteTable, before: "Routes | None" = None) -> None:
         known: Mapping[str, Target] = before.by_id() if before is not None else {}
         self.table = table
-        self._memo: dict[bytes, Site] = {}
+        self.seen: dict[bytes, Site] = {}  # answers of `find`, by spelling: a request looks here first
         self._targets = {
             id: targets(app.backends, known) if app.standing is Standing.SERVING else ()
             for id, app in table.apps.items()
@@ -43,9 +43,9 @@ class Routes:
 
     def find(self, host: bytes) -> Site | None:
         """Look up a Host header as the client sent it; None for a name nobody has."""
-        site = self._memo.get(host)
-        if site is None and (site := self._search(host)) is not None and len(self._memo) < MEMO:
-            self._memo[host] = site
+        site = self._search(host)
+        if site is not None and len(self.seen) < MEMO:
+            self.seen[host] = site
         return site
 
     def _search(self, host: bytes) -> Site | None:

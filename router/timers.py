@@ -21,6 +21,8 @@ class Timers:
     )
     linger: float = 5.0  # reading on after an early answer, so that a reset does not destroy it
     drain: float = 30.0  # SIGTERM to the end of the last request
+    goodbye: float = 0.5  # for the last access lines on the way out
+    active: float = 30.0  # from the first request until the control plane hears which apps had some
     flush: float = 0.05  # access lines wait this long for company
     retry: float = 0.1  # first pause before a lost unix socket is tried again; doubles up to retry_most
     retry_most: float = 2.0

@@ -54,7 +54,7 @@ class Dyno(asyncio.Protocol):
         proxy = self._proxy
         if exchange.request_done:
             exchange.phase = Phase.WAITING
-            client.deadline = now + proxy.timers.first_byte
+            client.deadline = now + proxy.first_byte
             self.transport.write(proxy.head_for(client, exchange))
             return
         exchange.phase = Phase.SENDING

@@ -16,7 +16,6 @@ from router.server import Client
 from router.timers import Timers
 
 BACKLOG = 1024
-DROP_GRACE = 0.5  # for the last access lines on the way out
 
 _log = logging.getLogger(__name__)
 
@@ -44,12 +43,18 @@ class Worker:
             loop,
             self.lines,
             self._wake,
+            self._tell,
             self._chance.random,
             port=listener.getsockname()[1],
             timers=self._timers,
         )
         self._link = RoutesLink(
-            loop, self._run, self._timers, swap=self.proxy.swap, connected=self.proxy.rewake
+            loop,
+            self._run,
+            self._timers,
+            swap=self.proxy.swap,
+            connected=self._connected,
+            activity=self.proxy.activity,
         )
         table = last_table(self._state)
         if table is not None:
@@ -61,8 +66,17 @@ class Worker:
     def _wake(self, app: str) -> None:
         self._link.wake(app)
 
+    def _tell(self, apps: list[str]) -> bool:
+        return self._link.active(apps)
+
+    def _connected(self) -> None:
+        self.proxy.rewake()
+        self.proxy.activity.flush()
+
     async def drain(self) -> None:
-        """Accept no more, let requests under way end within the limit, then close."""
+        """Take the connections that wait, accept no more, let requests under way end within the limit, then close."""
+        for _ in range(2):
+            await asyncio.sleep(0)  # a turn of the loop, which accepts all that has come
         self._server.close()
         self.proxy.drain()
         try:
@@ -77,8 +91,7 @@ class Worker:
         self._server.close()
         self.proxy.close()
         self._link.close()
-        self.lines.close()
-        await asyncio.sleep(0)
+        await self.lines.close()
 
 
 async def _serve(run: str, state: str, listener: socket.socket) -> None:

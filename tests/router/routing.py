@@ -24,12 +24,19 @@ HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: test\r\n\r\nhello"
 GET = b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n"
 
 
+_opened: list = []  # what a test opens and may leave when it fails: an open socket would hold up the loop's end for ever
+
+
 def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Run an asyncio test on the loop the router really uses."""
+    """Run an asyncio test on the loop the router really uses; close whatever it leaves."""
 
     async def capped() -> None:
-        async with asyncio.timeout(CAP):
-            await test()
+        try:
+            async with asyncio.timeout(CAP):
+                await test()
+        finally:
+            while _opened:
+                await _opened.pop().close()
 
     uvloop.run(capped())
 
@@ -59,6 +66,7 @@ class FakeDyno:
         return True
 
     async def open(self, address: str = "127.0.0.1", dyno: str = "web.1") -> Backend:
+        _opened.append(self)
         self._server = await asyncio.start_server(self._serve, address, 0, limit=2**21)
         self.backend = Backend(f"{dyno}-{id(self)}", dyno, address, self._server.sockets[0].getsockname()[1])
         return self.backend
@@ -103,6 +111,7 @@ class FakeLogplex:
         self._writers: list[asyncio.StreamWriter] = []
 
     async def open(self) -> None:
+        _opened.append(self)
         self._server = await asyncio.start_unix_server(self._serve, self._path)
 
     async def _serve(self, reader, writer) -> None:
@@ -148,6 +157,7 @@ class FakeControl:
     async def open(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
+        _opened.append(self)
         self._server = await asyncio.start_unix_server(self._serve, self._path)
 
     async def _serve(self, reader, writer) -> None:
@@ -172,7 +182,8 @@ class FakeControl:
         self._server.close()
         for writer in self._writers:
             writer.transport.abort()
-        os.unlink(self._path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
         self.opened.clear()
 
 
@@ -209,8 +220,12 @@ class Response:
 
 class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _opened.append(self)
         self.reader = reader
         self.writer = writer
+
+    async def close(self) -> None:
+        self.writer.transport.abort()
 
     async def __aenter__(self) -> Self:
         return self

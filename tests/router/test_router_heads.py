@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from router.headers import CHUNKED, VIA, origin_lines, request_bytes, response_bytes
+from router.headers import CHUNKED, VIA, origin_lines, prepare, response_bytes
 from router.heads import Requests, Responses
 from router.reasons import ClientFault, DynoFault, Failure
 
@@ -19,7 +19,9 @@ def request(lines: bytes = b"", start: bytes = b"GET / HTTP/1.1", host: bytes = 
 
 def forwarded(lines: bytes = b"", **more) -> list[bytes]:
     head = request(lines, **more)
-    return request_bytes(head, ORIGIN, head.request_id or RID, b"1234567890123").split(b"\r\n")
+    prepare(head, ORIGIN, close=False)
+    whole = head.lead + (head.request_id or RID) + head.trail + b"1234567890123\r\n\r\n"
+    return whole.split(b"\r\n")
 
 
 ADDED = [
@@ -172,6 +174,7 @@ def test_a_head_like_the_one_before_means_the_same_and_the_next_is_read_again():
     assert requests.read(first).length is None
     with pytest.raises(ClientFault):
         requests.read(b"GET / HTTP/1.1\r\n\r\n")
+    assert requests.read(first).target == b"/1"
 
 
 # -- responses -----------------------------------------------------------------------------------------------------

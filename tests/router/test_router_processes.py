@@ -5,7 +5,6 @@ import contextlib
 import ctypes
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -41,7 +40,8 @@ class Router:
         self.pidfd = os.pidfd_open(self.process.pid)
 
     async def announced(self) -> tuple[int, list[int]]:
-        await asyncio.to_thread(os.read, self._inotify, 65536)
+        await readable(self._inotify)
+        os.read(self._inotify, 65536)
         with open(f"{self.run}/router.json", encoding="utf-8") as file:
             said = json.load(file)
         return int(said["listen"].rpartition(":")[2]), said["pids"]
@@ -54,8 +54,18 @@ class Router:
         os.close(self._inotify)
 
 
-async def ended(pidfd: int) -> None:
-    await asyncio.to_thread(select.select, [pidfd], [], [])
+async def readable(fd: int) -> None:
+    """Wait for a pidfd's end or an inotify's news, in a way that a test's cap can break off."""
+    loop = asyncio.get_running_loop()
+    came = asyncio.Event()
+    loop.add_reader(fd, came.set)
+    try:
+        await came.wait()
+    finally:
+        loop.remove_reader(fd)
+
+
+ended = readable
 
 
 async def connect(port: int) -> Connection:
@@ -151,7 +161,7 @@ def test_sigterm_lets_requests_under_way_end():
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
             return True
 
-        async with started(answer) as (router, _):
+        async with started(answer, workers=1) as (router, _):
             port, _ = await router.announced()
             async with await connect(port) as busy, await connect(port) as idle:
                 busy.writer.write(GET)
