@@ -3,10 +3,14 @@
 import asyncio
 import socket
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from dynod.model.route import Backend, Standing
+from router.exchange import Phase
+from router.reasons import Failure
+from router.server import Client
 from tests.router.routing import GET, HELLO, QUICK, FakeDyno, canned, run, running, serving, table
 
 POST = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 10\r\n\r\n"
@@ -370,25 +374,18 @@ def test_an_early_answer_reaches_a_client_that_still_sends():
 
 def test_a_slow_reader_is_not_an_idle_one():
     """55 s are counted from the last byte the client took, not from the last the dyno gave."""
-    size = 8 * 2**20
-
-    async def answer(head, reader, writer):
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
-        return True
-
-    async def test():
-        async with (
-            serving(answer, timers=replace(QUICK, idle=0.2)) as (house, _),
-            await house.connect() as connection,
-        ):
-            connection.writer.write(GET)
-            left = size + len((await connection.head()).headers) * 0
-            while left:
-                left -= len(await connection.reader.read(65536))
-                await asyncio.sleep(0.01)
-            assert " status=200 " in await house.logplex.line()
-
-    run(test)
+    sizes = iter([1000, 999, 1, 1])
+    failed = []
+    proxy = SimpleNamespace(timers=QUICK, fail=lambda client, exchange, failure: failed.append(failure))
+    client = Client(proxy)
+    client.transport = SimpleNamespace(get_write_buffer_size=lambda: next(sizes))
+    client.exchange = SimpleNamespace(phase=Phase.ANSWERING, expired=lambda **_: Failure.H28)
+    client.pause_writing()
+    for now in (100.0, 200.0):
+        client.expired(now)
+        assert (client.deadline, failed) == (now + QUICK.idle, [])
+    client.expired(300.0)
+    assert failed == [Failure.H28]
 
 
 def test_a_client_that_does_not_read_at_all_is_given_up():
