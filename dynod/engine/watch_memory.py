@@ -151,6 +151,8 @@ class MemoryWatch:
         except OSError:  # as above
             held.sample = None
             return
+        if held.id not in self._held:
+            return
         now = self._now()
         held.load = load_after(held.load, runnable, now - held.sampled)
         held.sampled = now

@@ -77,6 +77,10 @@ def test_page_cache_is_never_r15():
     assert found.lines[1] == "Error R14 (Memory quota exceeded)"
 
 
+def test_a_peak_of_page_cache_long_ago_is_nothing():
+    assert look(Watched(QUOTA), reading(100, peak=1080 * MIB), 100.0)[1] == Finding()
+
+
 def test_close_to_r15_it_looks_every_second():
     assert look(Watched(QUOTA), reading(900), 100.0)[1].again == 101.0
     assert look(Watched(QUOTA), reading(100, cache=900), 100.0)[1].again == 120.0

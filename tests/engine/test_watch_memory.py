@@ -124,6 +124,7 @@ def test_a_dyno_that_ended_is_looked_at_no_more(tmp_path):
         world.pass_(0)
         world.watch.end(D1)
         world.watch.end(D1)
+        assert world.watch._alarms._alarms == {}
         world.pass_(20)
         assert (world.lines(), world.watch._timer) == (1, None)
 
@@ -178,6 +179,11 @@ def test_metrics_come_every_twenty_seconds_from_when_the_feature_is_on(tmp_path)
             await until(world, lambda count=count: len(world.said) == count)
         assert "sample#load_avg_1m=0.00" in world.said[2][1]
         assert "sample#memory_total=100.00MB" in world.said[3][1]
+        (held,) = world.watch._held.values()
+        world.watch.end(D1)
+        await world.watch._sample(held)  # its numbers were on the way
+        assert len(world.said) == 4
+        world.begin()
         world.metrics = False
         world.watch.refresh(APP)
         world.watch.refresh(AppId("another"))

@@ -99,6 +99,24 @@ def test_crossing_the_quota_twice_it_and_the_ceiling_ring_and_the_readings_say_w
     run(story())
 
 
+def test_a_kill_rings_even_where_no_threshold_is_crossed(group, eater):
+    async def story():
+        rung = asyncio.Queue()
+        alarms = Alarms(rung.put_nowait)
+        try:
+            assert eater.eat(10)
+            with open(f"{group}/memory.limit_in_bytes", "w") as file:
+                file.write(str(24 * MIB))
+            assert alarms.set("a", meter([group]), QUOTA)
+            assert not await asyncio.to_thread(eater.eat, 60)
+            assert await rung.get() == "a"
+            assert meter([group]).read().kills == 1
+        finally:
+            alarms.close()
+
+    run(story())
+
+
 def test_alarms_that_are_gone_leave_no_descriptor(group, eater):
     async def story():
         before = os.listdir("/proc/self/fd")
