@@ -19,6 +19,8 @@ from dynod.model.formation import WEB, dyno_size
 SIGTERM, SIGKILL, SIGHUP = 15, 9, 1
 LAUNCH_FAILED = 255
 STOPPING = "Stopping all processes with SIGTERM"
+HANGING_UP = "Client connection closed. Sending SIGHUP to all processes"
+HANGUPS, HANGUP_PAUSE = 3, 5.0  # how often, and seconds between (HEROKU.md 1.2, row "one-off closed")
 
 
 class Kind(StrEnum):
@@ -73,6 +75,7 @@ class Dyno:
     stop_grace: float = 30.0
     ttl: float | None = None
     attached: bool = False
+    hangups: int = 0  # SIGHUPs it was sent since its client went
     said: str = ""  # the command as the log shows it
     fault: str = ""  # why it was killed, for its history
 
@@ -122,16 +125,26 @@ class StopAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class HungUp:
+    """The client of an attached one-off has gone, or (`unclaimed`) it never came (R13)."""
+
+    unclaimed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlinePassed:
     pass
 
 
-Event = Launched | LaunchFailed | PortBound | Exited | MemoryVastlyExceeded | StopAsked | DeadlinePassed
+Event = (
+    Launched | LaunchFailed | PortBound | Exited | MemoryVastlyExceeded | StopAsked | HungUp | DeadlinePassed
+)
 
 _L, _S, _U, _T, _F, _E = Phase
 TRANSITIONS: dict[tuple[Phase, type[Event]], Phase] = {
     (_L, Launched): _S,  # web; every other type is up at once, HEROKU.md 1.1
     (_L, LaunchFailed): _E,
+    (_L, HungUp): _T,
     (_L, StopAsked): _T,  # SIGTERM follows as soon as there is somebody to get it
     (_S, PortBound): _U,
     (_S, Exited): _E,
@@ -140,17 +153,20 @@ TRANSITIONS: dict[tuple[Phase, type[Event]], Phase] = {
     (_S, MemoryVastlyExceeded): _F,  # R15
     (_U, Exited): _E,
     (_U, StopAsked): _T,
-    (_U, DeadlinePassed): _T,  # time_to_live of a one-off
+    (_U, HungUp): _U,  # SIGHUP is a request: who does not heed it lives on, detached (R16)
+    (_U, DeadlinePassed): _T,  # time_to_live of a one-off; after a hang-up it stays where it is
     (_U, MemoryVastlyExceeded): _F,  # R15
     (_T, Launched): _T,
     (_T, LaunchFailed): _E,
     (_T, StopAsked): _T,
+    (_T, HungUp): _T,
     (_T, PortBound): _T,
     (_T, DeadlinePassed): _T,  # R12
     (_T, Exited): _E,
     (_T, MemoryVastlyExceeded): _T,  # it goes anyway
     (_F, Exited): _E,
     (_F, StopAsked): _F,
+    (_F, HungUp): _F,
     (_F, PortBound): _F,
     (_F, MemoryVastlyExceeded): _F,
 }
@@ -255,9 +271,32 @@ def _stop(dyno: Dyno, event: StopAsked, now: Now) -> tuple[Dyno, tuple[Effect, .
     after = replace(dyno, phase=Phase.STOPPING, deadline=now.mono + dyno.stop_grace, replaced=replaced)
     if dyno.phase is Phase.LAUNCHING:
         return replace(after, deadline=None), (note,)
-    hung_up = event.signal == SIGHUP
-    text = "Client connection closed. Sending SIGHUP to all processes" if hung_up else STOPPING
-    return after, (note, Say(dyno.name, text), Signal(dyno.id, event.signal))
+    return after, (note, Say(dyno.name, STOPPING), Signal(dyno.id, event.signal))
+
+
+def _hung_up(dyno: Dyno, event: HungUp, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    why = "its client never came" if event.unclaimed else "its client hung up"
+    r13 = (Say(dyno.name, f"Error {RCode.R13.value}"),) if event.unclaimed else ()
+    match dyno.phase:
+        case Phase.LAUNCHING:
+            after, effects = _stop(dyno, StopAsked(why), now)
+            return after, (*r13, *effects)
+        case Phase.UP if not dyno.hangups:
+            after, effects = _sighup(dyno, now)
+            return after, (Note(dyno.id, dyno.name, "hung up", why), *(r13 or effects[:1]), *effects[1:])
+        case _:
+            return dyno, ()
+
+
+def _sighup(dyno: Dyno, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    """SIGHUP to every process, and again when nothing came of it; at last it is taken for meant, as nohup(1) is."""
+    over = None if dyno.ttl is None else dyno.launched + dyno.ttl
+    if dyno.hangups == HANGUPS:
+        after = replace(dyno, attached=False, deadline=over)
+        return after, (Say(dyno.name, f"Error {RCode.R16.value}"),)
+    again = now.mono + HANGUP_PAUSE
+    after = replace(dyno, hangups=dyno.hangups + 1, deadline=again if over is None else min(again, over))
+    return after, (Say(dyno.name, HANGING_UP), Signal(dyno.id, SIGHUP))
 
 
 def _deadline(dyno: Dyno, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
@@ -268,6 +307,8 @@ def _deadline(dyno: Dyno, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
             after = replace(dyno, phase=Phase.FAILING, deadline=None, killed=True, fault=fault)
             says = (Say(dyno.name, f"Error {text}"), Say(dyno.name, "Stopping process with SIGKILL"))
             return after, (*says, Signal(dyno.id, SIGKILL))
+        case Phase.UP if dyno.hangups and (dyno.ttl is None or now.mono < dyno.launched + dyno.ttl):
+            return _sighup(dyno, now)
         case Phase.UP:
             return _stop(dyno, StopAsked("its time to live is over"), now)
         case _:
@@ -297,6 +338,8 @@ def step(dyno: Dyno, event: Event, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
             return _vast(dyno, used)
         case StopAsked():
             return (dyno, ()) if dyno.phase is Phase.FAILING else _stop(dyno, event, now)
+        case HungUp():
+            return _hung_up(dyno, event, now)
         case DeadlinePassed():
             return _deadline(dyno, now)
         case _:

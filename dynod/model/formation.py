@@ -35,21 +35,22 @@ class DynoSize:
     tasks: int
     max_per_type: int
     cents: int
+    one_offs: int = 50  # at the same time, of one app, in all sizes of the same kind
 
 
-# HEROKU.md 1.6 (tasks) and 1.7 (RAM, shares, scaling rules, price per month).
+# HEROKU.md 1.6 (tasks) and 1.7 (RAM, shares, scaling rules, price per month, one-offs).
 SIZES: dict[str, DynoSize] = {
     size.name.lower(): size
     for size in (
-        DynoSize("Eco", 512 * MIB, 1, 256, 1, 500),
+        DynoSize("Eco", 512 * MIB, 1, 256, 1, 500, 1),
         DynoSize("Basic", 512 * MIB, 1, 256, 1, 700),
         DynoSize("Standard-1X", 512 * MIB, 1, 256, 100, 2500),
         DynoSize("Standard-2X", 1024 * MIB, 2, 512, 100, 5000),
-        DynoSize("Performance-M", 2560 * MIB, 12, 16384, 10, 25000),
-        DynoSize("Performance-L", 14336 * MIB, 50, 32768, 10, 50000),
-        DynoSize("Performance-L-RAM", 30720 * MIB, 24, 16384, 10, 50000),
-        DynoSize("Performance-XL", 63488 * MIB, 50, 32768, 10, 75000),
-        DynoSize("Performance-2XL", 129024 * MIB, 100, 32768, 10, 150000),
+        DynoSize("Performance-M", 2560 * MIB, 12, 16384, 10, 25000, 5),
+        DynoSize("Performance-L", 14336 * MIB, 50, 32768, 10, 50000, 5),
+        DynoSize("Performance-L-RAM", 30720 * MIB, 24, 16384, 10, 50000, 5),
+        DynoSize("Performance-XL", 63488 * MIB, 50, 32768, 10, 75000, 5),
+        DynoSize("Performance-2XL", 129024 * MIB, 100, 32768, 10, 150000, 5),
     )
 }
 _ALIASES = {"1x": "standard-1x", "2x": "standard-2x", "px": "performance-l", "free": "eco", "hobby": "basic"}

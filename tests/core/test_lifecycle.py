@@ -10,6 +10,7 @@ from dynod.core.lifecycle import (
     DeadlinePassed,
     Dyno,
     Exited,
+    HungUp,
     IllegalEvent,
     Kind,
     Launched,
@@ -63,6 +64,7 @@ EVENTS = {
     Exited: Exited(Exit(1)),
     MemoryVastlyExceeded: MemoryVastlyExceeded(1 << 31),
     StopAsked: StopAsked("scale"),
+    HungUp: HungUp(),
     DeadlinePassed: DeadlinePassed(),
 }
 
@@ -184,10 +186,62 @@ def test_a_time_to_live_ends_in_sigterm():
     assert Signal(DynoId("d1"), 15) in effects
 
 
-def test_a_client_that_hangs_up_is_sighup():
-    _, effects = step(dyno("run.1234", Phase.UP), StopAsked("hung up", signal=1), NOW)
-    assert texts(effects) == ["Client connection closed. Sending SIGHUP to all processes"]
-    assert Signal(DynoId("d1"), 1) in effects
+CLOSED = "Client connection closed. Sending SIGHUP to all processes"
+R13 = "Error R13 (Attach error) -> Failed to attach to process"
+R16 = "Error R16 (Detached) -> An attached process is not responding to SIGHUP after its external connection was closed."
+HANGUPS = {
+    "heeded": ({}, [HungUp()], [[CLOSED]], 1005.0),
+    "nobody came": ({}, [HungUp(unclaimed=True)], [[R13]], 1005.0),
+    "gone twice": ({}, [HungUp(), HungUp()], [[CLOSED], []], 1005.0),
+    "not heeded": ({}, [HungUp(), *[DeadlinePassed()] * 3], [[CLOSED], [CLOSED], [CLOSED], [R16]], None),
+    "nor when nobody came": (
+        {},
+        [HungUp(unclaimed=True), *[DeadlinePassed()] * 3],
+        [[R13], [CLOSED], [CLOSED], [R16]],
+        None,
+    ),
+    "with a later end": (
+        {"ttl": 500.0, "launched": 990.0},
+        [HungUp(), *[DeadlinePassed()] * 3],
+        [[CLOSED], [CLOSED], [CLOSED], [R16]],
+        1490.0,
+    ),
+    "with an end before": (
+        {"ttl": 17.0, "launched": 990.0},
+        [HungUp(), *[DeadlinePassed()] * 2],
+        [[CLOSED], [CLOSED], ["Stopping all processes with SIGTERM"]],
+        1037.0,
+    ),
+}
+
+
+@pytest.mark.parametrize(("more", "events", "said", "deadline"), HANGUPS.values(), ids=HANGUPS.keys())
+def test_a_client_that_hangs_up_is_sighup_thrice_and_no_more(more, events, said, deadline):
+    one, now, heard, signals = dyno("run.1234", Phase.UP, attached=True, **more), NOW, [], []
+    for event in events:
+        if isinstance(event, DeadlinePassed):
+            now = Now(one.deadline, NOW.wall)
+        one, effects = step(one, event, now)
+        heard.append(texts(effects))
+        signals += [effect.signal for effect in effects if isinstance(effect, Signal)]
+    assert (heard, one.deadline) == (said, deadline)
+    assert signals[: one.hangups] == [1] * one.hangups
+    assert signals[one.hangups :] in ([], [15])
+    assert one.attached is not (said[-1] == [R16])
+
+
+def test_a_detached_process_can_still_be_stopped():
+    left = dyno("run.1234", Phase.UP, hangups=3)
+    stopping, effects = step(left, StopAsked("stopped by a@b"), NOW)
+    assert (stopping.phase, stopping.deadline) == (Phase.STOPPING, 1030.0)
+    assert Signal(DynoId("d1"), 15) in effects
+
+
+def test_a_client_that_goes_before_the_launch_stops_it():
+    stopping, effects = step(dyno("run.1234", attached=True), HungUp(unclaimed=True), NOW)
+    assert (stopping.phase, texts(effects)) == (Phase.STOPPING, [R13])
+    _, effects = step(stopping, Launched("10.0.0.2"), NOW)
+    assert effects == (Signal(DynoId("d1"), 15),)
 
 
 def test_a_failed_launch_says_why_and_is_a_crash():
