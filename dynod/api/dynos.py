@@ -12,6 +12,8 @@ from dynod.model.dyno import DynoView
 from dynod.model.formation import RELEASE, dyno_size, process_type
 from dynod.model.refused import Refusal, Refused
 
+IDLE = 3600.0  # seconds without a byte either way, then we hang up (HEROKU.md 1.10)
+
 
 def _dyno(ask: Ask, ident: str) -> DynoView:
     for one in ask.platform.dynos(ask.app):
@@ -36,8 +38,13 @@ def _run_ask(body: Any, *, attach: bool) -> RunAsk:
     kind, size = fields.optional_text(body, "type") or "run", fields.identity(body, "size")
     if process_type(kind) == RELEASE:
         raise Refused(Refusal.INVALID, "cannot start a one-off of type release: only releases start those")
+    command = fields.text(body, "command")
+    if "\0" in command:
+        raise Refused(
+            Refusal.INVALID, "cannot take the field 'command' as it is: no command line holds a NUL"
+        )
     return RunAsk(
-        command=fields.text(body, "command"),
+        command=command,
         attach=attach,
         env=fields.environment(body.get("env"), "env"),
         force_no_tty=bool(fields.optional_flag(body, "force_no_tty")),
@@ -51,14 +58,19 @@ async def create(ask: Ask) -> Any:
     """Start a one-off; with `attach`, its `attach_url` is where the client meets it."""
     body = fields.mapping(ask.body)
     wanted = _run_ask(body, attach=bool(fields.optional_flag(body, "attach")))
-    if "\0" in wanted.command:
-        raise Refused(
-            Refusal.INVALID, "cannot take the field 'command' as it is: no command line holds a NUL"
-        )
     one, attached = await ask.platform.run(ask.account, ask.app, wanted)
     url = None
     if attached is not None:
         url = ask.front.rendezvous.offer(attached, ask.links.api_host, pipe=wanted.force_no_tty)
+    return render.dyno(ask.app, one, url)
+
+
+async def run_inside(ask: Ask) -> Any:
+    """As `heroku run:inside`: one more command in a dyno that runs, met at `attach_url`."""
+    one = _dyno(ask, ask.params["dyno"])
+    wanted = _run_ask(fields.mapping(ask.body), attach=True)
+    attached = await ask.platform.exec(ask.account, ask.app, one.id, wanted)
+    url = ask.front.rendezvous.offer(attached, ask.links.api_host, pipe=wanted.force_no_tty)
     return render.dyno(ask.app, one, url)
 
 
@@ -104,34 +116,81 @@ async def explain(ask: Ask, call: Call) -> Any:  # noqa: ARG001  # a stream's ha
 
 
 async def attach(ask: Ask, call: Call) -> Any:
-    """Run a one-off with the caller at its terminal: items are output, inputs are bytes or `{"eof": true}`."""
-    body = fields.mapping(ask.body)
-    wanted = _run_ask(body, attach=True)
-    sizes = {name.upper(): fields.number(body, name, 1, 10_000) for name in ("columns", "lines")}
-    env = {**{name: str(size) for name, size in sizes.items() if size is not None}, **wanted.env}
-    one, attached = await ask.platform.run(ask.account, ask.app, replace(wanted, env=env))
+    """Run a one-off with the caller at its terminal: items and inputs as `_bridge` says."""
+    wanted = _at_terminal(ask)
+    one, attached = await ask.platform.run(ask.account, ask.app, wanted)
     assert attached is not None, "asked to attach"
     return await _bridge(call, one, attached)
 
 
+async def exec_inside(ask: Ask, call: Call) -> Any:
+    """Run one more command in a dyno, with the caller at its terminal: as `attach`."""
+    one = _dyno(ask, ask.params["dyno"])
+    attached = await ask.platform.exec(ask.account, ask.app, one.id, _at_terminal(ask))
+    return await _bridge(call, one, attached)
+
+
+async def forward(ask: Ask, call: Call) -> Any:
+    """Connect to a TCP port of a dyno: items and inputs as `attach`."""
+    one = _dyno(ask, ask.params["dyno"])
+    port = fields.number(fields.mapping(ask.body), "port", 1, 65_535)
+    if port is None:
+        raise Refused(Refusal.INVALID, "cannot do this without the field 'port'")
+    attached = await ask.platform.dial(ask.app, one.id, port)
+    await call.item({"name": str(one.name)})
+    return await _bridge(call, one, attached)
+
+
+def _at_terminal(ask: Ask) -> RunAsk:
+    body = fields.mapping(ask.body)
+    wanted = _run_ask(body, attach=True)
+    sizes = {name.upper(): fields.number(body, name, 1, 10_000) for name in ("columns", "lines")}
+    env = {**{name: str(size) for name, size in sizes.items() if size is not None}, **wanted.env}
+    return replace(wanted, env=env)
+
+
 async def _bridge(call: Call, one: DynoView, attached: Attached) -> Any:
-    typing = asyncio.ensure_future(_typed(call, attached))
+    """Items: output as bytes, and `{"took": n}` for so many bytes of input that went on.
+
+    Inputs: bytes, `{"eof": true}`, and `{"columns": n, "lines": n}` for a window of another size. Who sends no more than it can
+    spare before it was took keeps the control plane from having to hold it.
+    """
     try:
-        async for data in attached.output():
-            await call.item(data)
-        return {"status": await attached.status(), "name": str(one.name)}
-    finally:
-        typing.cancel()
-        await asyncio.gather(typing, return_exceptions=True)
-        attached.close()
+        async with asyncio.timeout(IDLE) as idle:
+            typing = asyncio.ensure_future(_typed(call, attached, idle))
+            try:
+                async for data in attached.output():
+                    _heard(idle)
+                    await call.item(data)
+                idle.reschedule(None)
+                return {"status": await attached.status(), "name": str(one.name)}
+            finally:
+                typing.cancel()
+                await asyncio.gather(typing, return_exceptions=True)
+                attached.close()
+    except TimeoutError:
+        raise Refused(
+            Refusal.GONE,
+            f"cannot go on with {one.name}: nothing was said for {IDLE / 3600:g} h, so we hung up",
+        ) from None
 
 
-async def _typed(call: Call, attached: Attached) -> None:
+def _heard(idle: asyncio.Timeout) -> None:
+    idle.reschedule(asyncio.get_running_loop().time() + IDLE)
+
+
+async def _typed(call: Call, attached: Attached, idle: asyncio.Timeout) -> None:
     async for value in call.inputs():
+        _heard(idle)
         match value:
             case bytes():
                 await attached.write(value)
+                await call.item({"took": len(value)})
             case {"eof": True}:
                 await attached.write_eof()
+            case {"columns": int(columns), "lines": int(lines)} if (
+                0 < columns < 10_000 and 0 < lines < 10_000
+            ):
+                attached.resize(columns, lines)
             case _:
                 pass

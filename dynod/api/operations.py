@@ -89,6 +89,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("dynos.info", "GET", _APP + "/dynos/{dyno}", _VIEW, 200, dynos.info),
     Operation("dynos.why", "GET", _APP + "/dynos/{dyno}/why", _VIEW, 200, dynos.why),
     Operation("dynos.autopsy", "GET", _APP + "/dynos/{dyno}/autopsy", _VIEW, 200, dynos.autopsy),
+    Operation("dynos.run-inside", "POST", _APP + "/dynos/{dyno}", _DEPLOY, 201, dynos.run_inside),
     Operation("dynos.restart-all", "DELETE", _APP + "/dynos", _OPERATE, 202, dynos.restart_all),
     Operation("dynos.restart", "DELETE", _APP + "/dynos/{dyno}", _OPERATE, 202, dynos.restart_one),
     Operation("dynos.restart-type", "DELETE", _APP + "/formations/{type}", _OPERATE, 202, dynos.restart_type),
@@ -104,6 +105,8 @@ STREAMS: tuple[Stream, ...] = (
     Stream("releases.output", ("app", "release"), _VIEW, releases.output),
     Stream("logs.read", ("app",), _VIEW, logs.read),
     Stream("dynos.attach", ("app",), _DEPLOY, dynos.attach),
+    Stream("dynos.exec", ("app", "dyno"), _DEPLOY, dynos.exec_inside),
+    Stream("dynos.forward", ("app", "dyno"), _DEPLOY, dynos.forward),
     Stream("dynos.explain", ("app", "dyno"), _VIEW, dynos.explain),
 )
 # fmt: on

@@ -19,7 +19,7 @@ from dynod.engine.platform import Attached
 
 GREETING = b"rendezvous\r\n"
 END_OF_INPUT = b"\x04"
-CLAIM = 60.0  # seconds for the client to come, R13's cousin
+CLAIM = 60.0  # seconds for the client to come (R13)
 HELLO = 10.0  # seconds for the secret line
 IDLE = 3600.0
 LINGER = 0.25
@@ -71,7 +71,7 @@ class Rendezvous:
 
     def _expired(self, key: bytes) -> None:
         attached, _, _ = self._offers.pop(key)
-        attached.close()
+        attached.unclaimed()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

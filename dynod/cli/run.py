@@ -1,7 +1,8 @@
-"""`dyno run`: this terminal at a one-off dyno.
+"""`dyno run`, `dyno run:inside`, `dyno ps:exec`: this terminal at a command in a dyno, a one-off's own or one more in any.
 
 The terminal goes raw, so that every key, Ctrl-C too, is the dyno's to understand; it is put back however this ends. The
-dyno's exit status becomes ours. One select over the keyboard and the socket: no thread, no asyncio.
+dyno's exit status becomes ours. One select over the keyboard and the socket: no thread, no asyncio. No more input is sent than
+the platform has taken, so that a large file waits here and not in its memory.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from dynod.cli.options import Usage
 from dynod.cli.session import Session
 
 READ = 16 * 1024
+AHEAD = 256 * 1024  # bytes of input that may be on their way
 
 
 def command(words: tuple[str, ...]) -> str:
@@ -42,9 +44,10 @@ def environment(text: str) -> dict[str, str]:
     return env
 
 
-def _body(session: Session) -> dict[str, Any]:
+def _body(session: Session, words: tuple[str, ...] | None = None) -> dict[str, Any]:
     given = session.given
-    body: dict[str, Any] = {"command": command(given.words), "env": environment(given.text("env"))}
+    words = given.words if words is None else words
+    body: dict[str, Any] = {"command": command(words), "env": environment(given.text("env"))}
     for name in ("size", "type"):
         if given.text(name):
             body[name] = given.text(name)
@@ -86,42 +89,88 @@ def _raw(fd: int, *, wanted: bool) -> Iterator[None]:
 
 def run(session: Session) -> int:
     """As `heroku run -x`."""
+    return _attach(session, "dynos.attach", _body(session), f"on {page.app(session.app)}")
+
+
+def inside(session: Session) -> int:
+    """As `heroku run:inside -x`."""
+    dyno, *words = session.given.words
+    return _inside(session, dyno, tuple(words))
+
+
+def exec_(session: Session) -> int:
+    """As `heroku ps:exec`: a shell, or what is asked for."""
+    return _inside(session, session.given.text("dyno-name", "web.1"), session.given.words or ("bash",))
+
+
+def _inside(session: Session, dyno: str, words: tuple[str, ...]) -> int:
+    body, where = _body(session, words), f"in {dyno} of {page.app(session.app)}"
+    return _attach(session, "dynos.exec", body, where, dyno=dyno)
+
+
+def _attach(session: Session, method: str, body: dict[str, Any], where: str, **path: str) -> int:
     terminal = sys.stdin.isatty() and sys.stdout.isatty() and not session.given.on("no-tty")
-    body = _body(session)
     if terminal:
         size = shutil.get_terminal_size()
         body |= {"columns": size.columns, "lines": size.lines}
         body["env"] = {"TERM": os.environ.get("TERM", "dumb"), **body["env"]}
     else:
         body["force_no_tty"] = True
-    stream = session.app_stream("dynos.attach", body)
-    sys.stderr.write(f"Running {body['command']} on {page.app(session.app)}... ")
+    stream = session.app_stream(method, body, **path)
+    sys.stderr.write(f"Running {body['command']} {where}... ")
     sys.stderr.flush()
-    with _raw(sys.stdin.fileno(), wanted=terminal):
-        _carry(stream, session, newline="\r\n" if terminal else "\n")
+    with _raw(sys.stdin.fileno(), wanted=terminal), _resized(wanted=terminal) as resized:
+        _carry(stream, session, resized, newline="\r\n" if terminal else "\n")
     return int(stream.result["status"])
 
 
-def _carry(stream: Stream, session: Session, newline: str) -> None:
-    """Bytes both ways until the dyno has ended; raise what the platform refused."""
+@contextlib.contextmanager
+def _resized(*, wanted: bool) -> Iterator[int | None]:
+    """A descriptor with something to read whenever the window's size has changed."""
+    if not wanted:
+        yield None
+        return
+    hears, says = os.pipe()
+    os.set_blocking(says, False)
+    os.set_blocking(hears, False)
+    before = signal.signal(signal.SIGWINCH, lambda *_: None)
+    woken = signal.set_wakeup_fd(says, warn_on_full_buffer=False)
+    try:
+        yield hears
+    finally:
+        signal.set_wakeup_fd(woken)
+        signal.signal(signal.SIGWINCH, before)
+        os.close(hears)
+        os.close(says)
+
+
+def _carry(stream: Stream, session: Session, resized: int | None, newline: str) -> None:
+    """Bytes both ways until the command has ended; raise what the platform refused."""
     sock, keyboard = session.client.sock, sys.stdin.fileno()
-    inputs = [sock, keyboard]
-    told = False
+    always = [sock] if resized is None else [sock, resized]
+    told, open_, ahead = False, True, 0
     try:
         while not stream.ended:
-            readable, _, _ = select.select(inputs, [], [])
+            typing = [keyboard] if open_ and ahead < AHEAD else []
+            readable, _, _ = select.select([*always, *typing], [], [])
+            if resized is not None and resized in readable:
+                os.read(resized, READ)
+                size = shutil.get_terminal_size()
+                stream.input({"columns": size.columns, "lines": size.lines})
             if keyboard in readable:
-                if data := os.read(keyboard, READ):
-                    stream.input(data)
-                else:
-                    inputs.remove(keyboard)
-                    stream.input({"eof": True})
+                data = os.read(keyboard, READ)
+                open_, ahead = bool(data), ahead + len(data)
+                stream.input(data or {"eof": True})
             if sock in readable:
                 for item in stream.fed(session.client.take()):
-                    if not told:
-                        told = _tell_up(item, newline)
-                    if isinstance(item, bytes):
-                        _write(item)
+                    told = told or _tell_up(item, newline)
+                    match item:
+                        case bytes():
+                            _write(item)
+                        case {"took": int(count)}:
+                            ahead -= count
+                        case _:
+                            pass
     except BaseException:
         if not told:
             sys.stderr.write(f"!{newline}")

@@ -8,6 +8,9 @@ _ENV = Flag("env", "more config vars for it: A=1;B=2", short="e", value="VARS")
 _SIZE = Flag("size", "dyno size", short="s", value="SIZE")
 _TYPE = Flag("type", "what the dyno is called: TYPE.1234 (default run)", value="TYPE")
 _DYNO = Flag("dyno-name", "one dyno, such as web.1", short="d", value="DYNO", aliases=("dyno",))
+_WHERE = Flag("dyno-name", "which dyno (default web.1)", short="d", value="DYNO", aliases=("dyno",))
+_EXIT_CODE = Flag("exit-code", "pass the command's exit status on (always done here)", short="x")
+_NO_TTY = Flag("no-tty", "no terminal in the dyno, even on a terminal")
 _PROCESS = Flag("process-type", "all dynos of a process type", short="p", value="TYPE", aliases=("ps",))
 _SHELL = Flag("shell", "print as a shell would read it", short="s")
 _CONFIRM = Flag("confirm", "the app's name again, instead of being asked", short="c", value="APP")
@@ -155,6 +158,36 @@ VERBS: tuple[Verb, ...] = (
     Verb("maintenance:off", "apps:maintenance_off", "let requests through again"),
     Verb("ps", "ps:ps", "list dynos", words="[TYPE...]", most=None, reads=True),
     Verb(
+        "ps:copy",
+        "inside:copy",
+        "copy a file out of a dyno",
+        words="FILE",
+        least=1,
+        most=1,
+        flags=(
+            _WHERE,
+            Flag("output", "where to put it (default its own name here)", short="o", value="PATH"),
+        ),
+    ),
+    Verb(
+        "ps:exec",
+        "run:exec_",
+        "run a shell, or a command, in a dyno that runs, beside what runs there",
+        words="[-- COMMAND...]",
+        most=None,
+        flags=(_WHERE, _NO_TTY, _ENV),
+        passes=True,
+    ),
+    Verb(
+        "ps:forward",
+        "inside:forward",
+        "let ports of this machine lead to ports of a dyno until Ctrl-C; those must listen on 0.0.0.0",
+        words="PORT|LOCAL:REMOTE[,...]",
+        least=1,
+        most=1,
+        flags=(_WHERE,),
+    ),
+    Verb(
         "ps:restart",
         "ps:restart",
         "restart all dynos, those of a type, or one",
@@ -229,8 +262,8 @@ VERBS: tuple[Verb, ...] = (
         least=1,
         most=None,
         flags=(
-            Flag("exit-code", "pass the command's exit status on (always done here)", short="x"),
-            Flag("no-tty", "no terminal in the dyno, even on a terminal"),
+            _EXIT_CODE,
+            _NO_TTY,
             Flag("no-notify", "accepted for Heroku's sake, there is nothing to notify"),
             _ENV,
             _SIZE,
@@ -248,6 +281,16 @@ VERBS: tuple[Verb, ...] = (
         flags=(Flag("tail", "show its log lines", short="t"), _ENV, _SIZE, _TYPE),
         passes=True,
         reads=True,
+    ),
+    Verb(
+        "run:inside",
+        "run:inside",
+        "run a command in a dyno that runs, beside what runs there; its exit status becomes this one's",
+        words="DYNO COMMAND...",
+        least=2,
+        most=None,
+        flags=(_EXIT_CODE, _NO_TTY, _ENV),
+        passes=True,
     ),
     Verb(
         "why",

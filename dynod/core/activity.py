@@ -46,6 +46,11 @@ def one_off(command: str, actor: str) -> str:
     return f"Starting process with command `{command}` by user {actor}"
 
 
+def inside(dyno: str, command: str, actor: str) -> str:
+    """The line of `heroku run:inside`; ours, as Heroku writes none that is known."""
+    return f"Starting process in {dyno} with command `{command}` by user {actor}"
+
+
 def _created(version: int) -> str:
     return f"Release v{version} created"
 

@@ -14,6 +14,7 @@ _START = (
     '[ -r /app/.profile ] && . /app/.profile; exec /bin/bash -c "$1"'
 )
 
+_OURS = ("HOME", "PORT", "DYNO", "DYNO_RAM")
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 
@@ -46,6 +47,11 @@ def environ(
         "DYNO": dyno,
         "DYNO_RAM": str(memory // MIB),
     }
+
+
+def inside(env: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """For one more command in a dyno that was launched with `env`: the asker's extras over it, but for what is the platform's."""
+    return {**env, **extra, **{name: env[name] for name in _OURS if name in env}}
 
 
 def expanded(command: str, env: Mapping[str, str]) -> str:

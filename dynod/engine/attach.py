@@ -7,14 +7,20 @@ what nobody takes is not read, what the dyno does not read is not taken from the
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
+import struct
+import termios
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from dynod.model.dyno import DynoView
 from dynod.model.jail import Stdio
 
 _CHUNK = 64 * 1024
 _EOT = b"\x04"
+QUIET = 0.1  # seconds without output after the command has ended, then nobody listens any more
+LAST_WORDS = 1024 * 1024  # bytes that are taken after that: more than a pipe or a terminal holds
 
 
 async def _ready(fd: int, *, to_write: bool = False) -> None:
@@ -33,26 +39,49 @@ async def _ready(fd: int, *, to_write: bool = False) -> None:
             loop.remove_reader(fd)
 
 
-async def read_all(fd: int) -> AsyncIterator[bytes]:
-    """Yield what comes out of a pipe or a pseudo-terminal until its other side is closed (EIO on the latter, pty(7))."""
+async def _more(fd: int, over: "asyncio.Future[int] | None") -> bool:
+    """Wait until there is something to read; False when nothing more is to be waited for."""
+    if over is None:
+        await _ready(fd)
+        return True
+    reading = asyncio.ensure_future(_ready(fd))
+    both: set[asyncio.Future[Any]] = {reading, over}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({reading}, timeout=QUIET if over.done() else 0)
+        return reading.done()
+    finally:
+        reading.cancel()
+
+
+async def read_all(fd: int, over: "asyncio.Future[int] | None" = None) -> AsyncIterator[bytes]:
+    """Yield what comes out of a pipe or a pseudo-terminal until its other side is closed (EIO on the latter, pty(7)).
+
+    `over`: when this is done, what the command left behind in the background is not waited for.
+    """
     os.set_blocking(fd, False)
+    last = 0
     while True:
         try:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
-            await _ready(fd)
+            if not await _more(fd, over):
+                return
             continue
         except OSError as error:
             if error.errno == errno.EIO:
                 return
             raise
-        if not data:
+        last += len(data) if over is not None and over.done() else 0
+        if not data or last > LAST_WORDS:
             return
         yield data
 
 
 class Session:
-    """`Attached` of engine/platform.py. `ended` is the future of the exit status, `hang_up` tells the dyno's loop."""
+    """`Attached` of engine/platform.py. `ended` is the future of the exit status; `hang_up` is called when the client goes
+    before that, `unclaimed` in its place when none ever came.
+    """
 
     def __init__(
         self,
@@ -61,18 +90,20 @@ class Session:
         fds: tuple[int, ...],
         ended: "asyncio.Future[int]",
         hang_up: Callable[[], None],
+        unclaimed: Callable[[], None] | None = None,
     ) -> None:
         self.dyno = dyno
         self._pty = stdio is Stdio.PTY
         self._in, self._out = (fds[0], fds[0]) if self._pty else fds
         self._ended = ended
         self._hang_up = hang_up
+        self._unclaimed = unclaimed or hang_up
         self._open = True
         self._eof = False
 
     async def output(self) -> AsyncIterator[bytes]:
         if self._open:
-            async for data in read_all(self._out):
+            async for data in read_all(self._out, self._ended):
                 yield data
                 if not self._open:
                     return
@@ -97,10 +128,20 @@ class Session:
             self._eof = True
             os.close(self._in)
 
+    def resize(self, columns: int, lines: int) -> None:
+        if self._pty and self._open:
+            fcntl.ioctl(self._in, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
     async def status(self) -> int:
         return await asyncio.shield(self._ended)
 
     def close(self) -> None:
+        self._close(self._hang_up)
+
+    def unclaimed(self) -> None:
+        self._close(self._unclaimed)
+
+    def _close(self, tell: Callable[[], None]) -> None:
         if not self._open:
             return
         self._open = False
@@ -112,4 +153,4 @@ class Session:
                 with contextlib.suppress(OSError):
                     os.close(fd)
         if not self._ended.done():
-            self._hang_up()
+            tell()

@@ -99,6 +99,7 @@ class House:
         self._early: dict[DynoId, HostEnded] = {}
         self.incoming: set[str] = set()  # slugs on the disk that the ledger does not know yet
         self.sessions: dict[DynoId, one_offs.Asked] = {}
+        self.coming: dict[DynoId, Dyno] = {}  # one-offs on their way into their app's fleet
         self.machine: Machine
         self._loops: dict[AppId, AppLoop] = {}
         self._routes: dict[AppId, AppRoute] = {}

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from dynod.core.launch import Ground, Wiring
 from dynod.engine.tasks import Tasks
-from dynod.host.jail_link import Booted, Ended, JailLink, Live
+from dynod.host.jail_link import Booted, Ended, JailLink, Joined, Live
 from dynod.host.net_link import NetLink, Wired
 from dynod.host.users import Uids
 from dynod.link import RemoteRefused
-from dynod.model.jail import Bind, JailPlan
+from dynod.model.jail import Bind, JailPlan, JoinPlan
 from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import Settings, host_socket
 
@@ -149,6 +149,18 @@ class Machine:
     async def boot(self, plan: JailPlan) -> Booted:
         """Run a plan; raise Refused with the host's own words."""
         return await (await self._jail.get()).boot(plan)
+
+    async def exec(self, plan: JoinPlan) -> Joined:
+        """Run a command in a dyno that runs; raise Refused with the host's own words."""
+        try:
+            return await (await self._jail.get()).exec(plan)
+        except (ConnectionError, RuntimeError) as error:
+            raise Refused(Refusal.UNAVAILABLE, str(error)) from error
+
+    async def hang_up(self, session: str) -> None:
+        """End a session; one that is over is fine."""
+        with contextlib.suppress(ConnectionError, Refused, RuntimeError):
+            await (await self._jail.get()).hang_up(session)
 
     async def signal(self, dyno: str, signal: int) -> None:
         """Signal every process of a dyno; one that is gone is fine."""

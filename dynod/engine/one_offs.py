@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dynod.core import activity
+from dynod.core import activity, one_offs
 from dynod.core.cycling import cycle_at
 from dynod.core.environ import expanded, one_off_command
-from dynod.core.lifecycle import SIGHUP, Dyno, Kind
+from dynod.core.lifecycle import Dyno, HungUp, Kind
 from dynod.engine import clock, launches
-from dynod.engine.app_loop import StartOneOff, StopDyno
+from dynod.engine.app_loop import Happened, StartOneOff
 from dynod.engine.attach import Session
 from dynod.engine.platform import Attached, RunAsk
 from dynod.model.app import Account, App
@@ -83,11 +83,15 @@ async def start(
     ending: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     house.endings[dyno.id] = ending
     house.sessions[dyno.id] = asked
-    await house.loop(app.id).ask(StartOneOff(dyno, why))
+    house.coming[dyno.id] = dyno
+    try:
+        await house.loop(app.id).ask(StartOneOff(dyno, why))
+    finally:
+        del house.coming[dyno.id]
     return dyno, ending
 
 
-def _window(env: Mapping[str, str]) -> tuple[int, int]:
+def window(env: Mapping[str, str]) -> tuple[int, int]:
     def number(key: str, default: int) -> int:
         text = str(env.get(key, ""))
         return int(text) if text.isdecimal() and 0 < int(text) < 10_000 else default
@@ -108,7 +112,10 @@ async def run(house: "House", actor: Account, app: App, ask: RunAsk) -> tuple[Dy
         raise Refused(Refusal.INVALID, "cannot run an empty command")
     streams = Stdio.PIPE if ask.force_no_tty else Stdio.PTY
     stdio = streams if ask.attach else Stdio.LOG
-    asked = Asked(ask.env, stdio, _window(ask.env))
+    size = ask.size or DEFAULT_SIZE
+    coming = [dyno for dyno in house.coming.values() if dyno.app == app.id]
+    one_offs.check_room(app.name, [*house.loop(app.id).fleet.dynos.values(), *coming], size)
+    asked = Asked(ask.env, stdio, window(ask.env))
     house.log.write(app.id, "app", "api", activity.one_off(ask.command, actor.email))
     dyno, ending = await start(
         house,
@@ -116,7 +123,7 @@ async def run(house: "House", actor: Account, app: App, ask: RunAsk) -> tuple[Dy
         release,
         process_type(ask.type),
         command,
-        ask.size or DEFAULT_SIZE,
+        size,
         asked,
         attached=ask.attach,
         why=f"run by {actor.email}",
@@ -132,6 +139,9 @@ async def run(house: "House", actor: Account, app: App, ask: RunAsk) -> tuple[Dy
     loop = house.loop(app.id)
 
     def hang_up() -> None:
-        loop.post(StopDyno(dyno.id, "its client hung up", SIGHUP))
+        loop.post(Happened(dyno.id, HungUp()))
 
-    return launches.view(dyno), Session(launches.view(dyno), stdio, fds, ending, hang_up)
+    def unclaimed() -> None:
+        loop.post(Happened(dyno.id, HungUp(unclaimed=True)))
+
+    return launches.view(dyno), Session(launches.view(dyno), stdio, fds, ending, hang_up, unclaimed)

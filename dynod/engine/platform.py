@@ -31,7 +31,10 @@ class RunAsk:
 
 
 class Attached(Protocol):
-    """The client's end of an attached one-off. Closing it is a hang-up (SIGHUP)."""
+    """The client's end of an attached one-off, of a command in a dyno, or of a connection to one's port.
+
+    Closing it is a hang-up (SIGHUP).
+    """
 
     dyno: DynoView
 
@@ -47,12 +50,20 @@ class Attached(Protocol):
         """End of input: a pty gets the end-of-transmission character."""
         ...
 
+    def resize(self, columns: int, lines: int) -> None:
+        """The client's window has another size now; without a terminal that is nothing."""
+        ...
+
     async def status(self) -> int:
         """Wait for the end and return the exit status."""
         ...
 
     def close(self) -> None:
         """Hang up."""
+        ...
+
+    def unclaimed(self) -> None:
+        """Give up waiting for a client (R13)."""
         ...
 
 
@@ -189,6 +200,14 @@ class Platform(Protocol):
 
     async def run(self, actor: Account, app: App, ask: RunAsk) -> tuple[DynoView, Attached | None]:
         """Start a one-off dyno."""
+        ...
+
+    async def exec(self, actor: Account, app: App, dyno: str, ask: RunAsk) -> Attached:
+        """Run a command in a dyno that runs, beside what runs there, under its limits."""
+        ...
+
+    async def dial(self, app: App, dyno: str, port: int) -> Attached:
+        """Connect to a TCP port of a dyno; its status is 0."""
         ...
 
     async def restart(self, actor: Account, app: App, which: str | None) -> None:

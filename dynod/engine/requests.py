@@ -15,7 +15,7 @@ from dynod.core.ledger import AppState, Ledger
 from dynod.core.lifecycle import SIGTERM, Dyno, Kind
 from dynod.core.names import draw_name
 from dynod.core.why import causes
-from dynod.engine import builds, launches, one_offs
+from dynod.engine import builds, inside, launches, one_offs
 from dynod.engine.app_loop import Restart, StopDyno
 from dynod.engine.house import House
 from dynod.engine.platform import Attached, BuildAsk, RunAsk, SlugAsk
@@ -202,6 +202,12 @@ class Requests:
 
     async def run(self, actor: Account, app: App, ask: RunAsk) -> tuple[DynoView, Attached | None]:
         return await one_offs.run(self._house, actor, app, ask)
+
+    async def exec(self, actor: Account, app: App, dyno: str, ask: RunAsk) -> Attached:
+        return await inside.run(self._house, actor, app, dyno, ask)
+
+    async def dial(self, app: App, dyno: str, port: int) -> Attached:
+        return await inside.dial(self._house, app, dyno, port)
 
     def _named(self, app: App, which: str) -> tuple[DynoName, ...]:
         names = tuple(sorted(self._house.loop(app.id).fleet.slots))

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from dynod.link.client import Lost
-from dynod.model.jail import JailPlan
+from dynod.model.jail import JailPlan, JoinPlan
 
 PACKET = 1024 * 1024
 _ANCILLARY = socket.CMSG_SPACE(253 * 4)  # SCM_MAX_FD
 Descriptors = list[int]
 Said = tuple[dict[str, Any], Descriptors]
+KILLED = 137
 
 
 class CannotBoot(RuntimeError):
@@ -64,8 +65,16 @@ class Ended:
     peak: int
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A command in a dyno that runs. `fds` as of Booted; `ended`: its exit status (137 too when the host went away)."""
+
+    fds: tuple[int, ...]
+    ended: "asyncio.Future[int]"
+
+
 class JailLink:
-    """`boot`, `signal`, `list`, `forget`, and `on_exit` for each dyno that ended and is not forgotten."""
+    """`boot`, `exec`, `signal`, `list`, `forget`, and `on_exit` for each dyno that ended and is not forgotten."""
 
     def __init__(self, sock: socket.socket, on_exit: Callable[[Ended], None]) -> None:
         """Use `JailLink.connect`."""
@@ -74,6 +83,7 @@ class JailLink:
         self._room = bytearray(PACKET)
         self._answers: dict[int, asyncio.Future[Said]] = {}
         self._pages: dict[int, list[Live]] = {}
+        self._sessions: dict[str, asyncio.Future[int]] = {}
         self._unsent: deque[bytes] = deque()
         self._last = 0
         self.lost = asyncio.Event()
@@ -98,6 +108,23 @@ class JailLink:
         """Start a dyno; raise CannotBoot with the host's line, or Lost (then `list` tells whether it runs)."""
         said, fds = await self._ask({"op": "boot", "plan": plan.to_json()})
         return Booted(said["pid"], tuple(fds), tuple(said["cgroups"]))
+
+    async def exec(self, plan: JoinPlan) -> Joined:
+        """Run a command in a dyno that runs; raise RuntimeError with the host's line, or Lost. It ends with this link."""
+        ended: asyncio.Future[int] = self._loop.create_future()
+        self._sessions[plan.session] = ended
+        try:
+            _, fds = await self._ask({"op": "exec", **plan.to_json()})
+        except BaseException:
+            self._sessions.pop(plan.session, None)
+            if not self.lost.is_set():  # whoever asked has gone: so shall it
+                self._send({"op": "exec-close", "session": plan.session})
+            raise
+        return Joined(tuple(fds), ended)
+
+    async def hang_up(self, session: str) -> None:
+        """Send SIGHUP to a session, and SIGKILL if it is not heeded. One that is over is fine."""
+        await self._ask({"op": "exec-close", "session": session})
 
     async def signal(self, id: str, signum: int) -> None:
         """Send a signal to every process of a dyno; 9 ends it at once. RuntimeError if there is none that lives."""
@@ -136,6 +163,13 @@ class JailLink:
         for future in self._answers.values():
             if not future.done():
                 future.set_exception(Lost("the dyno host went away"))
+        for session in tuple(self._sessions):
+            self._session_ended(session, KILLED)
+
+    def _session_ended(self, session: str, status: int) -> None:
+        ended = self._sessions.pop(session, None)
+        if ended is not None and not ended.done():
+            ended.set_result(status)
 
     async def _ask(self, value: dict[str, Any]) -> Said:
         seq = self._next()
@@ -207,6 +241,9 @@ class JailLink:
         match said:
             case {"op": "exited", "id": id, "status": status, "oom": oom, "peak": peak}:
                 self._on_exit(Ended(id, status, oom, peak))
+                return
+            case {"op": "exec-ended", "session": session, "status": status}:
+                self._session_ended(session, status)
                 return
             case {"op": "dynos", "seq": seq, "dynos": rows} if seq in self._pages:
                 self._pages[seq] += [_live(row) for row in rows]

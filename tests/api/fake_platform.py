@@ -47,6 +47,7 @@ class Child:
 
     def __init__(self, dyno: DynoView, process, write_fd: int, read_fd: int, *, is_pty: bool) -> None:
         self.dyno = dyno
+        self.came = True
         self.closed = asyncio.Event()
         self._process, self._is_pty = process, is_pty
         self._write_fd, self._read_fd = write_fd, read_fd
@@ -81,6 +82,14 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGHUP)
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def unclaimed(self) -> None:
+        self.came = False
+        self.close()
+
+    def resize(self, columns: int, lines: int) -> None:
+        if self._is_pty:
+            fcntl.ioctl(self._read_fd, termios.TIOCSWINSZ, struct.pack("4H", lines, columns, 0, 0))
 
     async def gone(self) -> None:
         self.close()
@@ -439,6 +448,21 @@ class FakePlatform:
         child = await boot(view, ask)
         self.children.append(child)
         return view, child
+
+    async def exec(self, actor: Account, app: App, dyno: str, ask: RunAsk):
+        (view,) = [one for one in self.house(app.id).dynos if one.id == dyno]
+        self.done.append(("exec", str(view.name), ask))
+        child = await boot(view, ask)
+        self.children.append(child)
+        return child
+
+    async def dial(self, app: App, dyno: str, port: int):
+        """What listens on every port is cat."""
+        (view,) = [one for one in self.house(app.id).dynos if one.id == dyno]
+        self.done.append(("dial", str(view.name), port))
+        child = await boot(view, RunAsk("cat", attach=True, env={}, force_no_tty=True))
+        self.children.append(child)
+        return child
 
     async def restart(self, actor: Account, app: App, which: str | None) -> None:
         self.done.append(("restart", app.name, which))

@@ -479,6 +479,20 @@ async def causes_and_ends_are_told_of_dynos_that_are_no_more(whole):
     assert (await whole.ask("GET", "/apps/demo/dynos/web.8/why")).body == []
 
 
+@covers("dynos.run-inside")
+async def a_command_runs_in_a_dyno(whole):
+    await made(whole, deployed=True)
+    body = {"command": "ls", "env": {"TERM": "dumb", "COLUMNS": 80}, "force_no_tty": True}
+    answer = await whole.ask("POST", "/apps/demo/dynos/web.1", body)
+    assert (answer.status, answer.body["name"], answer.body["type"]) == (201, "web.1", "web")
+    assert answer.body["attach_url"].startswith(f"rendezvous://127.0.0.1:{whole.api.rendezvous_port}/")
+    kind, name, asked = whole.platform.done[-1]
+    assert (kind, name, asked.command, asked.force_no_tty) == ("exec", "web.1", "ls", True)
+    assert (await whole.ask("POST", "/apps/demo/dynos/web.9", {"command": "ls"})).status == 404
+    for body in ({}, {"command": ""}, {"command": 1}, {"command": "a\0"}, {"command": "ls", "env": "x"}):
+        assert (await whole.ask("POST", "/apps/demo/dynos/web.1", body)).status == 422
+
+
 @covers("dynos.restart-all", "dynos.restart", "dynos.restart-type", "dynos.stop", "dynos.stop-type")
 async def dynos_are_restarted_and_stopped(whole):
     await made(whole, deployed=True)

@@ -158,8 +158,33 @@ def test_nobody_waits_for_ever(monkeypatch, name):
         if name == "IDLE":
             await (await Client.meet(whole, url)).end()
         await whole.platform.children[0].closed.wait()
+        assert whole.platform.children[0].came is (name == "IDLE")
         late = await Client.meet(whole, url)
         assert await late.end() == b""
+
+    run(story)
+
+
+def test_a_command_in_a_dyno_is_met_like_a_one_off():
+    """`heroku run:inside`: no `attach` in the body, and Accept names a variant of its own."""
+
+    async def story(whole):
+        await whole.ask("POST", "/apps", {"name": "demo"})
+        house = whole.platform.house("demo")
+        house.dynos = [whole.platform._view(house, "web", 1, "serve")]
+        answer = await whole.ask(
+            "POST",
+            "/apps/demo/dynos/web.1",
+            {"command": "echo inside", "env": {"TERM": "dumb"}},
+            Accept="application/vnd.heroku+json; version=3.run-inside",
+        )
+        assert (answer.status, answer.body["name"]) == (201, "web.1")
+        client = await Client.meet(whole, answer.body["attach_url"])
+        assert await client.end() == b"rendezvous\r\ninside\r\n"
+        missing = await whole.ask("POST", "/apps/demo/dynos/web.2", {"command": "true"})
+        assert missing.status == 404
+        empty = await whole.ask("POST", "/apps/demo/dynos/web.1", {})
+        assert empty.status == 422
 
     run(story)
 

@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from dynod.api import auth
+from dynod.api import auth, dynos
 from dynod.link import connect
 from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import control_socket
@@ -70,6 +70,8 @@ def test_a_list_is_whole_unless_a_range_is_asked():
         ("builds.push", {"app": "demo", "body": {}}, Refusal.INVALID),
         ("dynos.attach", {"app": "demo", "body": {"command": "ls", "columns": 0}}, Refusal.INVALID),
         ("dynos.explain", {"app": "demo", "dyno": "web.9"}, Refusal.NOT_FOUND),
+        ("dynos.exec", {"app": "demo", "dyno": "web.9", "body": {"command": "ls"}}, Refusal.NOT_FOUND),
+        ("dynos.forward", {"app": "demo", "dyno": "web.9", "body": {"port": 80}}, Refusal.NOT_FOUND),
     ],
 )
 def test_a_refusal_comes_with_its_id(method, params, refusal):
@@ -182,15 +184,89 @@ def test_an_attached_one_off_is_typed_into():
         await whole.ask("POST", "/apps", {"name": "demo"})
         body = {"command": "stty size; cat; exit 7", "columns": 90, "lines": 20, "env": {"TERM": "dumb"}}
         stream = await peer.stream("dynos.attach", {"app": "demo", "body": body})
-        seen = b""
-        async for data in stream:
-            seen += data
+        seen, took = b"", 0
+        async for item in stream:
+            if isinstance(item, dict):
+                took += item["took"]
+                continue
+            seen += item
             if seen.endswith(b"20 90\r\n"):
                 await stream.send(b"typed\n")
             if seen.endswith(b"typed\r\ntyped\r\n"):
                 await stream.send({"eof": True})
         assert stream.result["status"] == 7
         assert stream.result["name"].startswith("run.")
+        assert took == 6
+
+    told(story)
+
+
+async def with_web(whole):
+    await whole.ask("POST", "/apps", {"name": "demo"})
+    house = whole.platform.house("demo")
+    house.dynos = [whole.platform._view(house, "web", 1, "serve")]
+
+
+def test_a_command_in_a_dyno_is_typed_into_and_its_window_changes():
+    async def story(whole, peer):
+        await with_web(whole)
+        body = {
+            "command": "trap 'stty size; exit 5' WINCH; echo up; while :; do read x; done",
+            "columns": 90,
+            "lines": 20,
+        }
+        stream = await peer.stream("dynos.exec", {"app": "demo", "dyno": "web.1", "body": body})
+        seen = b""
+        async for item in stream:
+            seen += item if isinstance(item, bytes) else b""
+            if seen.endswith(b"up\r\n"):
+                await stream.send({"columns": 0, "lines": -1})
+                await stream.send({"columns": 91, "lines": 21})
+        assert seen.endswith(b"21 91\r\n")
+        assert stream.result == {"status": 5, "name": "web.1"}
+        kind, name, asked = whole.platform.done[-1]
+        assert (kind, name, asked.env) == ("exec", "web.1", {"COLUMNS": "90", "LINES": "20"})
+
+    told(story)
+
+
+def test_a_port_is_forwarded_and_both_ends_may_end():
+    async def story(whole, peer):
+        await with_web(whole)
+        stream = await peer.stream("dynos.forward", {"app": "demo", "dyno": "web.1", "body": {"port": 5432}})
+        got = []
+        await stream.send(b"there and back")
+        async for item in stream:
+            got.append(item)
+            if item == b"there and back":
+                await stream.send({"eof": True})
+        assert got[0] == {"name": "web.1"}
+        assert b"there and back" in got
+        assert ("dial", "web.1", 5432) in whole.platform.done
+
+    told(story)
+
+
+@pytest.mark.parametrize("body", [{}, {"port": 0}, {"port": 65_536}, {"port": "80"}])
+def test_a_port_must_be_one(body):
+    async def story(whole, peer):
+        await with_web(whole)
+        with pytest.raises(Refused) as caught:
+            await peer.call("dynos.forward", {"app": "demo", "dyno": "web.1", "body": body})
+        assert caught.value.refusal is Refusal.INVALID
+
+    told(story)
+
+
+def test_who_says_nothing_for_an_hour_is_hung_up_on(monkeypatch):
+    monkeypatch.setattr(dynos, "IDLE", 0.05)
+
+    async def story(whole, peer):
+        await with_web(whole)
+        stream = await peer.stream("dynos.exec", {"app": "demo", "dyno": "web.1", "body": {"command": "cat"}})
+        with pytest.raises(Refused, match="so we hung up"):
+            await items(stream)
+        await whole.platform.children[0].closed.wait()
 
     told(story)
 

@@ -1,5 +1,6 @@
 """`dyno run` as a process of its own, on a pipe and on a pseudo-terminal."""
 
+import asyncio
 import os
 import pty
 import select
@@ -7,10 +8,11 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 
 import pytest
 
-from dynod.cli.run import command
+from dynod.cli.run import AHEAD, READ, command
 
 DYNO = [sys.executable, "-m", "dynod.cli"]
 
@@ -52,6 +54,85 @@ def read_until(fd, wanted):
         assert ready, got
         got += os.read(fd, 4096)
     return got
+
+
+@pytest.mark.parametrize(
+    ("line", "dyno", "command"),
+    [
+        ("run:inside web.2 ls -l", "web.2", "ls -l"),
+        ("ps:exec -d worker.1 -- ls -a", "worker.1", "ls -a"),
+        ("ps:exec", "web.1", "bash"),
+    ],
+)
+def test_a_command_in_a_dyno_that_runs(control, line, dyno, command):
+    control.answers["dynos.exec"] = shout
+    verb, *words = line.split()
+    done = subprocess.run(
+        [*DYNO, verb, "-a", "demo", *words],
+        input=b"abc",
+        capture_output=True,
+        env=environ(control),
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (7, b"hello\r\nABC")
+    assert done.stderr.decode() == f"Running {command} in {dyno} of ⬢ demo... up\n"
+    asked = control.asked("dynos.exec")
+    assert (asked["dyno"], asked["body"]["command"]) == (dyno, command)
+
+
+def test_no_more_input_is_sent_than_is_taken(control):
+    taken = []
+
+    async def slow(call):
+        async for value in call.inputs():
+            if value == {"eof": True}:
+                return {"status": 0, "name": "run.1"}
+            taken.append(sum(len(waiting) for waiting in (value, *call._inputs._queue)))
+            await asyncio.sleep(0)
+            await call.item({"took": len(value)})
+        return None
+
+    control.answers["dynos.attach"] = slow
+    done = subprocess.run(
+        [*DYNO, "run", "-a", "demo", "cat"],
+        input=b"x" * 5_000_000,
+        capture_output=True,
+        env=environ(control),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert max(taken) <= AHEAD + READ
+
+
+def test_a_window_that_changes_is_told(control):
+    told = threading.Event()
+
+    async def hear(call):
+        await call.item(b"up\r\n")
+        async for value in call.inputs():
+            if value == {"columns": 77, "lines": 22}:
+                told.set()
+                return {"status": 0, "name": "run.1"}
+        return None
+
+    control.answers["dynos.attach"] = hear
+    keyboard, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (40, 100))
+    with subprocess.Popen(
+        ["setsid", "--ctty", *DYNO, "run", "-a", "demo", "bash"],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={name: value for name, value in environ(control).items() if name not in {"COLUMNS", "LINES"}},
+    ) as child:
+        read_until(keyboard, b"up")
+        termios.tcsetwinsize(keyboard, (22, 77))  # the kernel tells whoever is in the foreground
+        assert child.wait(20) == 0
+    assert told.is_set()
+    os.close(keyboard)
+    os.close(terminal)
 
 
 def test_a_terminal_is_raw_while_attached_and_itself_again_afterwards(control):

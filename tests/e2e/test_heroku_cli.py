@@ -308,6 +308,16 @@ def test_a_one_off_runs_and_its_status_is_ours(pushed):
     assert "exit-status" not in said
 
 
+def test_a_command_runs_inside_a_dyno(pushed):
+    """`run:inside`, which Heroku has for Fir alone: the same rendezvous, into a dyno that runs."""
+    pushed.on("ps:wait")
+    argv = ("run:inside", "web.1", "-a", pushed.app, "--exit-code", "--")
+    said = pushed(*argv, "sh -c 'echo in $DYNO; cat /proc/2/cmdline | tr -d \\\\0; exit 6'", status=6)
+    assert "in web.1" in said
+    assert "http.server" in said
+    assert "exit-status" not in said
+
+
 def test_a_one_off_takes_input_and_variables(pushed):
     argv = ("run", "-a", pushed.app, "--no-tty", "--exit-code", "--env", "WORD=given")
     said = pushed(*argv, "--", 'sh -c "cat; echo $WORD"', stdin="typed " * 2000 + "\n")

@@ -5,6 +5,7 @@ import contextlib
 import os
 import pty
 
+from dynod.engine import attach
 from dynod.engine.attach import Session
 from dynod.model.jail import Stdio
 
@@ -100,6 +101,74 @@ def test_a_terminal_ends_with_eio_and_gets_eot_for_the_end_of_input():
         return got
 
     assert b"out\r\n" in asyncio.run(story())
+
+
+def test_a_client_that_never_came_is_told_apart():
+    async def story():
+        told = []
+        hears, says = os.pipe()
+        session = Session(
+            None,
+            Stdio.PIPE,
+            (says, hears),
+            asyncio.get_running_loop().create_future(),
+            lambda: told.append("hung up"),
+            lambda: told.append("never came"),
+        )
+        session.unclaimed()
+        session.close()
+        return told
+
+    assert asyncio.run(story()) == ["never came"]
+
+
+def test_a_window_has_another_size():
+    async def story():
+        master, slave = pty.openpty()
+        session = Session(
+            None, Stdio.PTY, (master,), asyncio.get_running_loop().create_future(), lambda: None
+        )
+        session.resize(101, 33)
+        size = os.get_terminal_size(slave)
+        os.close(slave)
+        session.close()
+        session.resize(1, 1)
+        return size
+
+    assert asyncio.run(story()) == (101, 33)
+
+
+def test_what_a_command_leaves_behind_in_the_background_is_not_waited_for():
+    """It still holds the pipe; all that was said before is taken, in whatever time the client needs."""
+
+    async def story():
+        pipes = Pipes()
+        os.write(pipes.dyno_out, b"x" * 60_000)
+        pipes.ended.set_result(3)
+        got = 0
+        async for data in pipes.session.output():
+            got += len(data)
+            await asyncio.sleep(0)
+        pipes.close()
+        return got
+
+    assert asyncio.run(story()) == 60_000
+
+
+def test_a_background_that_never_stops_talking_is_left():
+    async def story():
+        pipes = Pipes()
+        os.set_blocking(pipes.dyno_out, False)
+        pipes.ended.set_result(0)
+        os.write(pipes.dyno_out, b"x" * 60_000)
+        got = 0
+        async for data in pipes.session.output():
+            got += len(data)
+            os.write(pipes.dyno_out, data)
+        pipes.close()
+        return got
+
+    assert asyncio.run(story()) <= attach.LAST_WORDS
 
 
 def test_writing_to_a_dyno_that_is_gone_goes_nowhere():
