@@ -14,10 +14,11 @@ TRIES = 10  # at most so many dynos per request, or all of them if fewer
 class Target:
     """A backend and what this worker knows of it. Workers do not coordinate, as on Heroku. `idle` is upstream.py's."""
 
-    __slots__ = ("backend", "idle", "in_flight", "quarantined_until")
+    __slots__ = ("backend", "gone", "idle", "in_flight", "quarantined_until")
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
+        self.gone = False  # out of the table: what is under way may end
         self.in_flight = 0
         self.quarantined_until = 0.0
         self.idle: list[Any] = []  # connections, the one used last at the end

@@ -8,6 +8,7 @@ import ctypes
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -86,6 +87,8 @@ class Master:
     def run(self) -> None:
         """Start all, then live on signals alone."""
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two descriptors per request under way
         count = max(self._options.workers, len(self._listeners))
         for which in range(count):
             self._start(which)

@@ -84,6 +84,7 @@ class Proxy:
         kept = self.routes.by_id()
         for id, target in before.by_id().items():
             if kept.get(id) is not target:
+                target.gone = True
                 expire(target, inf)
         now = self.loop.time()
         for client in list(self._held):
@@ -285,6 +286,8 @@ class Proxy:
         if exchange.phase is not Phase.TUNNEL:
             exchange.failure = Failure.H27
             exchange.status = Failure.H27.value.status
+        elif client.dyno is not None:
+            client.dyno.finish()
         self._part(client, exchange, self.loop.time(), keep=False)
 
     def page(self, failure: Failure, exchange: Exchange | None, *, keep: bool, head_only: bool) -> bytes:

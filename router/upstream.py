@@ -19,6 +19,7 @@ class Dyno(asyncio.Protocol):
     """One connection to a dyno; `client` is whose request it carries, None in the pool."""
 
     __slots__ = (
+        "_finishing",
         "_heads",
         "_proxy",
         "_reading",
@@ -38,6 +39,7 @@ class Dyno(asyncio.Protocol):
         self._reading = True
         self.target = target
         self.client: Client | None = None
+        self._finishing = False
         self.blocked = False  # the dyno does not read what we send
         self.served = 0
         self.idle_since = 0.0
@@ -123,7 +125,7 @@ class Dyno(asyncio.Protocol):
     def leave(self, *, keep: bool, now: float) -> None:
         """Part from the client: back into the pool, or closed."""
         self.client = None
-        if keep and not self.blocked and not self.transport.is_closing():
+        if keep and not self.blocked and not self.target.gone and not self.transport.is_closing():
             self.served += 1
             self.idle_since = now
             if not self._reading:
@@ -132,8 +134,13 @@ class Dyno(asyncio.Protocol):
             if len(idle) >= MOST_IDLE:
                 idle.pop(0).transport.abort()
             idle.append(self)
-        else:
+        elif not self._finishing:
             self.transport.abort()
+
+    def finish(self) -> None:
+        """Close once what was written is out: the client's last bytes in a tunnel are the dyno's to read."""
+        self._finishing = True
+        self.transport.close()
 
     def write(self, data: bytes) -> None:
         """Send bytes of a body or a tunnel."""

@@ -209,6 +209,34 @@ def test_a_websocket_is_a_pipe_that_carries_bytes_sent_too_early():
     run(test)
 
 
+def test_the_last_bytes_of_a_tunnel_arrive():
+    """Also when the client is long gone before a slow dyno has read them."""
+    size = 32 * 2**20
+    got = asyncio.Queue()
+    gone = asyncio.Event()
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        await gone.wait()
+        total = 0
+        while data := await reader.read(65536):
+            total += len(data)
+            await asyncio.sleep(0)
+        got.put_nowait(total)
+        return False
+
+    async def test():
+        async with serving(answer) as (house, _), await house.connect() as connection:
+            hello = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            assert (await connection.ask(hello, head_only=True)).status == 101
+            connection.writer.write(b"x" * size)
+            connection.writer.close()
+            gone.set()
+            assert await got.get() == size
+
+    run(test)
+
+
 def test_an_upgrade_that_the_dyno_declines_is_a_plain_response():
     async def test():
         async with serving() as (house, _), await house.connect() as connection:

@@ -197,6 +197,7 @@ def test_a_dyno_that_leaves_the_table_finishes_what_it_has():
                 assert (await second.ask()).body == b"hello"
                 let.set()
                 assert (await connection.response()).body == b"ok"
+                await turns(lambda: not old._writers)  # and is not kept in touch with
                 assert (await connection.ask()).body == b"hello"
             await control.close()
         await new.close()
