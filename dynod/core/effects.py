@@ -28,6 +28,25 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """Let no process of the dyno run, and give its memory back where the kernel can, once no router sends it requests."""
+
+    dyno: DynoId
+
+
+@dataclass(frozen=True, slots=True)
+class Thaw:
+    """Let the dyno's processes run on."""
+
+    dyno: DynoId
+
+
+@dataclass(frozen=True, slots=True)
+class AskActivity:
+    """Have the routers tell at once which apps had requests; comes back as `Active`, if this one had, and then `Quiet`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reap:
     """The dyno is over: take back its uid, its network namespace and what the dyno host keeps of it."""
 
@@ -77,4 +96,4 @@ class Note:
     detail: str
 
 
-Effect = Boot | WatchPort | Signal | Reap | Say | Ended | Died | Note
+Effect = Boot | WatchPort | Signal | Freeze | Thaw | AskActivity | Reap | Say | Ended | Died | Note

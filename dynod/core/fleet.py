@@ -42,6 +42,18 @@ def handover(features: Mapping[str, bool]) -> Handover:
 
 
 @dataclass(frozen=True, slots=True)
+class Habit:
+    """Whether and how an app sleeps. `after`: seconds without a request, None for never; `freeze`: its processes are kept.
+
+    `spent`: the eco hours of its account are used up for this month, so that it sleeps and cannot be woken.
+    """
+
+    after: float | None = None
+    freeze: bool = False
+    spent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Desired:
     """The formation that should run, and of which release; no rows when nothing is deployed."""
 
@@ -53,6 +65,7 @@ class Desired:
     handover: Handover = Handover.CLASSIC
     boot_timeout: float = 60.0
     stop_grace: float = 30.0
+    habit: Habit = Habit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +86,12 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
+    """`active`: mono time of the newest request that was heard of; `asked`: when routers were last asked for newer ones."""
+
     dynos: Mapping[DynoId, Dyno] = field(default_factory=dict)
     slots: Mapping[DynoName, Slot] = field(default_factory=dict)
+    active: float = 0.0
+    asked: float = 0.0
 
     def current(self, name: DynoName) -> Dyno | None:
         """The dyno that bears a formation name now."""

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from dynod.core import quota
-from dynod.core.effects import Boot, Died, Effect, Ended, Note, Reap, Say, Signal, WatchPort
+from dynod.core.effects import Boot, Died, Effect, Ended, Freeze, Note, Reap, Say, Signal, Thaw, WatchPort
 from dynod.model.app import AppId
 from dynod.model.codes import RCode
 from dynod.model.dyno import DynoId, DynoName, DynoState, Exit, exit_words
@@ -37,6 +37,7 @@ class Phase(StrEnum):
     STOPPING = "stopping"  # SIGTERM was sent
     FAILING = "failing"  # SIGKILL was sent for a fault of its own
     ENDED = "ended"
+    FROZEN = "frozen"  # asleep with all its processes
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +137,29 @@ class DeadlinePassed:
     pass
 
 
-Event = (
-    Launched | LaunchFailed | PortBound | Exited | MemoryVastlyExceeded | StopAsked | HungUp | DeadlinePassed
-)
+@dataclass(frozen=True, slots=True)
+class SleepAsked:
+    """Nobody has needed it for a while: it is stopped, and bears its name as `idle` until it is started anew."""
 
-_L, _S, _U, _T, _F, _E = Phase
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeAsked:
+    """The same, but its processes are kept."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThawAsked:
+    why: str
+
+
+Asked = StopAsked | HungUp | SleepAsked | FreezeAsked | ThawAsked
+Event = Launched | LaunchFailed | PortBound | Exited | MemoryVastlyExceeded | DeadlinePassed | Asked
+
+_L, _S, _U, _T, _F, _E, _Z = Phase
 TRANSITIONS: dict[tuple[Phase, type[Event]], Phase] = {
     (_L, Launched): _S,  # web; every other type is up at once, HEROKU.md 1.1
     (_L, LaunchFailed): _E,
@@ -169,6 +188,14 @@ TRANSITIONS: dict[tuple[Phase, type[Event]], Phase] = {
     (_F, HungUp): _F,
     (_F, PortBound): _F,
     (_F, MemoryVastlyExceeded): _F,
+    (_U, SleepAsked): _T,
+    (_U, FreezeAsked): _Z,
+    (_E, SleepAsked): _E,  # crashed: it is not tried again meanwhile
+    (_E, FreezeAsked): _E,
+    (_Z, ThawAsked): _U,
+    (_Z, StopAsked): _T,
+    (_Z, Exited): _E,  # killed as it was; asleep it stays
+    (_Z, MemoryVastlyExceeded): _F,
 }
 
 
@@ -181,8 +208,19 @@ def is_web(dyno: Dyno) -> bool:
     return dyno.name.type == WEB and dyno.kind is Kind.FORMATION
 
 
+def asleep(dyno: Dyno) -> bool:
+    """Whether it sleeps, or is being stopped for that."""
+    return dyno.shown is DynoState.IDLE
+
+
+def change_line(dyno: Dyno, to: DynoState) -> Say:
+    """`State changed from up to down`; in the log `idle` is `down` (HEROKU.md 1.1)."""
+    was, becomes = (DynoState.DOWN if each is DynoState.IDLE else each for each in (dyno.shown, to))
+    return Say(dyno.name, f"State changed from {was} to {becomes}")
+
+
 def _state_line(dyno: Dyno, to: DynoState) -> tuple[Effect, ...]:
-    return (Say(dyno.name, f"State changed from {dyno.shown} to {to}"),)
+    return (change_line(dyno, to),)
 
 
 def _up(dyno: Dyno, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
@@ -206,12 +244,14 @@ def _ended(
 ) -> tuple[Dyno, tuple[Effect, ...]]:
     if dyno.kind is Kind.ONE_OFF:
         state = DynoState.COMPLETE
+    elif asleep(dyno):
+        state = DynoState.IDLE
     elif dyno.phase is Phase.STOPPING:
         state = DynoState.DOWN
     else:
         state = DynoState.CRASHED
     after = replace(dyno, phase=Phase.ENDED, shown=state, entered=now.wall, deadline=None, exit=exit_)
-    line = () if dyno.replaced else _state_line(dyno, state)
+    line = () if dyno.replaced or asleep(dyno) else _state_line(dyno, state)
     told = (Ended(dyno.id, exit_.status),) if dyno.kind is Kind.ONE_OFF else ()
     cause = f"{dyno.fault}; {cause}" if dyno.fault else cause
     note = Note(dyno.id, dyno.name, str(state), cause)
@@ -271,7 +311,35 @@ def _stop(dyno: Dyno, event: StopAsked, now: Now) -> tuple[Dyno, tuple[Effect, .
     after = replace(dyno, phase=Phase.STOPPING, deadline=now.mono + dyno.stop_grace, replaced=replaced)
     if dyno.phase is Phase.LAUNCHING:
         return replace(after, deadline=None), (note,)
-    return after, (note, Say(dyno.name, STOPPING), Signal(dyno.id, event.signal))
+    thaw = (Thaw(dyno.id),) if dyno.phase is Phase.FROZEN else ()
+    return after, (note, *thaw, Say(dyno.name, STOPPING), Signal(dyno.id, event.signal))
+
+
+def _sleep(dyno: Dyno, why: str, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    """The log says `down` before the SIGTERM, unlike with any other stop (HEROKU.md 1.2)."""
+    says = _idling(dyno)
+    dyno = replace(dyno, shown=DynoState.IDLE, entered=now.wall)
+    if dyno.phase is Phase.ENDED:
+        return dyno, says
+    after, stopping = _stop(dyno, StopAsked(why), now)
+    return after, (*says, *stopping)
+
+
+def _idling(dyno: Dyno) -> tuple[Effect, ...]:
+    return (Say(dyno.name, "Idling"), change_line(dyno, DynoState.DOWN))
+
+
+def _freeze(dyno: Dyno, why: str, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    if dyno.phase is Phase.ENDED:
+        return _sleep(dyno, why, now)
+    after = replace(dyno, phase=Phase.FROZEN, shown=DynoState.IDLE, entered=now.wall)
+    return after, (*_idling(dyno), Note(dyno.id, dyno.name, "frozen", why), Freeze(dyno.id))
+
+
+def _thaw(dyno: Dyno, why: str, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
+    after, line = _up(dyno, now)
+    unidling, note = Say(dyno.name, "Unidling"), Note(dyno.id, dyno.name, "thawed", why)
+    return after, (Thaw(dyno.id), unidling, *line, note)
 
 
 def _hung_up(dyno: Dyno, event: HungUp, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
@@ -340,6 +408,12 @@ def step(dyno: Dyno, event: Event, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
             return (dyno, ()) if dyno.phase is Phase.FAILING else _stop(dyno, event, now)
         case HungUp():
             return _hung_up(dyno, event, now)
+        case SleepAsked(why):
+            return _sleep(dyno, why, now)
+        case FreezeAsked(why):
+            return _freeze(dyno, why, now)
+        case ThawAsked(why):
+            return _thaw(dyno, why, now)
         case DeadlinePassed():
             return _deadline(dyno, now)
         case _:

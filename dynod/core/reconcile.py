@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from dynod.core.backoff import crashes_after, wait_before_retry
 from dynod.core.cycling import cycle_at
-from dynod.core.effects import Effect, Note, Reap, Say, Signal, WatchPort
+from dynod.core.effects import Effect, Freeze, Note, Reap, Say, Signal, WatchPort
 from dynod.core.environ import expanded
 from dynod.core.fleet import (
     Desired,
@@ -32,29 +32,35 @@ from dynod.core.lifecycle import (
     Dyno,
     Event,
     Exited,
+    FreezeAsked,
     Kind,
     LaunchFailed,
     Now,
     Phase,
+    SleepAsked,
     StopAsked,
+    ThawAsked,
+    asleep,
     begin,
+    change_line,
     is_web,
     step,
 )
 from dynod.model.dyno import DynoId, DynoName, DynoState, Exit
-from dynod.model.formation import WEB, Formation
+from dynod.model.formation import ECO, WEB, Formation
 
 _GOING = {Phase.STOPPING, Phase.FAILING}
 _COMING = {Phase.LAUNCHING, Phase.STARTING}
 
 
-def _names(desired: Desired) -> dict[DynoName, Formation]:
+def wanted_names(desired: Desired) -> dict[DynoName, Formation]:
+    """The names that there should be, each with its row."""
     return {DynoName(row.type, number): row for row in desired.rows for number in range(1, row.quantity + 1)}
 
 
 def _fits(dyno: Dyno, desired: Desired, row: Formation) -> bool:
     same = dyno.release == desired.release and dyno.size == row.size.name and dyno.command == row.command
-    return same and dyno.phase not in _GOING
+    return same and (dyno.phase not in _GOING or asleep(dyno))
 
 
 def _new(desired: Desired, name: DynoName, row: Formation, now: Now, draw: Draw) -> Dyno:
@@ -121,8 +127,7 @@ def _start(
         return with_slot(with_dyno(fleet, new), name, Slot(new.id, crashes)), begin(new, why)
     fleet, dropped = _stop_next(fleet, name, why, now)
     fleet = with_slot(with_dyno(fleet, new), name, Slot(new.id, crashes))
-    line = Say(name, f"State changed from {old.shown} to {DynoState.STARTING}")
-    changed = () if old.shown is DynoState.STARTING else (line,)
+    changed = () if old.shown is DynoState.STARTING else (change_line(old, DynoState.STARTING),)
     fleet, stopping = _stop(fleet, old, why, now, replaced=True)
     return fleet, (*changed, *begin(new, why), *stopping, *dropped)
 
@@ -163,6 +168,8 @@ def _replace(
         fleet, effects = _boot_beside(fleet, desired, name, row, why, now, draw)
         return fleet, ((Say(name, said), *effects) if effects else ())
     told = () if bearer is None or bearer.phase is Phase.STOPPING else (Say(name, said),)
+    if bearer is not None and asleep(bearer):
+        told = (Say(name, "Unidling"),)
     fleet, effects = _start(fleet, desired, name, row, why, now, draw)
     return fleet, (*told, *effects)
 
@@ -206,8 +213,8 @@ def _dismiss(fleet: Fleet, name: DynoName, why: str, now: Now) -> Outcome:
     fleet, dropped = _stop_next(fleet, name, why, now)
     dyno = fleet.dynos[fleet.slots[name].dyno]
     if dyno.phase is Phase.ENDED:
-        line = Say(name, f"State changed from {dyno.shown} to {DynoState.DOWN}")
-        return without_dyno(without_slot(fleet, name), dyno.id), (*dropped, line)
+        line = () if asleep(dyno) else (change_line(dyno, DynoState.DOWN),)
+        return without_dyno(without_slot(fleet, name), dyno.id), (*dropped, *line)
     fleet, effects = _stop(fleet, dyno, why, now, replaced=False)
     return fleet, (*dropped, *effects)
 
@@ -217,12 +224,14 @@ def reconcile(
 ) -> Outcome:
     """Make the fleet what is desired: start what is missing, replace what is of another release, stop what is too much."""
     effects: list[Effect] = []
-    wanted = _names(desired)
+    wanted = wanted_names(desired)
     for name in sorted(set(fleet.slots) - set(wanted), reverse=True):
         fleet, more = _dismiss(fleet, name, why, now)
         effects += more
     for name, row in wanted.items():
         bearer = fleet.current(name)
+        if desired.habit.spent and row.size == ECO:
+            continue  # what runs of it is about to sleep, what is new waits for the next month
         if bearer is not None and _fits(bearer, desired, row) and not fleet.slots[name].stale:
             fleet, more = _stop_next(fleet, name, why, now)
         elif _room(fleet, desired, name):
@@ -257,7 +266,7 @@ def _after_crash(fleet: Fleet, desired: Desired, dyno: Dyno, now: Now, draw: Dra
     slot = fleet.slots[dyno.name]
     if slot.next is not None:  # its successor is on the way already
         return without_dyno(with_slot(fleet, dyno.name, Slot(slot.next)), dyno.id), ()
-    row = _names(desired).get(dyno.name)
+    row = wanted_names(desired).get(dyno.name)
     if row is None:
         return without_dyno(without_slot(fleet, dyno.name), dyno.id), ()
     crashes = crashes_after(slot.crashes, now.mono - dyno.launched)
@@ -272,7 +281,7 @@ def _after_next_crash(fleet: Fleet, desired: Desired, dyno: Dyno, now: Now, draw
     slot = fleet.slots[dyno.name]
     crashes = crashes_after(slot.crashes, now.mono - dyno.launched)
     wait = wait_before_retry(crashes)
-    row = _names(desired).get(dyno.name)
+    row = wanted_names(desired).get(dyno.name)
     fleet = with_slot(
         fleet, dyno.name, Slot(slot.dyno, crashes, now.mono + wait, stale=slot.stale, crashed=dyno.release)
     )
@@ -310,10 +319,12 @@ def _came_up(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
 
 
 def _bearer_ended(fleet: Fleet, desired: Desired, dyno: Dyno, now: Now, draw: Draw) -> Outcome:
-    if dyno.shown is not DynoState.DOWN:
+    if asleep(dyno) and dyno.name in wanted_names(desired):
+        return fleet, ()
+    if dyno.shown not in {DynoState.DOWN, DynoState.IDLE}:
         return _after_crash(fleet, desired, dyno, now, draw)
     fleet = without_dyno(without_slot(fleet, dyno.name), dyno.id)
-    row = _names(desired).get(dyno.name)
+    row = wanted_names(desired).get(dyno.name)
     if row is None:
         return fleet, ()
     return _start(fleet, desired, dyno.name, row, "it is wanted again", now, draw)  # scaled down and up again
@@ -337,12 +348,14 @@ def lost(fleet: Fleet, desired: Desired, dyno_id: DynoId, now: Now, draw: Draw) 
         fleet = with_slot(fleet, dyno.name, replace(slot, next=None))
     if slot is None or slot.dyno != dyno_id:
         return without_dyno(fleet, dyno_id), noted
-    row = _names(desired).get(dyno.name)
+    row = wanted_names(desired).get(dyno.name)
     if slot.next is not None:
         return without_dyno(with_slot(fleet, dyno.name, Slot(slot.next)), dyno_id), noted
     if row is None:
         return without_dyno(without_slot(fleet, dyno.name), dyno_id), noted
-    fleet = with_dyno(fleet, replace(dyno, phase=Phase.ENDED))
+    fleet = with_dyno(fleet, replace(dyno, phase=Phase.ENDED, deadline=None))
+    if asleep(dyno):
+        return fleet, noted
     fleet, effects = _start(
         fleet, desired, dyno.name, row, "its processes were gone", now, draw, slot.crashes
     )
@@ -360,6 +373,8 @@ def resumed(fleet: Fleet) -> tuple[Effect, ...]:
                 effects.append(Signal(dyno.id, SIGKILL if dyno.killed else SIGTERM))
             case Phase.FAILING:
                 effects.append(Signal(dyno.id, SIGKILL))
+            case Phase.FROZEN:
+                effects.append(Freeze(dyno.id))
             case _:
                 pass
     return tuple(effects)
@@ -373,8 +388,10 @@ def _cycles(fleet: Fleet, dyno: Dyno) -> bool:
     slot = fleet.slots.get(dyno.name)
     if dyno.kind is Kind.ONE_OFF:
         return dyno.phase in {Phase.STARTING, Phase.UP}
-    bears = slot is not None and slot.dyno == dyno.id and slot.next is None and slot.retry is None
-    return bears and dyno.phase in {*_COMING, Phase.UP}
+    if slot is None or slot.dyno != dyno.id:
+        return False
+    settled = slot.next is None and slot.retry is None and not slot.stale
+    return settled and dyno.phase in {*_COMING, Phase.UP, Phase.FROZEN}
 
 
 def tick(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
@@ -384,7 +401,7 @@ def tick(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
         if dyno.deadline is not None and dyno.deadline <= now.mono:
             fleet, more = happened(fleet, desired, dyno.id, DeadlinePassed(), now, draw)
             effects += more
-    wanted = _names(desired)
+    wanted = wanted_names(desired)
     for name, slot in tuple(fleet.slots.items()):
         if slot.retry is not None and slot.retry <= now.mono and name in wanted:
             fleet, more = _retry(fleet, desired, name, wanted[name], now, draw)
@@ -414,6 +431,30 @@ def next_deadline(fleet: Fleet) -> float | None:
     times += [slot.retry for slot in fleet.slots.values() if slot.retry is not None]
     times += [dyno.cycle for dyno in fleet.dynos.values() if _cycles(fleet, dyno)]
     return min(times, default=None)
+
+
+# -- sleep ------------------------------------------------------------------------------------------------------------
+
+
+def rest(fleet: Fleet, name: DynoName, asked: SleepAsked | FreezeAsked, now: Now) -> Outcome:
+    """Put what bears a name to sleep; a crashed one that waits for its next try waits for a request instead."""
+    slot = fleet.slots[name]
+    fleet = with_slot(fleet, name, Slot(slot.dyno, slot.crashes))
+    return _apply(fleet, fleet.dynos[slot.dyno], asked, now)
+
+
+def rouse(
+    fleet: Fleet, desired: Desired, name: DynoName, row: Formation, why: str, now: Now, draw: Draw
+) -> Outcome:
+    """Thaw what bears a name if it is frozen and still what is wanted, else start it anew; what is awake is let be."""
+    bearer = fleet.current(name)
+    if bearer is None:
+        return _start(fleet, desired, name, row, why, now, draw)
+    if not asleep(bearer):
+        return fleet, ()
+    if bearer.phase is Phase.FROZEN and _fits(bearer, desired, row) and not fleet.slots[name].stale:
+        return _apply(fleet, bearer, ThawAsked(why), now)
+    return _replace(fleet, desired, name, row, why, now, draw, "Unidling")
 
 
 # -- one-offs ---------------------------------------------------------------------------------------------------------

@@ -3,21 +3,27 @@
 from collections.abc import Iterable, Mapping
 
 from dynod.core.fleet import Fleet
-from dynod.core.lifecycle import Dyno, Phase
+from dynod.core.lifecycle import Dyno, Phase, asleep
 from dynod.model.app import App
 from dynod.model.formation import WEB, Formation
 from dynod.model.route import AppRoute, Backend, RouteTable, Standing
 
 
-def _standing(app: App, rows: Iterable[Formation], *, deployed: bool, webs: list[Dyno]) -> Standing:
+def _standing(
+    app: App, rows: Iterable[Formation], *, deployed: bool, spent: bool, webs: list[Dyno]
+) -> Standing:
     if app.maintenance:
         return Standing.MAINTENANCE
     if not deployed:
         return Standing.BLANK
+    if spent and any(row.type == WEB and row.quantity > 0 for row in rows):
+        return Standing.SPENT
     if any(dyno.phase is Phase.UP for dyno in webs):
         return Standing.SERVING
     if not any(row.type == WEB and row.quantity > 0 for row in rows):
         return Standing.NO_WEB
+    if webs and all(asleep(dyno) for dyno in webs):
+        return Standing.IDLE
     crashed = webs and all(dyno.phase is Phase.ENDED for dyno in webs)
     return Standing.CRASHED if crashed else Standing.BOOTING
 
@@ -30,10 +36,11 @@ def app_route(
     features: Mapping[str, bool],
     *,
     deployed: bool,
+    spent: bool = False,
 ) -> AppRoute:
     """Say how one app stands. A dyno that was told to stop is no backend any more, even before it gets its SIGTERM."""
     webs = [fleet.dynos[slot.dyno] for name, slot in sorted(fleet.slots.items()) if name.type == WEB]
-    standing = _standing(app, rows, deployed=deployed, webs=webs)
+    standing = _standing(app, rows, deployed=deployed, spent=spent, webs=webs)
     backends = tuple(
         Backend(dyno.id, str(dyno.name), dyno.address, dyno.port) for dyno in webs if dyno.phase is Phase.UP
     )

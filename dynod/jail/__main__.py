@@ -4,6 +4,7 @@ adopted by the next one; with --end-dynos it ends them too and leaves nothing be
 """
 
 import argparse
+import contextlib
 import fcntl
 import gc
 import grp
@@ -64,10 +65,18 @@ class Sweeping:
 
     def sweep(self, trees: list[str], group: str, record: str, done: Callable[[str], None]) -> None:
         """Remove directory trees, a cgroup ('' for none) and a record's directory; then call done(why not, or '')."""
+        groups = self._cgroups.directories(group) if group else ()
+        self._give(job_packet(self._last + 1, trees, groups, record), done)
+
+    def freeze(self, group: str, done: Callable[[str], None]) -> None:
+        """Freeze a cgroup and reclaim its memory, which may take a while; then call done(why not, or '')."""
+        self._give(job_packet(self._last + 1, freeze=group), done)
+
+    def _give(self, job: dict[str, Any], done: Callable[[str], None]) -> None:
         self._last += 1
-        job = job_packet(self._last, trees, self._cgroups.directories(group) if group else (), record)
         self._jobs[self._last] = (job, done)
-        packets.send(self._door, job)
+        with contextlib.suppress(ConnectionError):  # its successor gets all that is not done
+            packets.send(self._door, job)
 
     @property
     def busy(self) -> bool:
@@ -82,7 +91,7 @@ class Sweeping:
             signal.set_wakeup_fd(-1)
             default_signals()
             only([theirs.fileno(), 2])
-            sweeper(theirs)
+            sweeper(theirs, self._cgroups.freeze)
         theirs.close()
         self._loop.read(self._door.fileno(), self._hear)
 
@@ -149,7 +158,7 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
     nursery = Nursery(loop, base)
     sweeping = Sweeping(loop, groups)
     maps = Maps(nursery.holder)
-    dynos = Dynos(loop, groups, rules, directory, maps, sweeping.sweep)
+    dynos = Dynos(loop, groups, rules, directory, maps, sweeping.sweep, sweeping.freeze)
 
     def discard(name: str) -> None:
         sweeping.sweep([], name, "", lambda error: None)  # noqa: ARG005  # the next start removes it

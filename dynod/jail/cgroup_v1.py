@@ -1,6 +1,7 @@
 """Version 1 trees, through cgroupspy: ROOT/{memory,pids,cpu}/dynod/INSTANCE/ID.
 
-No freezer: a dyno has its own pid namespace, so killing its init kills all of it at once, atomically.
+To kill a dyno takes no freezer: it has its own pid namespace, so killing its init kills all of it at once, atomically. One that is
+to sleep gets a group in the freezer's tree when it first does: each tree costs every boot something, and few dynos sleep like this.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from dynod.jail.cgroups import TOP, NotInForce, Usage, whole_pages
 from dynod.model.jail import Limits
 
 TREES = ("memory", "pids", "cpu")
+PASSES = 1000  # over a dyno that forks while it is moved
 SHARES = 1024  # of a Standard-1X dyno
 
 
@@ -34,6 +36,7 @@ class CgroupsV1:
         top = Node(root)
         self._root = root
         self._nodes = {tree: Node(instance, Node(TOP, Node(tree, top))) for tree in TREES}
+        self._freezer = f"{root}/freezer/{TOP}/{instance}"
         self._swap = os.path.exists(f"{root}/memory/memory.memsw.limit_in_bytes")
 
     def prepare(self) -> None:
@@ -50,11 +53,11 @@ class CgroupsV1:
             node.controller.shares = SHARES * (os.cpu_count() or 1)
 
     def make(self, name: str) -> None:
-        for directory in self.directories(name):
+        for directory in self._groups(name):
             os.mkdir(directory)
 
     def doors(self, name: str) -> tuple[str, ...]:
-        return tuple(f"{directory}/cgroup.procs" for directory in self.directories(name))
+        return tuple(f"{directory}/cgroup.procs" for directory in self._groups(name))
 
     def limit(self, name: str, limits: Limits) -> None:
         memory, pages = self._controller("memory", name), whole_pages(limits.memory)
@@ -67,12 +70,13 @@ class CgroupsV1:
         _set(self._controller("cpu", name), "shares", SHARES * limits.cpu)
 
     def rename(self, name: str, id: str) -> str:
-        for old, new in zip(self.directories(name), self.directories(id), strict=True):
+        for old, new in zip(self._groups(name), self._groups(id), strict=True):
             os.rename(old, new)
         return id
 
     def directories(self, name: str) -> tuple[str, ...]:
-        return tuple(f"{directory}/{name}" for directory in self._own())
+        freezer = f"{self._freezer}/{name}"
+        return (*self._groups(name), freezer) if os.path.isdir(freezer) else self._groups(name)
 
     def usage(self, name: str) -> Usage:
         memory: MemoryController = self._controller("memory", name)
@@ -81,7 +85,7 @@ class CgroupsV1:
 
     def names(self) -> list[str]:
         found: set[str] = set()
-        for directory in self._own():
+        for directory in (*self._own(), self._freezer):
             with contextlib.suppress(FileNotFoundError):
                 found |= {entry.name for entry in os.scandir(directory) if entry.is_dir()}
         return sorted(found)
@@ -92,15 +96,54 @@ class CgroupsV1:
                 for pid in self._controller(tree, name).procs:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
+        self.thaw(name)  # a frozen process does not even take SIGKILL
+
+    def freeze(self, name: str) -> None:
+        group = f"{self._freezer}/{name}"
+        if not os.path.exists(f"{self._root}/freezer/tasks"):
+            raise OSError(
+                2, f"no freezer controller; mount it: mount -t cgroup -o freezer freezer {self._root}/freezer"
+            )
+        os.makedirs(group, exist_ok=True)
+        moved: set[int] = set()
+        for _ in range(PASSES):
+            outside = {*self._controller("pids", name).procs} - moved
+            if not outside:
+                break
+            for pid in outside:
+                with contextlib.suppress(ProcessLookupError):
+                    _write(f"{group}/cgroup.procs", str(pid))
+            moved |= outside
+        _write(f"{group}/freezer.state", "FROZEN")
+        with contextlib.suppress(
+            OSError
+        ):  # the most that it takes back is the page cache, where there is no swap
+            _write(
+                f"{self._root}/memory/{TOP}/{os.path.basename(self._freezer)}/{name}/memory.force_empty", "0"
+            )
+
+    def thaw(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            _write(f"{self._freezer}/{name}/freezer.state", "THAWED")
+
+    def frozen(self, name: str) -> bool:
+        try:
+            with open(f"{self._freezer}/{name}/freezer.self_freezing") as file:
+                return file.read().strip() == "1"
+        except FileNotFoundError:
+            return False
 
     def remove(self) -> None:
-        for directory in self._own():
+        for directory in (*self._own(), self._freezer):
             with contextlib.suppress(OSError):
                 os.rmdir(directory)
                 os.rmdir(os.path.dirname(directory))
 
     def _own(self) -> tuple[str, ...]:
         return tuple(os.fsdecode(self._nodes[tree].full_path) for tree in TREES)
+
+    def _groups(self, name: str) -> tuple[str, ...]:
+        return tuple(f"{directory}/{name}" for directory in self._own())
 
     def _controller(self, tree: str, name: str) -> Controller:
         return Node(name, self._nodes[tree]).controller
@@ -115,3 +158,11 @@ def _set(controller: Controller, name: str, value: int) -> None:
     found = getattr(controller, name)
     if found != value:
         raise NotInForce(name, value, found)
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)

@@ -71,6 +71,23 @@ class CgroupsV2:
     def kill(self, name: str) -> None:
         _write(f"{self._own}/{name}/cgroup.kill", "1")
 
+    def freeze(self, name: str) -> None:
+        _write(f"{self._own}/{name}/cgroup.freeze", "1")
+        with contextlib.suppress(
+            OSError
+        ):  # EAGAIN: less could be taken back than there is; kernels before 5.19 have none
+            _write(f"{self._own}/{name}/memory.reclaim", self._get(name, "memory.current"))
+
+    def thaw(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            _write(f"{self._own}/{name}/cgroup.freeze", "0")
+
+    def frozen(self, name: str) -> bool:
+        try:
+            return self._get(name, "cgroup.freeze") == "1"
+        except FileNotFoundError:
+            return False
+
     def remove(self) -> None:
         with contextlib.suppress(OSError):
             os.rmdir(self._own)

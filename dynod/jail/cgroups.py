@@ -69,6 +69,14 @@ class Cgroups(Protocol):
     def kill(self, name: str) -> None:
         """Send SIGKILL to every process inside."""
 
+    def freeze(self, name: str) -> None:
+        """Let no process inside run, then take back what memory the kernel can; may take a while. Raise OSError if it cannot be."""
+
+    def thaw(self, name: str) -> None:
+        """Let all inside run on; at once, and also where nothing was frozen."""
+
+    def frozen(self, name: str) -> bool: ...
+
     def remove(self) -> None:
         """Remove the directory that held the groups, if it is empty."""
 

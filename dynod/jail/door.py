@@ -82,6 +82,8 @@ class Door:
             "exec-signal": self._exec_signal,
             "exec-close": self._exec_close,
             "signal": self._signal,
+            "freeze": self._freeze,
+            "thaw": self._thaw,
             "list": self._list,
             "forget": self._forget,
             "watch": self._watch,
@@ -208,6 +210,15 @@ class Door:
         said = {"op": "failed", "id": id, "error": why} if why else {"op": "done"}
         client.send({**said, "seq": asked.get("seq")})
 
+    def _freeze(self, client: Client, asked: dict[str, Any]) -> None:
+        self._dynos.freeze(str(asked.get("id")), self._answer(client, asked))
+
+    def _thaw(self, client: Client, asked: dict[str, Any]) -> None:
+        id = str(asked.get("id"))
+        why = self._dynos.thaw(id)
+        said = {"op": "failed", "id": id, "error": why} if why else {"op": "done"}
+        client.send({**said, "seq": asked.get("seq")})
+
     def _forget(self, client: Client, asked: dict[str, Any]) -> None:
         self._dynos.forget(str(asked.get("id")), self._answer(client, asked))
 
@@ -227,6 +238,7 @@ class Door:
             "status": dyno.ended.status if dyno.ended else None,
             "oom": dyno.ended.oom if dyno.ended else False,
             "cgroups": self._dynos.groups(dyno),
+            "frozen": self._dynos.frozen(dyno),
         }
 
     def _watch(self, client: Client, asked: dict[str, Any]) -> None:  # noqa: ARG002  # an operation's shape

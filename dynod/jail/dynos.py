@@ -56,6 +56,7 @@ class Dyno:
     log: int | None = None
     ended: Ended | None = None
     swept: bool = False
+    asleep: bool = False  # whether it is to be frozen, which takes its time
     forgotten: list[Answer] = field(default_factory=list)  # who waits until nothing of it is left
 
 
@@ -70,10 +71,11 @@ class Dynos:
         directory: str,
         maps: Maps,
         sweep: Callable[[list[str], str, str, Callable[[str], None]], None],
+        freeze: Callable[[str, Callable[[str], None]], None],
     ) -> None:
-        """`directory`: RUN/host; `sweep(trees, cgroup, record directory, done)` removes in the background."""
+        """`directory`: RUN/host; `sweep(trees, cgroup, record directory, done)` and `freeze(cgroup, done)` work in the background."""
         self._loop, self._cgroups, self._rules, self._directory = loop, cgroups, rules, directory
-        self._maps, self._sweep = maps, sweep
+        self._maps, self._sweep, self._freeze = maps, sweep, freeze
         self._waiting: deque[Asked] = deque()
         self._undoing: set[str] = set()
         self.all: dict[str, Dyno] = {}
@@ -228,7 +230,47 @@ class Dynos:
             return f"cannot signal {id}: {signum} cannot be sent to a whole dyno"
         with contextlib.suppress(ProcessLookupError):  # it has just ended, which will be told
             signal.pidfd_send_signal(dyno.pidfd, signal.Signals(signum))
+        self._thaw(dyno)
         return ""
+
+    # Sleep
+
+    def freeze(self, id: str, answer: Answer) -> None:
+        """Let none of a dyno's processes run and take back memory; `answer` comes when that is done."""
+        dyno = self.all.get(id)
+        if dyno is None or dyno.ended or dyno.answer is not None:
+            _fail(answer, id, f"cannot freeze {id}: it is not running")
+            return
+        dyno.asleep = True
+        group = dyno.record.cgroup
+
+        def done(error: str) -> None:
+            if dyno.ended:
+                self._sweep([], group, "", _quiet)  # it may have been made after the others were removed
+            elif not dyno.asleep:
+                self._cgroups.thaw(group)
+            if error:
+                _fail(answer, id, f"cannot freeze {id}: {error}")
+            else:
+                answer({"op": "done"}, [])
+
+        self._freeze(group, done)
+
+    def thaw(self, id: str) -> str:
+        """Let a dyno run on, whether it was frozen or not; give why not, or ''."""
+        dyno = self.all.get(id)
+        if dyno is None or dyno.ended:
+            return f"cannot thaw {id}: " + ("it has ended" if dyno else "there is no such dyno")
+        self._thaw(dyno)
+        return ""
+
+    def frozen(self, dyno: Dyno) -> bool:
+        """Whether its processes stand still; the kernel knows, whoever froze them."""
+        return not dyno.ended and self._cgroups.frozen(dyno.record.cgroup)
+
+    def _thaw(self, dyno: Dyno) -> None:
+        dyno.asleep = False
+        self._cgroups.thaw(dyno.record.cgroup)
 
     def forget(self, id: str, answer: Answer) -> None:
         """Let a status go once it was taken; `answer` comes when scratch, cgroup and record are gone."""
@@ -337,6 +379,7 @@ class Dynos:
                 dyno.forgotten.append(_nobody)
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(dyno.pidfd, signal.SIGKILL)
+                self._thaw(dyno)
 
 
 def _fail(answer: Answer, id: str, error: str) -> None:

@@ -1,6 +1,8 @@
 """The sweeper: a child of the dyno host that removes what dynos leave, so that a million files hold up no boot.
 
-One packet per job: {"job": n, "trees": [...], "groups": [...], "record": directory or ""} -> {"job": n, "error": "" or why}.
+It freezes cgroups too, which takes some grace periods of the kernel's and the time to reclaim memory.
+One packet per job: {"job": n, "freeze": cgroup or "", "trees": [...], "groups": [...], "record": directory or ""}
+-> {"job": n, "error": "" or why}.
 Each job has a process of its own: a big tree does not hold up a small one. Trees are removed before the record, so that
 a host that died in between finds the rest.
 """
@@ -11,7 +13,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import prctl
@@ -22,7 +24,7 @@ PATIENCE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # milliseconds
 SHARED = 1000  # times that another sweeper may be faster
 
 
-def sweeper(door: socket.socket) -> NoReturn:
+def sweeper(door: socket.socket, freeze: Callable[[str], None]) -> NoReturn:
     """Serve until the host hangs up. Runs in a fresh child that has no other descriptor."""
     prctl.set_proctitle("dynod host: sweeper")
     prctl.set_name("dynod-sweeper")
@@ -33,12 +35,14 @@ def sweeper(door: socket.socket) -> NoReturn:
         except packets.Hung:
             os._exit(0)
         if os.fork() == 0:
-            _run(door, job)
+            _run(door, job, freeze)
 
 
-def _run(door: socket.socket, job: dict[str, Any]) -> NoReturn:
+def _run(door: socket.socket, job: dict[str, Any], freeze: Callable[[str], None]) -> NoReturn:
     error = ""
     try:
+        if job["freeze"]:
+            freeze(job["freeze"])
         for tree in job["trees"]:
             _remove_whole(tree)
         for group in job["groups"]:
@@ -139,5 +143,7 @@ def _remove_children(directory: str) -> None:
             os.rmdir(child)
 
 
-def job_packet(job: int, trees: Sequence[str], groups: Sequence[str], record: str) -> dict[str, Any]:
-    return {"job": job, "trees": list(trees), "groups": list(groups), "record": record}
+def job_packet(
+    job: int, trees: Sequence[str] = (), groups: Sequence[str] = (), record: str = "", freeze: str = ""
+) -> dict[str, Any]:
+    return {"job": job, "trees": list(trees), "groups": list(groups), "record": record, "freeze": freeze}

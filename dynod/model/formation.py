@@ -55,6 +55,7 @@ SIZES: dict[str, DynoSize] = {
 }
 _ALIASES = {"1x": "standard-1x", "2x": "standard-2x", "px": "performance-l", "free": "eco", "hobby": "basic"}
 DEFAULT_SIZE = SIZES["standard-1x"]
+ECO = SIZES["eco"]
 MAX_DYNOS = 100  # per app, HEROKU.md 8
 
 

@@ -13,6 +13,7 @@ class Standing(StrEnum):
     CRASHED = "crashed"  # H10
     NO_WEB = "no_web"  # H14
     IDLE = "idle"  # asleep: ask for a wake and hold the request
+    SPENT = "spent"  # H82, asleep till the end of the month
     BLANK = "blank"  # H81, nothing was ever deployed
     MAINTENANCE = "maintenance"  # H80
 

@@ -38,6 +38,8 @@ class Settings:
     unpacked_bytes: int = 4 * 1024**3
     slug_entries: int = 500_000
     checkout_bytes: int = 1024**3
+    idle_after: float = 30 * 60.0  # without a request until eco dynos sleep (HEROKU.md 1.9)
+    eco_hours: float = 1000.0  # a month, of an account
     build_memory: int = 2 * 1024**3
 
 

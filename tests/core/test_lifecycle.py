@@ -10,6 +10,7 @@ from dynod.core.lifecycle import (
     DeadlinePassed,
     Dyno,
     Exited,
+    FreezeAsked,
     HungUp,
     IllegalEvent,
     Kind,
@@ -19,7 +20,9 @@ from dynod.core.lifecycle import (
     Now,
     Phase,
     PortBound,
+    SleepAsked,
     StopAsked,
+    ThawAsked,
     begin,
     step,
 )
@@ -66,6 +69,9 @@ EVENTS = {
     StopAsked: StopAsked("scale"),
     HungUp: HungUp(),
     DeadlinePassed: DeadlinePassed(),
+    SleepAsked: SleepAsked("quiet"),
+    FreezeAsked: FreezeAsked("quiet"),
+    ThawAsked: ThawAsked("a request"),
 }
 
 

@@ -9,6 +9,7 @@ from dynod.core.fleet import Fleet, Slot
 from dynod.core.launch import Ground, Wiring
 from dynod.core.lifecycle import Phase
 from dynod.model.app import Account, App, AppId, AppName
+from dynod.model.dyno import DynoState
 from dynod.model.formation import DEFAULT_SIZE, MIB, Formation, ProcessType
 from dynod.model.jail import Bind, JailPlan, Limits
 from dynod.model.route import Backend, Standing
@@ -44,6 +45,23 @@ def test_standing(phases, rows, deployed, maintenance, standing):
     route = routes.app_route(app, rows, fleet(*phases), {}, {}, deployed=deployed)
     assert route.standing is standing
     assert bool(route.backends) is (standing is Standing.SERVING)
+
+
+@pytest.mark.parametrize(
+    ("phases", "rows", "spent", "standing"),
+    [
+        ((Phase.FROZEN, Phase.ENDED), WEB, False, Standing.IDLE),
+        ((Phase.STOPPING,), WEB, False, Standing.IDLE),
+        ((Phase.ENDED,), WEB, True, Standing.SPENT),
+        ((), WEB, True, Standing.SPENT),
+        ((), (), True, Standing.NO_WEB),
+    ],
+)
+def test_standing_of_an_app_that_sleeps(phases, rows, spent, standing):
+    one = fleet(*phases)
+    idle = {ident: replace(each, shown=DynoState.IDLE) for ident, each in one.dynos.items()}
+    route = routes.app_route(APP, rows, replace(one, dynos=idle), {}, {}, deployed=True, spent=spent)
+    assert (route.standing, route.backends) == (standing, ())
 
 
 def test_only_dynos_that_are_up_are_backends():

@@ -169,3 +169,34 @@ def test_version_1_names_a_missing_tree(tmp_path):
 
 def test_memory_is_counted_in_whole_pages():
     assert cgroups.whole_pages(cgroups.PAGE * 3 + 1) == cgroups.PAGE * 3
+
+
+# Sleep
+
+
+def test_version_2_freezes_reclaims_and_thaws(groups, v2):
+    group = v2 / "dynod/inst/embryo-1"
+    assert not groups.frozen("embryo-1")
+    for name, text in (("cgroup.freeze", "0"), ("memory.current", "4096"), ("memory.reclaim", "")):
+        (group / name).write_text(text)
+    groups.freeze("embryo-1")
+    assert groups.frozen("embryo-1")
+    assert (group / "memory.reclaim").read_text() == "4096"
+    groups.thaw("embryo-1")
+    assert not groups.frozen("embryo-1")
+    groups.thaw("nobody")
+
+
+def test_version_2_freezes_where_nothing_can_be_reclaimed(groups, v2):
+    group = v2 / "dynod/inst/embryo-1"
+    (group / "cgroup.freeze").write_text("0")
+    groups.freeze("embryo-1")
+    assert groups.frozen("embryo-1")
+
+
+def test_version_1_without_a_freezer_says_how_to_get_one(tmp_path):
+    made = CgroupsV1(str(tmp_path), "inst")
+    assert not made.frozen("d1")
+    made.thaw("d1")
+    with pytest.raises(OSError, match="mount -t cgroup -o freezer"):
+        made.freeze("d1")

@@ -126,6 +126,13 @@ class TestHost:
         said, fds = packets.receive(sock)
         return said, fds
 
+    def send(self, sock, op, **more):
+        """Ask without waiting for the answer, which `receive` takes."""
+        packets.send(sock, {"op": op, "seq": 1, **more})
+
+    def receive(self, sock):
+        return packets.receive(sock)[0]
+
     def plan(self, *argv, id=None, **change):
         self.made += 1
         id = id or f"d{self.made}"
