@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dynod.jail import cgroups, packets
+from dynod.jail import cgroups, packets, seccomp
 from dynod.jail.check import Rules
 from dynod.jail.diary import say
 from dynod.jail.door import Door
@@ -136,6 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         group = grp.getgrnam(options.socket_group).gr_gid if options.socket_group else None
         groups.prepare()
+        seccomp.here()  # once, before anything is forked
     except (OSError, KeyError) as error:
         raise SystemExit(f"dynod host: cannot start: {error}") from error
     unit()  # before anything is forked that could speak in our name

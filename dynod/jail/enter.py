@@ -2,7 +2,7 @@
 
 Ahead of time, when nobody waits: own namespaces, own cgroup, a small root with own /proc and /dev, the bounding set
 emptied, no_new_privs. Then it waits for a plan. With the plan: the overlay and binds from the mounts handed over, the
-network namespace, the uid, the start of the app. It ends as the dyno's PID 1 (init.py).
+network namespace, the uid, the filter of system calls, the start of the app. It ends as the dyno's PID 1 (init.py).
 Until it has a plan it dies with its host; from then on it does not.
 """
 
@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import prctl
 
-from dynod.jail import mounts, packets
+from dynod.jail import mounts, packets, seccomp
 from dynod.jail import syscalls as k
 from dynod.jail.init import init
 from dynod.model.jail import JailPlan, JoinPlan, Limits, Stdio
@@ -114,6 +114,7 @@ def rehearse() -> None:
         lambda: mounts.assemble(mounts.Trees((), -1, ()), ()),
         lambda: k.openat2(-1, "-", os.O_PATH, 0),
         lambda: k.setns(-1, k.CLONE_NEWNET),
+        lambda: k.Filter(b"").install(),
     ):
         with contextlib.suppress(OSError):
             motion()
@@ -136,11 +137,14 @@ def become(plan: JailPlan, handed: Handed, door: socket.socket) -> NoReturn:
 
 
 def drop(uid: int) -> None:
-    """Become `uid` for good: no capability in any set (the bounding and ambient ones went before), not traceable."""
+    """Become `uid` for good: no capability in any set (the bounding and ambient ones went before), not traceable, and
+    only the system calls of calls.py from here on.
+    """
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
     k.capset_none()
     prctl.set_dumpable(0)
+    seccomp.install()
 
 
 def _network(netns: int | None) -> None:

@@ -45,6 +45,9 @@ RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
+PR_SET_SECCOMP = 22
+SECCOMP_MODE_FILTER = 2
+
 KEYCTL_JOIN_SESSION_KEYRING = 1
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
@@ -110,6 +113,19 @@ def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
     """Open `path` below `directory` under the rules of `resolve` (links that leave, links at all)."""
     how = struct.pack("QQQ", flags | os.O_CLOEXEC, 0, resolve)
     return _check(_libc.syscall(SYS_OPENAT2, directory, path.encode(), how, len(how)), path)
+
+
+class Filter:
+    """A seccomp program, with all that the kernel wants to have said about it made ahead."""
+
+    def __init__(self, program: bytes) -> None:
+        self.program = program  # kept, because the kernel is given its address
+        address = ctypes.cast(ctypes.c_char_p(program), ctypes.c_void_p).value or 0
+        self._said = struct.pack("HxxxxxxQ", len(program) // 8, address)
+
+    def install(self) -> None:
+        """Needs no_new_privs, or a privilege."""
+        _check(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, self._said, 0, 0), "seccomp")
 
 
 def capset_none() -> None:

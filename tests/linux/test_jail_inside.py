@@ -135,13 +135,14 @@ print(os.path.exists("/lower"), os.path.exists("/scratch"), open("/proc/kallsyms
 
 
 def test_no_mount_can_be_taken_away_even_by_root_of_a_user_namespace(host):
-    plan = host.plan("/usr/bin/python3", "-c", UNDER)
-    _, (stdin, stdout) = host.boot(plan)
-    os.close(stdin)
-    made, *lines = read_all(stdout).splitlines()
-    if made == "-1":
-        pytest.skip("this machine lets nobody make user namespaces")
-    *unmounted, root, hidden = lines
+    """The filter lets nobody make one; this is the wall behind it, so what tries is put in without the filter."""
+    plan = host.plan("cat")
+    said, fds = host.boot(plan)
+    into = ["nsenter", "-t", str(said["pid"]), "-m", "-p", "-S", str(plan["uid"]), "-G", str(plan["uid"])]
+    out = subprocess.run([*into, "/usr/bin/python3", "-c", UNDER], capture_output=True, text=True, check=True)
+    close_all(fds)
+    made, *unmounted, root, hidden = out.stdout.splitlines()
+    assert made == "0"
     assert unmounted == ["-1"] * 6
     assert root.split() == ["app", "bin", "dev", "etc", "lib", "lib64", "mnt", "proc", "sbin", "tmp", "usr"]
     assert hidden == "False False True"
