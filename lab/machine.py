@@ -21,7 +21,7 @@ from typing import Any
 
 from lab.image import ROOT, Base, base
 
-CACHE = ROOT / ".cache/lab"
+CACHE = (ROOT / ".cache/lab").resolve()
 BOOT_CAP = 300.0  # seconds until the way in is open, on a busy machine without KVM
 KVM_CAP = 40.0
 STOP_CAP = 90.0
@@ -80,6 +80,7 @@ class Machine:
             self.ports = Ports(self.ports.router or _free_port(), self.ports.api or _free_port())
         (self.home / "out").mkdir(exist_ok=True)
         (self.home / "agent.sock").unlink(missing_ok=True)
+        self.leave()
         began = time.monotonic()
         with open(self.home / "console.log", "ab") as console:
             self._qemu = subprocess.Popen(
@@ -180,6 +181,13 @@ class Machine:
             self._qemu.kill()
             self._qemu.wait()
             self._qemu = None
+
+    def pull(self) -> None:
+        """Pull the plug while another thread still waits for an answer from inside: it hears that the machine is gone."""
+        assert self._qemu is not None
+        self._qemu.kill()
+        self._qemu.wait()
+        self._qemu = None
 
     def stop(self) -> None:
         """Shut down in order; pull the plug when that takes too long."""

@@ -1,0 +1,62 @@
+"""A lab machine with the platform installed, one per test module; `make lab-test` runs what is here."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from lab.__main__ import installed
+from lab.machine import CACHE, Machine
+
+DEPLOY = "cd /srv/dynod && sh lab/deploy {app} examples/shell 2>&1"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "/tests/lab/" in str(item.path):
+            item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(scope="session")
+def disk():
+    """The disk of a machine on which the platform was just installed."""
+    return installed()
+
+
+@pytest.fixture(scope="module")
+def machine(disk, request):
+    """A machine that runs, with a disk of its own."""
+    home = CACHE / f"test-{os.getpid()}-{request.module.__name__.rpartition('.')[2]}"
+    made = Machine(home, backing=disk)
+    try:
+        figure("boot", seconds=round(made.start(), 1))
+        made.sh("systemctl is-system-running --wait || systemctl --failed; systemctl is-active dynod.service")
+        yield made
+    finally:
+        made.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def app(machine):
+    """The example app, deployed and up."""
+    machine.sh(DEPLOY.format(app="hello"))
+    serves(machine, "hello")
+    return "hello"
+
+
+def serves(machine, app):
+    """Wait until an app answers: the router holds requests while it wakes, so that asking is waiting."""
+    machine.sh(
+        f"for i in $(seq 60); do curl -sf -m 60 -H 'Host: {app}.localhost' http://127.0.0.1:8080/ >/dev/null && exit 0; "
+        f"dyno ps -a {app} >/dev/null; done; dyno logs -a {app}; exit 1"
+    )
+
+
+def figure(what, **values):
+    """Keep and print a figure; docs/reliability.md quotes them."""
+    line = json.dumps({"what": what, **values})
+    print(line)
+    with open(CACHE / "figures.jsonl", "a") as file:
+        file.write(line + "\n")
