@@ -94,6 +94,7 @@ def test_it_has_the_dynos_uid_and_no_privilege(joined, idle):
     assert facts["Groups"].split() == []
     assert {facts[f"Cap{name}"].strip() for name in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {"0" * 16}
     assert facts["NoNewPrivs"].strip() == "1"
+    assert facts["Seccomp"] == joined.sh(idle, "grep ^Seccomp: /proc/1/status")[0].strip().partition(":")[2]
     assert said.split()[-5:-1] == ["200", "0", "0022", "1000"]
     assert uid >= UID_FIRST
 
