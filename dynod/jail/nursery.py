@@ -93,9 +93,8 @@ def nursery(door: socket.socket, base: str) -> NoReturn:
     signal.set_wakeup_fd(-1)
     default_signals()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    prctl.set_child_subreaper(
-        1
-    )  # a joined command whose joiner was killed is ours to reap: its dyno's end waits for that
+    # A joined command whose joiner was killed is ours to reap: its dyno's end waits for that.
+    prctl.set_child_subreaper(1)
     own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
         try:
