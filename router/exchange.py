@@ -140,7 +140,8 @@ class Exchange:
             self.answered = self.head_made = True
             if body:
                 self._left = 0
-                heads.skip(body)
+                if not heads.unread:
+                    heads.skip(body)
                 return made + body
             return made
         self.phase = Phase.ANSWERING

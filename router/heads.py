@@ -165,7 +165,7 @@ def _absolute(head: RequestHead) -> None:
 class Responses:
     """The heads of one connection to a dyno, in turn."""
 
-    __slots__ = ("_complete", "_cut", "_head", "_last", "_parser", "_unread")
+    __slots__ = ("_complete", "_cut", "_head", "_last", "_parser", "unread")
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -173,7 +173,7 @@ class Responses:
         self._cut: list[bytes] = []
         self._head = ResponseHead()
         self._last = b""
-        self._unread = False  # the last head was remembered, not read: httptools waits for no body
+        self.unread = False  # the last head was remembered, not read: httptools waits for no body
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Hear of a header from httptools."""
@@ -194,8 +194,8 @@ class Responses:
 
     def read(self, data: bytes) -> ResponseHead:
         """Read one head, from the version to the empty line; raise DynoFault."""
-        self._unread = data == self._last
-        if self._unread:
+        self.unread = data == self._last
+        if self.unread:
             return self._head
         self._last = b""
         if not self._complete:
@@ -238,9 +238,8 @@ class Responses:
         return head
 
     def skip(self, body: bytes) -> None:
-        """Show httptools a body that is there whole, which keeps its state good for the next response."""
-        if not self._unread:
-            self._parser.feed_data(body)
+        """Show httptools a body that is there whole, which keeps its state good for the next response. Not after `unread`."""
+        self._parser.feed_data(body)
 
 
 def _check_response_limits(data: bytes) -> None:

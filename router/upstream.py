@@ -51,7 +51,10 @@ class Dyno(asyncio.Protocol):
         """Send a request's head, and what is there of its body, in one write."""
         self.client = client
         client.dyno = self
-        exchange.connect_ms = int((now - exchange.started) * 1000 + 0.5)
+        if now == exchange.started:
+            exchange.connect_ms = 0
+        else:
+            exchange.tried(now)
         exchange.connected_at = now
         proxy = self._proxy
         if exchange.request_done:
