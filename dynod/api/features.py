@@ -20,6 +20,11 @@ _KNOWN = {
         "display_name": "Dyno metadata",
         "state": "labs",
     },
+    "freeze-when-idle": {
+        "description": "Freeze the dyno's processes instead of stopping them when no request comes for a while",
+        "display_name": "Freeze when idle",
+        "state": "labs",
+    },
     "log-runtime-metrics": {
         "description": "Write memory and load of each dyno into the app's log",
         "display_name": "Runtime metrics",

@@ -63,6 +63,8 @@ def _adopt_dyno(house: "House", loop: AppLoop, dyno: Dyno, live: Live) -> None:
     with contextlib.suppress(Refused):  # of a size that is no more
         if live.status is None:
             house.memory.begin(dyno.app, dyno.id, dyno.name, dyno_size(dyno.size).memory, live.cgroups)
+    if live.frozen and dyno.phase is not Phase.FROZEN:
+        house.tasks.spawn(house.machine.thaw(dyno.id))  # it was to be woken when its engine was killed
     if dyno.phase is Phase.LAUNCHING:
         loop.post(Happened(dyno.id, Launched(live.labels.get("address", ""))))
 

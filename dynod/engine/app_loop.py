@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dynod.core import reconcile as fleets
+from dynod.core import sleeping
 from dynod.core.effects import Effect
 from dynod.core.fleet import Desired, Draw, Fleet, Outcome
 from dynod.core.lifecycle import Dyno, Event, Now
@@ -58,7 +59,24 @@ class Adopt:
     lost: tuple[DynoId, ...] = ()
 
 
-Message = Reconcile | Happened | Restart | StartOneOff | StopDyno | Adopt
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A request waits at a router."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """Requests came since it was last said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The routers were asked, and have told all they know."""
+
+
+Message = Reconcile | Happened | Restart | StartOneOff | StopDyno | Adopt | Wake | Active | Quiet
 
 
 class Surroundings(Protocol):
@@ -113,7 +131,9 @@ class AppLoop:
                 done.set_result(None)
 
     async def _next(self) -> tuple[Message | None, asyncio.Future[None] | None]:
-        deadline = fleets.next_deadline(self.fleet)
+        habit = self.house.desired(self.app).habit
+        times = (fleets.next_deadline(self.fleet), sleeping.next_deadline(self.fleet, habit))
+        deadline = min((each for each in times if each is not None), default=None)
         if deadline is None:
             return await self._mailbox.get()
         try:
@@ -123,6 +143,17 @@ class AppLoop:
             return None, None
 
     def _decide(self, message: Message | None) -> Outcome:
+        fleet, effects = self._follow(message)
+        desired, now = self.house.desired(self.app), self.house.now()
+        fleet, more = sleeping.together(fleet, desired, now, self.house.draw)
+        return fleet, (*effects, *more)
+
+    def _tick(self, desired: Desired, now: Now) -> Outcome:
+        fleet, effects = fleets.tick(self.fleet, desired, now, self.house.draw)
+        fleet, more = sleeping.tick(fleet, desired.habit, now)
+        return fleet, (*effects, *more)
+
+    def _follow(self, message: Message | None) -> Outcome:
         now, desired, draw, fleet = (
             self.house.now(),
             self.house.desired(self.app),
@@ -131,7 +162,7 @@ class AppLoop:
         )
         match message:
             case None:
-                return fleets.tick(fleet, desired, now, draw)
+                return self._tick(desired, now)
             case Reconcile(why):
                 return fleets.reconcile(fleet, desired, why, now, draw)
             case Happened(dyno, event):
@@ -145,6 +176,12 @@ class AppLoop:
                 return (fleet, ()) if found is None else fleets.stop_dyno(fleet, found, why, now, signal)
             case Adopt(effects, lost):
                 return self._adopt(effects, lost, now)
+            case Wake(why):
+                return sleeping.wake(fleet, desired, why, now, draw)
+            case Active():
+                return sleeping.active(fleet, desired, now, draw)
+            case Quiet():
+                return sleeping.quiet(fleet, desired.habit, now)
 
     def _adopt(self, effects: tuple[Effect, ...], lost: tuple[DynoId, ...], now: Now) -> Outcome:
         fleet, more = self.fleet, list(effects)

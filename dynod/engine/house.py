@@ -13,9 +13,22 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 
-from dynod.core import activity, why
-from dynod.core.effects import Boot, Died, Effect, Ended, Note, Reap, Say, Signal, WatchPort
-from dynod.core.fleet import Desired, Draw, Fleet, handover
+from dynod.core import activity, sleeping, why
+from dynod.core.effects import (
+    AskActivity,
+    Boot,
+    Died,
+    Effect,
+    Ended,
+    Freeze,
+    Note,
+    Reap,
+    Say,
+    Signal,
+    Thaw,
+    WatchPort,
+)
+from dynod.core.fleet import Desired, Draw, Fleet, Habit, handover
 from dynod.core.ledger import AppState, Ledger
 from dynod.core.lifecycle import (
     SIGTERM,
@@ -28,11 +41,12 @@ from dynod.core.lifecycle import (
     PortBound,
 )
 from dynod.core.routes import app_route, table
-from dynod.engine import builds, clock, launches, one_offs, phase, portwatch, records
+from dynod.engine import builds, clock, launches, one_offs, phase, portwatch, records, sleep
 from dynod.engine.accounts import Accounts
-from dynod.engine.app_loop import AppLoop, Happened, Reconcile
+from dynod.engine.app_loop import Active, AppLoop, Happened, Reconcile, Wake
 from dynod.engine.autopsies import Autopsies
 from dynod.engine.books import Books
+from dynod.engine.eco import Eco
 from dynod.engine.machine import Machine
 from dynod.engine.outputs import Outputs
 from dynod.engine.routerlink import RouterLink
@@ -104,7 +118,8 @@ class House:
         self._loops: dict[AppId, AppLoop] = {}
         self._routes: dict[AppId, AppRoute] = {}
         self._watches: dict[DynoId, asyncio.Task[None]] = {}
-        self._router = RouterLink(settings, self._wake)
+        self.router = RouterLink(settings, self._wake, self._active)
+        self.eco = Eco(settings.eco_hours * 3600, lambda: clock.now().wall, self._keep_eco, self._eco_changed)
         self._generation = 0
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -112,10 +127,12 @@ class House:
         """Recall every app's dynos, tell the routers, then meet the dyno host and adopt what runs."""
         self.machine = machine
         recorded = await self.observations.dynos()
+        self.eco.recall(await self.observations.tally("eco"))
         for app in {*self.ledger.apps, *(AppId(key) for key in recorded)}:
-            self._add_loop(app, await self.recall(app))
+            loop = self._add_loop(app, await self.recall(app))
+            self.eco.seen(app, loop.fleet)
         self._publish()
-        await self._router.open()
+        await self.router.open()
         machine.open()
         await machine.met.wait()
         await self._settle_interrupted()
@@ -123,9 +140,10 @@ class House:
 
     async def close(self) -> None:
         """Stop deciding. Dynos run on, requests flow on."""
+        self.eco.close()
         await self.tasks.close()
         await self.memory.close()
-        await self._router.close()
+        await self.router.close()
         await self.machine.close()
 
     @property
@@ -189,7 +207,11 @@ class House:
             handover(state.features),
             self.settings.boot_timeout,
             self.settings.stop_grace,
+            self._habit(state),
         )
+
+    def _habit(self, state: AppState) -> Habit:
+        return sleeping.habit(state.formation, state.features, self.settings.idle_after, spent=self.eco.spent)
 
     async def keep(self, app: AppId, fleet: Fleet) -> None:
         """Write the fleet's record; it is there for the next daemon before anything is done about it."""
@@ -197,12 +219,13 @@ class House:
             await self.observations.put_dyno(app, records.encode(fleet))
         else:
             await self.observations.delete_dyno(app)
+        self.eco.seen(app, fleet)
 
     async def recall(self, app: AppId) -> Fleet:
         """The fleet as it was kept; an unreadable record is an empty fleet, whose dynos the host then ends."""
         data = (await self.observations.dynos()).get(app)
         try:
-            return Fleet() if data is None else records.decode(data)
+            return Fleet() if data is None else sleeping.recalled(records.decode(data), self.now())
         except records.BadRecord as error:
             _log.error("app %s: %s; its dynos are started anew", app, error)
             return Fleet()
@@ -218,6 +241,7 @@ class House:
             state.config,
             state.features,
             deployed=state.deployed is not None,
+            spent=self._habit(state).spent,
         )
 
     def route_changed(self, app: AppId, fleet: Fleet) -> None:
@@ -230,11 +254,24 @@ class House:
     def _publish(self) -> None:
         self._generation = max(self._generation + 1, int(clock.now().wall * 1000))
         routes = [route for app, route in self._routes.items() if app in self.ledger.apps]
-        self._router.publish(table(self._generation, routes, self.settings.domain))
+        self.router.publish(table(self._generation, routes, self.settings.domain))
 
     def _wake(self, app: str) -> None:
         if (loop := self._loops.get(AppId(app))) is not None:
-            loop.post(Reconcile("a request came"))
+            loop.post(Wake("a request came"))
+
+    def _active(self, apps: Sequence[str]) -> None:
+        for app in apps:
+            if (loop := self._loops.get(AppId(app))) is not None:
+                loop.post(Active())
+
+    def _keep_eco(self, record: bytes) -> None:
+        self.tasks.spawn(self.observations.put_tally("eco", record))
+
+    def _eco_changed(self) -> None:
+        for app, loop in self._loops.items():
+            self.route_changed(app, loop.fleet)
+            loop.post(Reconcile("the eco dyno hours of the month are used up, or there again"))
 
     def perform(self, app: AppId, fleet: Fleet, effect: Effect) -> None:
         """Carry out one effect; completions come back to the loop as messages."""
@@ -246,6 +283,12 @@ class House:
                 self._watches[dyno] = self.tasks.spawn(self._watch(app, fleet.dynos[dyno]))
             case Signal(dyno, signal):
                 self.tasks.spawn(self._signal(dyno, signal))
+            case Freeze(dyno):
+                self.tasks.spawn(sleep.freeze(self, app, fleet.dynos[dyno]))
+            case Thaw(dyno):
+                self.tasks.spawn(self.machine.thaw(dyno))
+            case AskActivity():
+                self.tasks.spawn(sleep.ask(self, app))
             case Reap(dyno):
                 if (watch := self._watches.pop(dyno, None)) is not None:
                     watch.cancel()
@@ -268,7 +311,7 @@ class House:
 
     async def _signal(self, dyno: DynoId, signal: int) -> None:
         if signal == SIGTERM:
-            await self._router.settled()
+            await self.router.settled()
         await self.machine.signal(dyno, signal)
 
     async def _boot(self, app: AppId, dyno: Dyno) -> None:

@@ -167,6 +167,15 @@ class Machine:
         with contextlib.suppress(ConnectionError, Refused, RuntimeError):
             await (await self._jail.get()).signal(dyno, signal)
 
+    async def freeze(self, dyno: str) -> None:
+        """Let no process of a dyno run and take back what memory can be taken; raise with the host's words why not."""
+        await (await self._jail.get()).freeze(dyno)
+
+    async def thaw(self, dyno: str) -> None:
+        """Let a dyno run on; one that runs or is gone is fine."""
+        with contextlib.suppress(ConnectionError, Refused, RuntimeError):
+            await (await self._jail.get()).thaw(dyno)
+
     async def give_back(self, dyno: str, *, booted: bool = True) -> None:
         """Let the host forget a dyno that ended, then free its network and its uid, in this order, each whatever befell the others."""
         if booted:

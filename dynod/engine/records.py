@@ -1,4 +1,7 @@
-"""A fleet as bytes, for the observations' database: what a restarted daemon must know of the dynos that live on."""
+"""A fleet as bytes, for the observations' database: what a restarted daemon must know of the dynos that live on.
+
+And the eco hours that were used, for the same.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -7,8 +10,10 @@ from typing import Any
 import msgpack
 
 from dynod.core.fleet import Fleet, Slot
+from dynod.core.hours import Awake, Hours
 from dynod.core.lifecycle import Dyno, Kind, Phase
-from dynod.model.dyno import DynoName, DynoState, Exit, dyno_name
+from dynod.model.app import AppId
+from dynod.model.dyno import DynoId, DynoName, DynoState, Exit, dyno_name
 
 _SLOT = tuple(field.name for field in fields(Slot))
 
@@ -21,7 +26,8 @@ def encode(fleet: Fleet) -> bytes:
     """Write a fleet; `decode` reads it back equal."""
     dynos = [{**asdict(dyno), "name": str(dyno.name)} for dyno in fleet.dynos.values()]
     slots = [{**asdict(slot), "name": str(name)} for name, slot in fleet.slots.items()]
-    return bytes(msgpack.packb({"v": 1, "dynos": dynos, "slots": slots}))
+    value = {"v": 1, "dynos": dynos, "slots": slots, "active": fleet.active, "asked": fleet.asked}
+    return bytes(msgpack.packb(value))
 
 
 def _dyno(value: Mapping[str, Any]) -> Dyno:
@@ -48,10 +54,30 @@ def decode(data: bytes) -> Fleet:
             dyno_name(each["name"]): Slot(**{key: each[key] for key in _SLOT if key in each})
             for each in value["slots"]
         }
+        active, asked = float(value.get("active", 0.0)), float(value.get("asked", 0.0))
     except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
         raise BadRecord(f"cannot read a fleet: {error}") from error
-    fleet = Fleet({dyno.id: dyno for dyno in dynos}, slots)
+    fleet = Fleet({dyno.id: dyno for dyno in dynos}, slots, active, asked)
     named = [dyno for slot in slots.values() for dyno in (slot.dyno, slot.next) if dyno is not None]
     if not all(dyno in fleet.dynos for dyno in named):
         raise BadRecord("cannot read a fleet: a slot names a dyno that is not there")
     return fleet
+
+
+def encode_hours(hours: Hours) -> bytes:
+    """Write an account of hours; `decode_hours` reads it back equal."""
+    awake = [[dyno, each.app, each.since] for dyno, each in hours.awake.items()]
+    return bytes(msgpack.packb([hours.month, dict(hours.used), awake]))
+
+
+def decode_hours(data: bytes) -> Hours:
+    """Read what `encode_hours` wrote; raise BadRecord."""
+    try:
+        month, used, awake = msgpack.unpackb(data)
+        return Hours(
+            str(month),
+            {AppId(app): float(seconds) for app, seconds in used.items()},
+            {DynoId(dyno): Awake(AppId(app), float(since)) for dyno, app, since in awake},
+        )
+    except (ValueError, TypeError, AttributeError, msgpack.UnpackException) as error:
+        raise BadRecord(f"cannot read eco hours: {error}") from error

@@ -1,10 +1,10 @@
-"""Tables out to the routers: on disk first, then to every worker that is connected to RUN/routes.sock; wakes come back."""
+"""Tables out to the routers: on disk first, then to every worker that is connected to RUN/routes.sock; wakes and activity come back."""
 
 import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from dynod.link import Call, serve
 from dynod.link.server import Connection, Notified
@@ -14,7 +14,10 @@ from dynod.model.settings import Settings, routes_file, routes_socket
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Notification, encode
 
-PATIENCE = 1.0  # seconds a stop waits for routers to take the newest table
+PATIENCE = 1.0  # seconds a stop waits for routers to take the newest table, and a sleep for their reports
+GATHERING = (
+    5.0  # seconds for all workers to connect again after a start; until then nobody knows who had requests
+)
 _log = logging.getLogger(__name__)
 
 
@@ -30,22 +33,33 @@ def write_atomically(path: str, data: bytes, mode: int = 0o644) -> None:
 
 
 class RouterLink(Notified):
-    """`publish` hands a table to all; a worker that connects gets the newest at once."""
+    """`publish` hands a table to all; a worker that connects gets the newest at once.
 
-    def __init__(self, settings: Settings, wake: Callable[[str], None]) -> None:
+    `wake` hears of an app that sleeps and got a request, `active` of those that had some.
+    """
+
+    def __init__(
+        self, settings: Settings, wake: Callable[[str], None], active: Callable[[Sequence[str]], None]
+    ) -> None:
         self._settings = settings
         self._wake = wake
+        self._active = active
         self._file = routes_file(settings.state)
         self._bytes = b""
         self._generation = 0
         self._applied: dict[int, int] = {}  # by connection
         self._settled = asyncio.Event()
+        self._asked = 0
+        self._reported: dict[int, int] = {}
+        self._gathered = asyncio.Event()
+        self._gathering: asyncio.TimerHandle | None = None
         self._connections: list[Connection] = []
         self._server: asyncio.AbstractServer | None = None
 
     async def open(self) -> None:
         """Listen; publish a table before, or the first workers get an empty one."""
         self._server = await serve(routes_socket(self._settings.run), self._call, notified=self)
+        self._gathering = asyncio.get_running_loop().call_later(GATHERING, self._gathered.set)
 
     def publish(self, table: RouteTable) -> None:
         """Write the table down and pass it on, without waiting for anybody."""
@@ -58,10 +72,20 @@ class RouterLink(Notified):
 
     async def settled(self) -> None:
         """Wait until every router worker that is there serves by the newest table; PATIENCE at most, a stuck one waits for nobody."""
-        wanted = self._generation
+        await self._all_have(self._applied, self._generation)
+
+    async def report(self) -> None:
+        """Have every worker say which apps had requests; `active` has heard of them when this returns. PATIENCE at most."""
+        await self._gathered.wait()
+        self._asked = number = self._asked + 1
+        for connection in self._connections:
+            connection.writer.write(encode(Notification("report", [number])))
+        await self._all_have(self._reported, number)
+
+    async def _all_have(self, applied: Mapping[int, int], wanted: int) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
-                while any(self._applied[id(each)] < wanted for each in self._connections):
+                while any(applied[id(each)] < wanted for each in self._connections):
                     await self._settled.wait()
 
     def _changed(self) -> None:
@@ -74,11 +98,14 @@ class RouterLink(Notified):
     def opened(self, connection: Connection) -> None:
         self._connections.append(connection)
         self._applied[id(connection)] = 0
+        self._reported[id(connection)] = self._asked  # who connects says what it knows unasked
+        if len(self._connections) >= self._settings.router_workers:
+            self._gathered.set()
         self._send(connection)
 
     def closed(self, connection: Connection) -> None:
         self._connections.remove(connection)
-        del self._applied[id(connection)]
+        del self._applied[id(connection)], self._reported[id(connection)]
         self._changed()
 
     def took(self, connection: Connection, notification: Notification) -> None:
@@ -88,6 +115,11 @@ class RouterLink(Notified):
             case Notification("applied", [int(generation)]):
                 self._applied[id(connection)] = generation
                 self._changed()
+            case Notification("active", [*apps]):
+                self._active([str(app) for app in apps])
+            case Notification("reported", [int(number)]):
+                self._reported[id(connection)] = number
+                self._changed()
             case _:
                 _log.info("a router said %s, which means nothing here", notification.method)
 
@@ -96,5 +128,7 @@ class RouterLink(Notified):
 
     async def close(self) -> None:
         """Stop listening; routers go on with the table they have."""
+        if self._gathering is not None:
+            self._gathering.cancel()
         if self._server is not None:
             self._server.close()

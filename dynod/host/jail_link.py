@@ -53,6 +53,7 @@ class Live:
     status: int | None
     oom: bool
     cgroups: tuple[str, ...]
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,14 @@ class JailLink:
     async def signal(self, id: str, signum: int) -> None:
         """Send a signal to every process of a dyno; 9 ends it at once. RuntimeError if there is none that lives."""
         await self._ask({"op": "signal", "id": id, "signal": int(signum)})
+
+    async def freeze(self, id: str) -> None:
+        """Let no process of a dyno run; returns once its memory was reclaimed. RuntimeError if it cannot be."""
+        await self._ask({"op": "freeze", "id": id})
+
+    async def thaw(self, id: str) -> None:
+        """Let a dyno run on. RuntimeError if there is none that lives."""
+        await self._ask({"op": "thaw", "id": id})
 
     async def forget(self, id: str) -> None:
         """Let an exit status go; returns when nothing is left of the dyno. RuntimeError while it runs."""
@@ -258,7 +267,14 @@ class JailLink:
 
 def _live(row: Mapping[str, Any]) -> Live:
     return Live(
-        row["id"], row["pid"], row["uid"], row["labels"], row["status"], row["oom"], tuple(row["cgroups"])
+        row["id"],
+        row["pid"],
+        row["uid"],
+        row["labels"],
+        row["status"],
+        row["oom"],
+        tuple(row["cgroups"]),
+        row.get("frozen", False),
     )
 
 

@@ -26,6 +26,7 @@ _SCHEMA = Schema(
             "CREATE INDEX observation_of_app ON observation (app, number)",
             "CREATE TABLE dyno (id TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT",
         ),
+        ("CREATE TABLE tally (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT",),
     )
 )
 
@@ -95,6 +96,19 @@ class Observations:
         return await self._database.read(
             lambda db: dict(db.execute("SELECT id, record FROM dyno").fetchall())
         )
+
+    async def put_tally(self, name: str, record: bytes) -> None:
+        """Keep a sum of what was observed, under its name."""
+        await self._database.write(
+            lambda db: db.execute("REPLACE INTO tally VALUES (?, ?)", (name, record)).rowcount
+        )
+
+    async def tally(self, name: str) -> bytes | None:
+        """What was kept under this name."""
+        row = await self._database.read(
+            lambda db: db.execute("SELECT record FROM tally WHERE name = ?", (name,)).fetchone()
+        )
+        return None if row is None else bytes(row[0])
 
     async def close(self) -> None:
         await self._database.close()

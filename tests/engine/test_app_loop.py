@@ -1,11 +1,22 @@
 """The loop of one app: kept before acted upon, one timer, a bug that stays in its app."""
 
 import asyncio
+from dataclasses import replace
 
-from dynod.core.effects import Boot
-from dynod.core.fleet import Fleet
-from dynod.core.lifecycle import Exited, Launched, Now, PortBound
-from dynod.engine.app_loop import Adopt, AppLoop, Happened, Reconcile, Restart, StopDyno
+from dynod.core.effects import AskActivity, Boot, Signal
+from dynod.core.fleet import Fleet, Habit
+from dynod.core.lifecycle import Exited, Launched, Now, Phase, PortBound
+from dynod.engine.app_loop import (
+    Active,
+    Adopt,
+    AppLoop,
+    Happened,
+    Quiet,
+    Reconcile,
+    Restart,
+    StopDyno,
+    Wake,
+)
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoState, Exit, dyno_name
 from tests.core.test_reconcile import World
@@ -115,3 +126,67 @@ def test_restart_stop_and_adopt_reach_the_fleet():
         return sorted(loop.fleet.dynos)
 
     assert play(story) == ["d3"]
+
+
+async def _up_with_idle_time(loop, house):
+    house.world.desired = replace(house.world.desired, habit=Habit(60.0))
+    await loop.ask(Reconcile("release"))
+    await loop.ask(Happened("d1", Launched("172.16.0.2")))
+    await loop.ask(Happened("d1", PortBound()))
+
+
+def _later(house, seconds):
+    house.world.now = Now(house.world.now.mono + seconds, house.world.now.wall + seconds)
+
+
+def test_the_timer_asks_the_routers_and_their_silence_puts_it_to_sleep():
+    async def story(loop, house):
+        await _up_with_idle_time(loop, house)
+        _later(house, 61)
+        await loop.ask(Reconcile("to look at the clock"))
+        await loop.ask(Reconcile("the tick was taken before this"))
+        assert house.log[-1] == AskActivity()
+        assert house.kept.asked == house.world.now.mono
+        await loop.ask(Quiet())
+        assert Signal("d1", 15) in house.log
+        return loop.fleet.current(dyno_name("web.1"))
+
+    sleeper = play(story)
+    assert (sleeper.shown, sleeper.phase) == (DynoState.IDLE, Phase.STOPPING)
+
+
+def test_a_request_that_the_routers_told_of_keeps_it_awake():
+    async def story(loop, house):
+        await _up_with_idle_time(loop, house)
+        _later(house, 61)
+        await loop.ask(Active())
+        assert house.kept.active == house.world.now.mono
+        await loop.ask(Quiet())
+        return loop.fleet.current(dyno_name("web.1")).shown
+
+    assert play(story) is DynoState.UP
+
+
+def test_a_wake_starts_all_of_it():
+    async def story(loop, house):
+        await _up_with_idle_time(loop, house)
+        _later(house, 61)
+        await loop.ask(Happened("d2", Launched("x")))
+        await loop.ask(Quiet())
+        await loop.ask(Happened("d1", Exited(Exit(143))))
+        await loop.ask(Wake("a request came"))
+        return [each.dyno for each in house.log if isinstance(each, Boot)]
+
+    assert play(story, worker=1) == ["d1", "d2", "d3", "d4"]
+
+
+def test_whatever_starts_one_dyno_of_a_sleeping_app_wakes_it_whole():
+    async def story(loop, house):
+        await _up_with_idle_time(loop, house)
+        await loop.ask(Happened("d2", Launched("x")))
+        _later(house, 61)
+        await loop.ask(Quiet())
+        await loop.ask(Restart((dyno_name("worker.1"),), "by hand"))
+        return [each.dyno for each in house.log if isinstance(each, Boot)]
+
+    assert play(story, worker=1) == ["d1", "d2", "d3", "d4"]

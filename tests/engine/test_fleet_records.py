@@ -1,11 +1,15 @@
 """A fleet survives its journey to the observations' database and back."""
 
+from dataclasses import replace
+
 import msgpack
 import pytest
 
+from dynod.core.hours import Awake, Hours
 from dynod.core.lifecycle import Exited, Launched
 from dynod.engine import records
-from dynod.model.dyno import Exit
+from dynod.model.app import AppId
+from dynod.model.dyno import DynoId, Exit
 from tests.core.test_reconcile import World
 
 
@@ -24,6 +28,24 @@ def test_a_record_of_a_newer_version_with_more_fields_is_read():
     for dyno in value["dynos"]:
         dyno["from_the_future"] = 1
     assert records.decode(msgpack.packb(value)) == _lived()
+
+
+def test_when_it_had_its_last_request_is_kept():
+    fleet = replace(_lived(), active=123.5, asked=456.5)
+    assert records.decode(records.encode(fleet)) == fleet
+
+
+def test_an_account_of_hours_reads_back_equal():
+    hours = Hours("2026-11", {AppId("a1"): 7.5}, {DynoId("d1"): Awake(AppId("a2"), 1e9)})
+    assert records.decode_hours(records.encode_hours(hours)) == hours
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xc1", msgpack.packb([]), msgpack.packb(["m", 1, []]), msgpack.packb(["m", {}, [["d"]]])]
+)
+def test_what_is_no_account_is_refused(data):
+    with pytest.raises(records.BadRecord, match="cannot read eco hours"):
+        records.decode_hours(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"\x01", msgpack.packb({"dynos": [{}], "slots": []})])

@@ -1,0 +1,89 @@
+"""The month's hours as they are kept: told when they are used up, by a timer and not before."""
+
+import asyncio
+from dataclasses import replace
+
+from support.waiting import run
+
+from dynod.core.fleet import Fleet
+from dynod.core.lifecycle import Phase
+from dynod.engine.eco import Eco
+from dynod.model.app import AppId
+from tests.core.test_lifecycle import dyno
+
+START = 1_800_000_000.0
+
+
+def fleet(phase):
+    one = replace(dyno(phase=phase), size="Eco")
+    return Fleet({one.id: one})
+
+
+class Clocked:
+    """A pool of so many seconds on a clock that the test moves."""
+
+    def __init__(self, pool):
+        self.now, self.kept, self.changes = START, [], asyncio.Queue()
+        self.eco = Eco(pool, lambda: self.now, self.kept.append, lambda: self.changes.put_nowait(None))
+
+    def again(self, pool):
+        after = Clocked(pool)
+        after.now = self.now
+        after.eco.recall(self.kept[-1])
+        return after
+
+
+def test_the_pool_runs_dry_by_itself_and_is_told_of_once():
+    async def story():
+        world = Clocked(0.05)
+        world.eco.recall(None)
+        world.eco.seen(AppId("a1"), fleet(Phase.UP))
+        assert not world.eco.spent
+        world.now += 0.06
+        await world.changes.get()
+        assert world.eco.spent
+        assert world.changes.empty()
+        world.eco.close()
+
+    run(story())
+
+
+def test_a_full_pool_comes_with_the_month():
+    async def story():
+        world = Clocked(3600.0)
+        world.eco.recall(None)
+        world.eco.seen(AppId("a1"), fleet(Phase.UP))
+        world.now += 3600
+        world.eco.seen(AppId("a1"), fleet(Phase.ENDED))
+        assert (world.eco.spent, dict(world.eco.used())) == (True, {"a1": 3600.0})
+        world.now += 40 * 24 * 3600
+        world.eco.seen(AppId("a1"), fleet(Phase.UP))
+        assert (world.eco.spent, dict(world.eco.used())) == (False, {"a1": 0.0})
+        world.eco.close()
+
+    run(story())
+
+
+def test_a_restarted_daemon_counts_on():
+    async def story():
+        world = Clocked(3600.0)
+        world.eco.seen(AppId("a1"), fleet(Phase.UP))
+        world.eco.close()
+        world.now += 600
+        after = world.again(3600.0)
+        after.eco.seen(AppId("a1"), fleet(Phase.UP))
+        assert dict(after.eco.used()) == {"a1": 600.0}
+        assert after.kept == []  # nothing changed
+        after.eco.close()
+
+    run(story())
+
+
+def test_a_spoiled_record_begins_anew():
+    async def story():
+        world = Clocked(3600.0)
+        world.eco.recall(b"\xc1")
+        assert (world.eco.spent, dict(world.eco.used())) == (False, {})
+        world.eco.close()
+
+    run(story())
