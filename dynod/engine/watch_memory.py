@@ -29,8 +29,8 @@ class _Held:
     name: DynoName
     meter: Meter
     watched: Watched
-    alarmed: bool
-    look: float | None
+    alarmed: bool = False
+    look: float | None = None
     sample: float | None = None
     sampled: float = 0.0
     load: Load = field(default_factory=Load)
@@ -58,16 +58,25 @@ class MemoryWatch:
         self._tasks = Tasks()
 
     def begin(self, app: AppId, dyno: DynoId, name: DynoName, quota: int, cgroups: Sequence[str]) -> None:
-        """Watch a dyno that runs, from the next turn of the loop on; where its memory is not counted, do nothing."""
-        self.end(dyno)
+        """Watch a dyno that runs, from a moment later on; where its memory is not counted, do nothing."""
         found = meter(cgroups)
+        known = self._held.get(dyno)
+        if known is not None and known.meter == found:
+            return
+        self.end(dyno)
         if found is None:
             return
-        alarmed = self._alarms.set(dyno, found, quota)
-        held = _Held(app, dyno, name, found, Watched(quota), alarmed, look=self._now())
-        self._held[dyno] = held
+        held = self._held[dyno] = _Held(app, dyno, name, found, Watched(quota))
         self._set_sample(held)
         self._wake_at(held.due())
+        self._tasks.spawn(self._arm(held))
+
+    async def _arm(self, held: _Held) -> None:
+        """Set its alarms, then look: what was crossed before that rings no bell."""
+        held.alarmed = await self._alarms.set(held.id, held.meter, held.watched.quota)
+        if self._held.get(held.id) is held:
+            held.look = self._now()
+            self._wake_at(held.look)
 
     def end(self, dyno: DynoId) -> None:
         """Watch a dyno no more, known or not."""
@@ -86,8 +95,8 @@ class MemoryWatch:
         if self._timer is not None:
             self._timer.cancel()
         self._held.clear()
-        self._alarms.close()
         await self._tasks.close()
+        self._alarms.close()
 
     def _set_sample(self, held: _Held) -> None:
         if not self._metrics(held.app):

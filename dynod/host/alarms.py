@@ -1,9 +1,11 @@
 """Alarms of the kernel's: it tells when a dyno's memory crosses its quota or twice that, or when it had to kill for memory.
 
-With version 1 these are thresholds on the usage counter and the oom event, told through one eventfd per dyno. Version 2 has
-no thresholds; what comes nearest is `memory.high`, at which it also slows the dyno down, so it is a trap that is moved up out of
-the way as soon as it has sprung (`rest`), and back when the dyno has shrunk. The files behind the alarms are the root user's:
-who may not write them gets False from `set` and looks at the dyno from time to time instead.
+With version 1 these are thresholds on the usage counter and the oom event, told through one eventfd per dyno. To register a
+threshold takes the kernel an RCU grace period (15 ms were seen), so that happens in threads of our own, and the second one is only
+registered for a dyno that has crossed the first. Version 2 has no thresholds; what comes nearest is `memory.high`, at which it also
+slows the dyno down, so it is a trap that is moved up out of the way as soon as it has sprung (`rest`), and back when the dyno has
+shrunk. The files behind the alarms are the root user's: who may not write them gets False from `set` and looks at the dyno from
+time to time instead.
 
 A dyno that swings about its quota rings once a second at most (PAUSE). What a ring means is core/quota.py's to judge.
 """
@@ -13,13 +15,16 @@ import contextlib
 import ctypes
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dynod.core.quota import vast
 from dynod.host.readings import Meter, counter
 
 PAUSE = 1.0
+_THREADS = 4  # registrations that wait for the kernel at a time
+_Event = tuple[str, int | str]  # a file to hear of, and at which value
 _IN_MODIFY = 0x002
 _HEAD = struct.Struct("iIII")
 
@@ -30,6 +35,7 @@ class _Alarm:
     quota: int
     handle: int  # version 1: the eventfd; version 2: the watch descriptor
     high: int = 0  # version 2: where the trap stands
+    far: bool = False  # version 1: the threshold of R15 is registered too
     pause: asyncio.TimerHandle | None = None
 
 
@@ -42,31 +48,54 @@ class Alarms:
         self._alarms: dict[str, _Alarm] = {}
         self._inotify = -1
         self._of_watch: dict[int, str] = {}
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="alarms")
 
-    def set(self, id: str, meter: Meter, quota: int) -> bool:
+    async def set(self, id: str, meter: Meter, quota: int) -> bool:
         """Ring for this dyno from now on; False where the kernel or our rights do not allow it."""
+        if meter.version == 1:
+            return await self._set_v1(id, meter, quota)
         try:
-            if meter.version == 1:
-                alarm = _Alarm(meter, quota, _eventfd(meter.directory, quota))
-                self._loop.add_reader(alarm.handle, self._rang, id)
-            else:
-                alarm = _Alarm(meter, quota, self._watch(meter.directory))
-                self._of_watch[alarm.handle] = id
-                self._alarms[id] = alarm
-                _trap(alarm, quota)
+            alarm = _Alarm(meter, quota, self._watch(meter.directory))
+            self._alarms[id], self._of_watch[alarm.handle] = alarm, id
+            _trap(alarm, quota)
         except OSError:
             self.clear(id)
             return False
-        self._alarms[id] = alarm
         return True
 
+    async def _set_v1(self, id: str, meter: Meter, quota: int) -> bool:
+        handle = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        alarm = self._alarms[id] = _Alarm(meter, quota, handle)
+        self._loop.add_reader(handle, self._rang, id)
+        usage = counter(1, meter.directory)
+        events = ((usage, quota), (f"{meter.directory}/memory.oom_control", ""))
+        try:
+            await asyncio.wrap_future(self._register(alarm, events))
+        except OSError:
+            if self._alarms.get(id) is alarm:
+                self.clear(id)
+            return False
+        return True
+
+    def _register(self, alarm: _Alarm, events: Sequence[_Event]) -> "Future[None]":
+        """Let a thread tell the kernel; it has a descriptor of its own, so that ours may be closed meanwhile."""
+        fd = os.dup(alarm.handle)
+        done = self._pool.submit(_register, fd, alarm.meter.directory, events)
+        done.add_done_callback(lambda _: os.close(fd))
+        return done
+
     def rest(self, id: str, used: int) -> None:
-        """Set the trap of version 2 for a dyno that has `used` bytes now: to the next level above it."""
+        """After a look at a dyno that has `used` bytes: set what rings next."""
         alarm = self._alarms.get(id)
-        if alarm is not None and alarm.meter.version != 1:
+        if alarm is None:
+            return
+        if alarm.meter.version != 1:
             levels = (alarm.quota, vast(alarm.quota))
             with contextlib.suppress(OSError):  # the dyno has just ended
                 _trap(alarm, next((level for level in levels if level > used), 0))
+        elif used > alarm.quota and not alarm.far:
+            alarm.far = True
+            self._register(alarm, ((counter(1, alarm.meter.directory), vast(alarm.quota)),))
 
     def clear(self, id: str) -> None:
         """Forget a dyno, known or not."""
@@ -85,6 +114,7 @@ class Alarms:
     def close(self) -> None:
         for id in tuple(self._alarms):
             self.clear(id)
+        self._pool.shutdown(wait=False, cancel_futures=True)
         if self._inotify >= 0:
             self._loop.remove_reader(self._inotify)
             os.close(self._inotify)
@@ -133,25 +163,14 @@ class Alarms:
             self._on_ring(id)
 
 
-def _eventfd(directory: str, quota: int) -> int:
-    fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-    usage = counter(1, directory)
-    try:
-        for path, argument in (
-            (usage, quota),
-            (usage, vast(quota)),
-            (f"{directory}/memory.oom_control", ""),
-        ):
-            watched = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                with open(f"{directory}/cgroup.event_control", "w", encoding="ascii") as control:
-                    control.write(f"{fd} {watched} {argument}")
-            finally:
-                os.close(watched)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+def _register(fd: int, directory: str, events: Sequence[_Event]) -> None:
+    for path, argument in events:
+        watched = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with open(f"{directory}/cgroup.event_control", "w", encoding="ascii") as control:
+                control.write(f"{fd} {watched} {argument}")
+        finally:
+            os.close(watched)
 
 
 def _trap(alarm: _Alarm, level: int) -> None:

@@ -47,8 +47,10 @@ class World:
             (path / "memory.high").touch()
         (path / "memory.events").write_text(f"oom_kill {kills}\n")
 
-    def begin(self, dyno=D1):
+    async def begin(self, dyno=D1):
+        """Begin, and wait until its alarms are set."""
         self.watch.begin(APP, dyno, WEB, QUOTA, [str(self.base / dyno)])
+        await asyncio.gather(*self.watch._tasks._running)
 
     def pass_(self, seconds):
         self.now += seconds
@@ -59,11 +61,15 @@ class World:
         return self.said.count(("web.1", R14))
 
 
+async def deaf(*_):
+    return False
+
+
 def story(tmp_path, tell, **more):
     async def told():
         world = World(tmp_path, **more)
         if not world.alarms:
-            world.watch._alarms.set = lambda *_: False
+            world.watch._alarms.set = deaf
         try:
             await tell(world)
         finally:
@@ -82,7 +88,7 @@ async def until(world, check):
 def test_a_dyno_under_its_quota_has_no_timer_and_rings_when_it_is_not(tmp_path):
     async def tell(world):
         world.uses(100)
-        world.begin()
+        await world.begin()
         world.pass_(0)
         assert (world.watch._timer, world.said) == (None, [])
         world.uses(600)
@@ -96,7 +102,7 @@ def test_a_dyno_under_its_quota_has_no_timer_and_rings_when_it_is_not(tmp_path):
 def test_above_it_the_line_comes_every_twenty_seconds_until_it_is_below(tmp_path):
     async def tell(world):
         world.uses(600)
-        world.begin()
+        await world.begin()
         for lines in (1, 2, 3):
             world.pass_(0 if lines == 1 else 19.9)  # a timer may be early
             assert world.lines() == lines
@@ -110,7 +116,7 @@ def test_above_it_the_line_comes_every_twenty_seconds_until_it_is_below(tmp_path
 def test_r15_is_told_once_per_look_with_what_it_has(tmp_path):
     async def tell(world):
         world.uses(1030, cache=20)
-        world.begin()
+        await world.begin()
         world.pass_(0)
         assert (world.vast, world.said, world.watch._timer) == ([(D1, 1030)], [], None)
 
@@ -120,7 +126,7 @@ def test_r15_is_told_once_per_look_with_what_it_has(tmp_path):
 def test_a_dyno_that_ended_is_looked_at_no_more(tmp_path):
     async def tell(world):
         world.uses(600)
-        world.begin()
+        await world.begin()
         world.pass_(0)
         world.watch.end(D1)
         world.watch.end(D1)
@@ -133,10 +139,14 @@ def test_a_dyno_that_ended_is_looked_at_no_more(tmp_path):
 
 def test_a_group_that_vanished_before_its_end_was_told_is_no_error(tmp_path):
     async def tell(world):
-        world.uses(600)
-        world.begin()
-        (tmp_path / D1).rename(tmp_path / "away")
+        world.metrics = True
+        world.uses(100)
+        await world.begin()
         world.pass_(0)
+        (tmp_path / D1).rename(tmp_path / "away")
+        world.watch._rang(D1)
+        world.pass_(20)
+        await asyncio.gather(*world.watch._tasks._running)
         world.pass_(20)
         assert (world.said, world.watch._timer) == ([], None)
 
@@ -146,7 +156,7 @@ def test_a_group_that_vanished_before_its_end_was_told_is_no_error(tmp_path):
 def test_without_alarms_a_dyno_is_looked_at_every_twenty_seconds(tmp_path):
     async def tell(world):
         world.uses(100)
-        world.begin()
+        await world.begin()
         world.pass_(0)
         world.uses(600)
         world.pass_(10)
@@ -155,6 +165,18 @@ def test_without_alarms_a_dyno_is_looked_at_every_twenty_seconds(tmp_path):
         assert world.lines() == 1
 
     story(tmp_path, tell, alarms=False)
+
+
+def test_a_dyno_that_is_adopted_again_is_watched_on_as_it_was(tmp_path):
+    async def tell(world):
+        world.uses(600)
+        await world.begin()
+        world.pass_(0)
+        await world.begin()
+        world.pass_(1)
+        assert world.lines() == 1
+
+    story(tmp_path, tell)
 
 
 def test_where_memory_is_not_counted_nothing_is_watched(tmp_path):
@@ -168,7 +190,7 @@ def test_where_memory_is_not_counted_nothing_is_watched(tmp_path):
 def test_metrics_come_every_twenty_seconds_from_when_the_feature_is_on(tmp_path):
     async def tell(world):
         world.uses(100)
-        world.begin()
+        await world.begin()
         world.pass_(0)
         world.metrics = True
         world.watch.refresh(APP)
@@ -183,7 +205,7 @@ def test_metrics_come_every_twenty_seconds_from_when_the_feature_is_on(tmp_path)
         world.watch.end(D1)
         await world.watch._sample(held)  # its numbers were on the way
         assert len(world.said) == 4
-        world.begin()
+        await world.begin()
         world.metrics = False
         world.watch.refresh(APP)
         world.watch.refresh(AppId("another"))
@@ -199,7 +221,7 @@ def test_one_timer_serves_all_that_is_due_about_then(tmp_path, count):
         for number in range(count):
             dyno = DynoId(f"d{number}")
             world.uses(600, dyno=dyno)
-            world.begin(dyno)
+            await world.begin(dyno)
             world.now += watch_memory.SLACK / (2 * count)
         world.pass_(0)
         assert world.lines() == count

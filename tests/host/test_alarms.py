@@ -35,7 +35,7 @@ def test_the_trap_stands_at_the_quota_and_moves_with_the_dyno(tmp_path):
     path = group(tmp_path)
 
     async def story(made, rung):
-        assert made.set("a", Meter(2, str(path)), QUOTA)
+        assert await made.set("a", Meter(2, str(path)), QUOTA)
         assert (path / "memory.high").read_text() == "1000"
         for used, stands in ((1500, "2000"), (2100, "max"), (900, "1000")):
             made.rest("a", used)
@@ -50,7 +50,7 @@ def test_an_event_rings_and_so_does_the_end_of_the_pause(tmp_path, monkeypatch):
 
     async def story(made, rung):
         for each in (a, b):
-            assert made.set(each.name, Meter(2, str(each)), QUOTA)
+            assert await made.set(each.name, Meter(2, str(each)), QUOTA)
         (a / "memory.events").write_text("high 1\n")
         assert [await rung.get(), await rung.get()] == ["a", "a"]
         (b / "memory.events").write_text("high 1\n")
@@ -68,7 +68,7 @@ def test_in_the_pause_nothing_rings(tmp_path, monkeypatch):
 
     async def story(made, rung):
         for each in (a, b):
-            made.set(each.name, Meter(2, str(each)), QUOTA)
+            await made.set(each.name, Meter(2, str(each)), QUOTA)
         (a / "memory.events").write_text("high 1\n")
         assert await rung.get() == "a"
         (a / "memory.events").write_text("high 2\n")
@@ -85,7 +85,7 @@ def test_a_dyno_that_is_cleared_rings_no_more(tmp_path, monkeypatch):
 
     async def story(made, rung):
         for each in (a, b):
-            made.set(each.name, Meter(2, str(each)), QUOTA)
+            await made.set(each.name, Meter(2, str(each)), QUOTA)
         (a / "memory.events").write_text("high 1\n")
         assert await rung.get() == "a"
         made.clear("a")  # in its pause
@@ -104,8 +104,8 @@ def test_what_may_not_be_written_or_is_not_there_is_said(tmp_path):
     (path / "memory.high").mkdir()
 
     async def story(made, rung):
-        assert not made.set("a", Meter(2, str(path)), QUOTA)
-        assert not made.set("b", Meter(2, str(tmp_path / "none")), QUOTA)
-        assert not made.set("c", Meter(1, str(tmp_path / "none")), QUOTA)
+        assert not await made.set("a", Meter(2, str(path)), QUOTA)
+        assert not await made.set("b", Meter(2, str(tmp_path / "none")), QUOTA)
+        assert not await made.set("c", Meter(1, str(tmp_path / "none")), QUOTA)
 
     with_alarms(tmp_path, story)

@@ -9,7 +9,7 @@ from support.waiting import run
 
 from dynod.core.quota import Watched, look
 from dynod.host.alarms import Alarms
-from dynod.host.readings import meter
+from dynod.host.readings import Meter, meter
 from dynod.model.formation import MIB
 
 pytestmark = [
@@ -75,12 +75,13 @@ def test_crossing_the_quota_twice_it_and_the_ceiling_ring_and_the_readings_say_w
         alarms = Alarms(rung.put_nowait)
         found = meter([group])
         try:
-            assert alarms.set("a", found, QUOTA)
+            assert await alarms.set("a", found, QUOTA)
             assert eater.eat(20)
             assert rung.empty()
             assert look(Watched(QUOTA), found.read(), 0.0)[1].lines == ()
             assert eater.eat(20)
             assert await rung.get() == "a"
+            alarms.rest("a", found.read().used)  # the threshold of R15 is set only now
             assert look(Watched(QUOTA), found.read(), 0.0)[1].lines[1] == "Error R14 (Memory quota exceeded)"
             assert eater.eat(30)
             assert await rung.get() == "a"  # after the pause
@@ -107,7 +108,7 @@ def test_a_kill_rings_even_where_no_threshold_is_crossed(group, eater):
             assert eater.eat(10)
             with open(f"{group}/memory.limit_in_bytes", "w") as file:
                 file.write(str(24 * MIB))
-            assert alarms.set("a", meter([group]), QUOTA)
+            assert await alarms.set("a", meter([group]), QUOTA)
             assert not await asyncio.to_thread(eater.eat, 60)
             assert await rung.get() == "a"
             assert meter([group]).read().kills == 1
@@ -122,9 +123,28 @@ def test_alarms_that_are_gone_leave_no_descriptor(group, eater):
         before = os.listdir("/proc/self/fd")
         alarms = Alarms(print)
         for id in "ab":
-            assert alarms.set(id, meter([group]), QUOTA)
+            assert await alarms.set(id, meter([group]), QUOTA)
+        alarms.rest("b", 2 * QUOTA)
         alarms.clear("a")
         alarms.close()
+        alarms._pool.shutdown()
         assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_dyno_that_is_gone_while_its_alarms_are_set_takes_no_other_with_it(group, eater):
+    async def story():
+        alarms = Alarms(print)
+        gone = Meter(1, f"{group}-gone")
+        try:
+            setting = asyncio.ensure_future(alarms.set("a", gone, QUOTA))
+            await asyncio.sleep(0)
+            alarms.clear("a")
+            assert await alarms.set("a", meter([group]), QUOTA)
+            assert not await setting
+            assert "a" in alarms._alarms
+        finally:
+            alarms.close()
+
+    run(story())
 
     run(story())
