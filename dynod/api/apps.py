@@ -69,14 +69,3 @@ async def collaborators(ask: Ask) -> Any:
 async def coupling(ask: Ask) -> Any:
     """Refuse: apps are in no pipeline yet, and the CLI takes not_found for that."""
     raise Refused(Refusal.NOT_FOUND, f"cannot find a pipeline with the app {ask.app.name}")
-
-
-async def domains(ask: Ask) -> Any:
-    return [render.domain(ask.app, ask.links)]
-
-
-async def domain(ask: Ask) -> Any:
-    found = render.domain(ask.app, ask.links)
-    if ask.params["domain"] not in {found["hostname"], found["id"]}:
-        raise Refused(Refusal.NOT_FOUND, f"cannot find the domain {ask.params['domain']} on {ask.app.name}")
-    return found

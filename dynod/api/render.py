@@ -9,6 +9,7 @@ from typing import Any
 from dynod.api.links import Links
 from dynod.model.app import Account, App
 from dynod.model.autopsy import Autopsy, Cause
+from dynod.model.domain import Domain, SniEndpoint
 from dynod.model.dyno import DynoView
 from dynod.model.formation import Formation
 from dynod.model.release import Build, Release, ReleaseStatus, Slug
@@ -84,7 +85,7 @@ def authorization(who: Account, token: str, scope: Sequence[str], description: s
 def app(app: App, links: Links, slug: Slug | None, released_at: float | None) -> Json:
     return {
         **_app(app),
-        "acm": False,
+        "acm": app.acm,
         "archived_at": None,
         "build_stack": named("stack", app.build_stack),
         "buildpack_provided_description": app.detected_buildpack or None,
@@ -141,6 +142,51 @@ def domain(app: App, links: Links) -> Json:
         "sni_endpoint": None,
         "status": "none",
         "updated_at": stamp(app.updated_at),
+    }
+
+
+def custom_domain(
+    app: App, one: Domain, shown: SniEndpoint | None, acm: tuple[str, str] | None, links: Links
+) -> Json:
+    """Render a custom domain. Its DNS target is the app's own name, which leads to this machine under whatever name the app has."""
+    return {
+        "id": one.id,
+        "acm_status": None if acm is None else acm[0],
+        "acm_status_reason": None if acm is None else acm[1] or None,
+        "app": _app(app),
+        "cname": f"{app.name}.{links.domain}",
+        "created_at": stamp(one.created_at),
+        "hostname": one.hostname,
+        "kind": "custom",
+        "sni_endpoint": None if shown is None else {"id": shown.id, "name": shown.name},
+        "status": "none",
+        "updated_at": stamp(one.updated_at),
+    }
+
+
+def sni_endpoint(app: App, one: SniEndpoint, domains: Sequence[str]) -> Json:
+    """Render a certificate in use; its key is never shown again."""
+    certificate = one.certificate
+    return {
+        "id": one.id,
+        "app": _app(app),
+        "certificate_chain": certificate.chain,
+        "created_at": stamp(one.created_at),
+        "display_name": None,
+        "domains": list(domains),
+        "name": one.name,
+        "ssl_cert": {
+            "acm": one.acm,
+            "ca_signed?": not certificate.self_signed,
+            "cert_domains": list(certificate.domains),
+            "expires_at": stamp(certificate.expires_at),
+            "id": fixed_id("certificate", f"{one.id}:{one.updated_at}"),
+            "issuer": certificate.issuer,
+            "self_signed?": certificate.self_signed,
+            "starts_at": stamp(certificate.starts_at),
+            "subject": certificate.subject,
+        },
+        "updated_at": stamp(one.updated_at),
     }
 
 

@@ -14,6 +14,8 @@ _NO_TTY = Flag("no-tty", "no terminal in the dyno, even on a terminal")
 _PROCESS = Flag("process-type", "all dynos of a process type", short="p", value="TYPE", aliases=("ps",))
 _SHELL = Flag("shell", "print as a shell would read it", short="s")
 _CONFIRM = Flag("confirm", "the app's name again, instead of being asked", short="c", value="APP")
+_CERT = Flag("name", "the certificate's name, where there are several", value="NAME")
+_SHOWN = Flag("cert", "the name of the certificate to show for it", short="c", value="NAME")
 
 VERBS: tuple[Verb, ...] = (
     Verb("apps", "apps:apps", "list apps", aliases=("list",), app=False, reads=True),
@@ -79,6 +81,35 @@ VERBS: tuple[Verb, ...] = (
         words="[BUILD]",
         most=1,
     ),
+    Verb("certs", "certs:certs", "list SSL certificates", reads=True),
+    Verb(
+        "certs:add",
+        "certs:add",
+        "add a certificate and its key (PEM files)",
+        words="CRT KEY",
+        least=2,
+        most=2,
+    ),
+    Verb("certs:info", "certs:info", "show a certificate", flags=(_CERT,), reads=True),
+    Verb("certs:remove", "certs:remove", "take a certificate out of use", flags=(_CERT, _CONFIRM)),
+    Verb(
+        "certs:update",
+        "certs:update",
+        "put another certificate and key in the place of one",
+        words="CRT KEY",
+        least=2,
+        most=2,
+        flags=(_CERT, _CONFIRM),
+    ),
+    Verb("certs:auto", "certs:auto", "show how automatic certificates stand", reads=True),
+    Verb("certs:auto:enable", "certs:auto_enable", "fetch and renew certificates for the app's domains"),
+    Verb(
+        "certs:auto:disable",
+        "certs:auto_disable",
+        "stop that, and remove the certificates that were fetched",
+        flags=(_CONFIRM,),
+    ),
+    Verb("certs:auto:refresh", "certs:auto_refresh", "try failed domains again at once"),
     Verb("config", "config:config", "show config vars", flags=(_SHELL,), reads=True),
     Verb(
         "config:get",
@@ -108,6 +139,29 @@ VERBS: tuple[Verb, ...] = (
         most=None,
         aliases=("config:remove",),
     ),
+    Verb("domains", "domains:domains", "list an app's domains", reads=True),
+    Verb(
+        "domains:add",
+        "domains:add",
+        "add a domain, such as www.example.com or *.example.com",
+        words="HOSTNAME",
+        least=1,
+        most=1,
+        flags=(_SHOWN,),
+        reads=True,
+    ),
+    Verb("domains:info", "domains:info", "show a domain", words="HOSTNAME", least=1, most=1, reads=True),
+    Verb("domains:remove", "domains:remove", "remove a domain", words="HOSTNAME", least=1, most=1),
+    Verb(
+        "domains:update",
+        "domains:update",
+        "choose whose certificate a domain shows",
+        words="HOSTNAME",
+        least=1,
+        most=1,
+        flags=(_SHOWN,),
+    ),
+    Verb("domains:clear", "domains:clear", "remove all domains"),
     Verb(
         "env",
         "account:env",

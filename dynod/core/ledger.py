@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from dynod.model.app import App, AppId, AppName
+from dynod.model.domain import Domain, DomainId, Hostname, SniEndpoint
 from dynod.model.entry import (
+    AcmSet,
     AppCreated,
     AppDestroyed,
     AppRenamed,
@@ -17,6 +19,11 @@ from dynod.model.entry import (
     BuildSettled,
     BuildStackSet,
     BuildStarted,
+    DomainAdded,
+    DomainEndpointSet,
+    DomainRemoved,
+    EndpointRemoved,
+    EndpointSet,
     Entry,
     FeatureSet,
     FormationSet,
@@ -46,6 +53,8 @@ class AppState:
     builds: tuple[Build, ...] = ()
     formation: tuple[Formation, ...] = ()
     features: Mapping[str, bool] = field(default_factory=dict)
+    domains: tuple[Domain, ...] = ()
+    endpoints: tuple[SniEndpoint, ...] = ()
 
     @property
     def current(self) -> Release | None:
@@ -77,6 +86,7 @@ class Ledger:
     revision: int = 0
     apps: Mapping[AppId, AppState] = field(default_factory=dict)
     names: Mapping[AppName, AppId] = field(default_factory=dict)
+    hostnames: Mapping[Hostname, AppId] = field(default_factory=dict)
 
 
 def fold(ledger: Ledger, entry: Entry) -> Ledger:
@@ -94,7 +104,26 @@ def fold(ledger: Ledger, entry: Entry) -> Ledger:
         apps[entry.app] = after
     if _name(before) != _name(after):
         names = _names(names, entry, _name(before), _name(after))
-    return Ledger(entry.revision, apps, names)
+    hostnames = ledger.hostnames
+    if _domains(before) is not _domains(after):
+        hostnames = _hostnames(hostnames, entry, _domains(before), _domains(after))
+    return Ledger(entry.revision, apps, names, hostnames)
+
+
+def _domains(state: AppState | None) -> tuple[Domain, ...]:
+    return () if state is None else state.domains
+
+
+def _hostnames(
+    known: Mapping[Hostname, AppId], entry: Entry, old: tuple[Domain, ...], new: tuple[Domain, ...]
+) -> Mapping[Hostname, AppId]:
+    gone = {domain.hostname for domain in old}
+    kept = {name: app for name, app in known.items() if name not in gone}
+    for domain in new:
+        if domain.hostname in kept:
+            raise _corrupt(entry, f"domain {domain.hostname} is taken")
+        kept[domain.hostname] = entry.app
+    return kept
 
 
 def _name(state: AppState | None) -> AppName | None:
@@ -145,10 +174,45 @@ def _changed(state: AppState, entry: Entry) -> AppState | None:
             return _release_settled(state, settled, entry)
         case FormationSet(rows):
             return replace(state, formation=rows)
+        case DomainAdded(id, hostname):
+            return replace(state, domains=(*state.domains, Domain(id, hostname, entry.at, entry.at)))
+        case DomainRemoved(id):
+            domain = _domain(state, id, entry)
+            return replace(state, domains=tuple(each for each in state.domains if each is not domain))
+        case DomainEndpointSet(id, endpoint):
+            domain = _domain(state, id, entry)
+            if endpoint is not None and not any(each.id == endpoint for each in state.endpoints):
+                raise _corrupt(entry, f"endpoint {endpoint} is not there")
+            shown = replace(domain, endpoint=endpoint, updated_at=entry.at)
+            return replace(state, domains=tuple(shown if each is domain else each for each in state.domains))
+        case EndpointSet() as given:
+            return replace(state, endpoints=_endpoints(state, given, entry))
+        case EndpointRemoved(id):
+            if any(domain.endpoint == id for domain in state.domains):
+                raise _corrupt(entry, f"endpoint {id} is in use")
+            return replace(state, endpoints=tuple(each for each in state.endpoints if each.id != id))
+        case AcmSet(on):
+            return replace(state, app=replace(app, acm=on))
         case AppCreated():
             raise _corrupt(entry, f"app {entry.app} is there already")
         case _:
             assert_never(entry.payload)
+
+
+def _domain(state: AppState, id: DomainId, entry: Entry) -> Domain:
+    found = next((domain for domain in state.domains if domain.id == id), None)
+    if found is None:
+        raise _corrupt(entry, f"domain {id} is not there")
+    return found
+
+
+def _endpoints(state: AppState, given: EndpointSet, entry: Entry) -> tuple[SniEndpoint, ...]:
+    made = {each.id: each.created_at for each in state.endpoints}
+    since = made.get(given.id, entry.at)
+    after = SniEndpoint(given.id, given.name, given.certificate, since, entry.at, given.acm)
+    if given.id not in made:
+        return (*state.endpoints, after)
+    return tuple(after if each.id == given.id else each for each in state.endpoints)
 
 
 def _build(started: BuildStarted, entry: Entry) -> Build:

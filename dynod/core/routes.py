@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from dynod.core.fleet import Fleet
 from dynod.core.lifecycle import Dyno, Phase, asleep
-from dynod.model.app import App
+from dynod.model.app import App, AppId
+from dynod.model.domain import Hostname
 from dynod.model.formation import WEB, Formation
 from dynod.model.route import AppRoute, Backend, RouteTable, Standing
 
@@ -55,7 +56,11 @@ def app_route(
     )
 
 
-def table(generation: int, routes: Iterable[AppRoute], domain: str) -> RouteTable:
-    """Make the whole table anew; every app answers at NAME.domain."""
+def table(
+    generation: int, routes: Iterable[AppRoute], domain: str, custom: Mapping[Hostname, AppId]
+) -> RouteTable:
+    """Make the whole table anew; every app answers at NAME.domain and at its custom domains."""
     apps = {route.app: route for route in routes}
-    return RouteTable(generation, apps, {f"{route.name}.{domain}": route.app for route in apps.values()})
+    own = {f"{route.name}.{domain}": route.app for route in apps.values()}
+    hosts: dict[str, str] = {name: app for name, app in custom.items() if app in apps}
+    return RouteTable(generation, apps, hosts | own)

@@ -43,9 +43,12 @@ from dynod.core.lifecycle import (
 from dynod.core.routes import app_route, table
 from dynod.engine import builds, clock, launches, one_offs, phase, portwatch, records, sleep
 from dynod.engine.accounts import Accounts
+from dynod.engine.acm import Acm
 from dynod.engine.app_loop import Active, AppLoop, Happened, Reconcile, Wake
 from dynod.engine.autopsies import Autopsies
 from dynod.engine.books import Books
+from dynod.engine.certs import Certs
+from dynod.engine.domains import Domains
 from dynod.engine.eco import Eco
 from dynod.engine.machine import Machine
 from dynod.engine.outputs import Outputs
@@ -58,7 +61,16 @@ from dynod.host.log_link import LogLink
 from dynod.host.slugs import Slugs
 from dynod.model.app import Account, App, AppId
 from dynod.model.dyno import DynoId, Exit
-from dynod.model.entry import AppDestroyed, BuildStarted, Entry, FeatureSet, Payload
+from dynod.model.entry import (
+    NAMING,
+    AppDestroyed,
+    BuildStarted,
+    DomainAdded,
+    DomainRemoved,
+    Entry,
+    FeatureSet,
+    Payload,
+)
 from dynod.model.jail import JailPlan
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildStatus, Release, ReleaseStatus
@@ -120,6 +132,11 @@ class House:
         self._watches: dict[DynoId, asyncio.Task[None]] = {}
         self.router = RouterLink(settings, self._wake, self._active)
         self.eco = Eco(settings.eco_hours * 3600, lambda: clock.now().wall, self._keep_eco, self._eco_changed)
+        self._certs = Certs(settings.state, settings.domain, lambda: self.ledger, self.router.publish_certs)
+        self._acm = Acm(settings, books, self._certs, self.router.certs_settled, self.owner)
+        self.domains = Domains(
+            settings.domain, lambda: self.ledger, books.commit, self._acm.status, self._acm.refresh
+        )
         self._generation = 0
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -132,15 +149,18 @@ class House:
             loop = self._add_loop(app, await self.recall(app))
             self.eco.seen(app, loop.fleet)
         self._publish()
+        self._certs.look()
         await self.router.open()
         machine.open()
         await machine.met.wait()
         await self._settle_interrupted()
         self.tasks.spawn(tidy(self))
+        self._acm.look()
 
     async def close(self) -> None:
         """Stop deciding. Dynos run on, requests flow on."""
         self.eco.close()
+        await self._acm.close()
         await self.tasks.close()
         await self.memory.close()
         await self.router.close()
@@ -254,7 +274,7 @@ class House:
     def _publish(self) -> None:
         self._generation = max(self._generation + 1, int(clock.now().wall * 1000))
         routes = [route for app, route in self._routes.items() if app in self.ledger.apps]
-        self.router.publish(table(self._generation, routes, self.settings.domain))
+        self.router.publish(table(self._generation, routes, self.settings.domain, self.ledger.hostnames))
 
     def _wake(self, app: str) -> None:
         if (loop := self._loops.get(AppId(app))) is not None:
@@ -371,8 +391,11 @@ class House:
             self._publish()
         if isinstance(entry.payload, BuildStarted):
             return
-        if isinstance(entry.payload, AppDestroyed):
+        if isinstance(entry.payload, AppDestroyed | DomainAdded | DomainRemoved):
             self._publish()
+        if isinstance(entry.payload, NAMING):
+            self._certs.look()
+            self._acm.look()
         if isinstance(entry.payload, FeatureSet):
             self.memory.refresh(entry.app)
         self.route_changed(entry.app, loop.fleet)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dynod.engine.domains import Domains
 from dynod.model.app import Account, App
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoView
@@ -92,6 +93,7 @@ class SlugAsk:
 
 class Platform(Protocol):
     settings: Settings
+    domains: Domains
 
     # -- who -----------------------------------------------------------------------------------------------------
     def account(self, token: str) -> Account:

@@ -38,6 +38,7 @@ def _new_id() -> str:
 class Requests:
     def __init__(self, house: House) -> None:
         self.settings = house.settings
+        self.domains = house.domains
         self._house = house
 
     def owner(self) -> Account:

@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dynod.link import Call, serve
 from dynod.link.server import Connection, Notified
+from dynod.model.certs import CertTable
 from dynod.model.refused import Refusal, Refused
 from dynod.model.route import RouteTable
-from dynod.model.settings import Settings, routes_file, routes_socket
+from dynod.model.settings import Settings, certs_file, routes_file, routes_socket
+from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Notification, encode
 
@@ -46,8 +48,11 @@ class RouterLink(Notified):
         self._active = active
         self._file = routes_file(settings.state)
         self._bytes = b""
+        self._certs = b""
         self._generation = 0
+        self._certs_generation = 0
         self._applied: dict[int, int] = {}  # by connection
+        self._applied_certs: dict[int, int] = {}
         self._settled = asyncio.Event()
         self._asked = 0
         self._reported: dict[int, int] = {}
@@ -70,9 +75,23 @@ class RouterLink(Notified):
         for connection in self._connections:
             self._send(connection)
 
+    def publish_certs(self, table: CertTable) -> None:
+        """Write the certificates down for the router's eyes only, and pass them on."""
+        self._certs = certs_codec.encode(table)
+        self._certs_generation = table.generation
+        path = certs_file(self._settings.state)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_atomically(path, self._certs, 0o600)
+        for connection in self._connections:
+            self._send_certs(connection)
+
     async def settled(self) -> None:
         """Wait until every router worker that is there serves by the newest table; PATIENCE at most, a stuck one waits for nobody."""
         await self._all_have(self._applied, self._generation)
+
+    async def certs_settled(self) -> None:
+        """Wait, likewise, for the newest certificates and challenges."""
+        await self._all_have(self._applied_certs, self._certs_generation)
 
     async def report(self) -> None:
         """Have every worker say which apps had requests; `active` has heard of them when this returns. PATIENCE at most."""
@@ -95,17 +114,22 @@ class RouterLink(Notified):
     def _send(self, connection: Connection) -> None:
         connection.writer.write(encode(Notification("table", self._bytes)))
 
+    def _send_certs(self, connection: Connection) -> None:
+        if self._certs:
+            connection.writer.write(encode(Notification("certs", self._certs)))
+
     def opened(self, connection: Connection) -> None:
         self._connections.append(connection)
-        self._applied[id(connection)] = 0
+        self._applied[id(connection)] = self._applied_certs[id(connection)] = 0
         self._reported[id(connection)] = self._asked  # who connects says what it knows unasked
         if len(self._connections) >= self._settings.router_workers:
             self._gathered.set()
+        self._send_certs(connection)
         self._send(connection)
 
     def closed(self, connection: Connection) -> None:
         self._connections.remove(connection)
-        del self._applied[id(connection)], self._reported[id(connection)]
+        del self._applied[id(connection)], self._applied_certs[id(connection)], self._reported[id(connection)]
         self._changed()
 
     def took(self, connection: Connection, notification: Notification) -> None:
@@ -119,6 +143,9 @@ class RouterLink(Notified):
                 self._active([str(app) for app in apps])
             case Notification("reported", [int(number)]):
                 self._reported[id(connection)] = number
+                self._changed()
+            case Notification("applied_certs", [int(generation)]):
+                self._applied_certs[id(connection)] = generation
                 self._changed()
             case _:
                 _log.info("a router said %s, which means nothing here", notification.method)

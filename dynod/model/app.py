@@ -45,3 +45,4 @@ class App:
     maintenance: bool = False
     buildpacks: tuple[str, ...] = ()
     detected_buildpack: str = ""  # what the last good build found, shown as `buildpack_provided_description`
+    acm: bool = False  # certificates for its domains are ours to fetch and renew

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dynod.model.app import Account, AppId, AppName
+from dynod.model.domain import Certificate, DomainId, EndpointId, Hostname
 from dynod.model.formation import Formation
 from dynod.model.release import BuildId, BuildStatus, ReleaseId, ReleaseStatus, Slug, SlugId
 
@@ -98,6 +99,47 @@ class FormationSet:
     rows: tuple[Formation, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DomainAdded:
+    id: DomainId
+    hostname: Hostname
+
+
+@dataclass(frozen=True, slots=True)
+class DomainRemoved:
+    id: DomainId
+
+
+@dataclass(frozen=True, slots=True)
+class DomainEndpointSet:
+    """Whose certificate is shown for the domain from here on."""
+
+    id: DomainId
+    endpoint: EndpointId | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSet:
+    """A certificate with its key: a new endpoint, or another certificate for one that is there."""
+
+    id: EndpointId
+    name: str
+    certificate: Certificate
+    acm: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRemoved:
+    id: EndpointId
+
+
+@dataclass(frozen=True, slots=True)
+class AcmSet:
+    """Whether certificates for the app's domains are fetched and renewed by us."""
+
+    on: bool
+
+
 Payload = (
     AppCreated
     | AppRenamed
@@ -112,9 +154,27 @@ Payload = (
     | ReleaseCreated
     | ReleaseSettled
     | FormationSet
+    | DomainAdded
+    | DomainRemoved
+    | DomainEndpointSet
+    | EndpointSet
+    | EndpointRemoved
+    | AcmSet
 )
 
-SECRET: frozenset[type[Payload]] = frozenset({ReleaseCreated})
+NAMING = (
+    AppCreated
+    | AppRenamed
+    | AppDestroyed
+    | DomainAdded
+    | DomainRemoved
+    | DomainEndpointSet
+    | EndpointSet
+    | EndpointRemoved
+    | AcmSet
+)  # what changes which names there are, or whose certificates they show
+
+SECRET: frozenset[type[Payload]] = frozenset({ReleaseCreated, EndpointSet})
 
 
 @dataclass(frozen=True, slots=True)

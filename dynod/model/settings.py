@@ -22,9 +22,13 @@ class Settings:
     run: str = "/run/dynod"
     api: Endpoint = Endpoint("127.0.0.1", 5000)
     router: Endpoint = Endpoint("127.0.0.1", 8080)
+    router_tls: Endpoint | None = None  # host/config.py puts it beside `router` if nobody says otherwise
     domain: str = "localhost"
     owner_email: str = "admin@localhost"
     router_workers: int = 2
+    acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
+    acme_email: str = ""
+    acme_trusted: str = ""  # PEM file of who signed the ACME server's own certificate; else the system's
     uid_first: int = (
         200_000  # dynos run as uids uid_first .. uid_first + uid_count - 1; uid_first - 1 owns slugs
     )
@@ -32,14 +36,14 @@ class Settings:
     warm: int = 4  # embryos, namespaces and the like kept ready
     boot_timeout: float = 60.0  # R10
     stop_grace: float = 30.0  # R12
+    idle_after: float = 30 * 60.0  # without a request until eco dynos sleep (HEROKU.md 1.9)
+    eco_hours: float = 1000.0  # a month, of an account
     build_timeout: float = 25 * 60.0
     release_timeout: float = 3600.0
     slug_bytes: int = 1024**3  # compressed, HEROKU.md 3.1
     unpacked_bytes: int = 4 * 1024**3
     slug_entries: int = 500_000
     checkout_bytes: int = 1024**3
-    idle_after: float = 30 * 60.0  # without a request until eco dynos sleep (HEROKU.md 1.9)
-    eco_hours: float = 1000.0  # a month, of an account
     build_memory: int = 2 * 1024**3
 
 
@@ -71,3 +75,8 @@ def routes_socket(run: str) -> str:
 def routes_file(state: str) -> str:
     """The last table, for a router that starts while the control plane is away: STATE/router/table."""
     return f"{state}/router/table"
+
+
+def certs_file(state: str) -> str:
+    """The last certificates, for the router's start: STATE/router/certs, for its user's eyes only."""
+    return f"{state}/router/certs"

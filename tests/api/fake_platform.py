@@ -13,10 +13,13 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dynod.core.ledger import Ledger, fold
+from dynod.engine.domains import Domains
 from dynod.engine.platform import BuildAsk, RunAsk, SlugAsk
 from dynod.model.app import Account, App, AppId, app_name
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoId, DynoName, DynoState, DynoView
+from dynod.model.entry import AppCreated, AppDestroyed, Entry
 from dynod.model.formation import DEFAULT_SIZE, WEB, Formation, Scale, process_type
 from dynod.model.log import LogLine, LogQuery
 from dynod.model.refused import Refusal, Refused
@@ -162,6 +165,13 @@ class FakePlatform:
         self.build_gate = asyncio.Event()
         self.build_gate.set()
         self.clock = START
+        self.ledger = Ledger()  # of domains and certificates alone
+        self.domains = Domains(settings.domain, lambda: self.ledger, self.commit)
+
+    async def commit(self, actor: Account, app: AppId, rule) -> None:
+        for payload in rule(self.ledger):
+            revision = self.ledger.revision + 1
+            self.ledger = fold(self.ledger, Entry(revision, app, actor.email, self.now(), payload))
 
     def now(self) -> float:
         self.clock += 1
@@ -205,6 +215,7 @@ class FakePlatform:
         now, stack = self.now(), stack or "debian-12"
         app = App(AppId(new_id()), wanted, actor, now, now, stack, stack)
         self.houses[app.id] = House(app)
+        await self.commit(actor, app.id, lambda _: [AppCreated(wanted, actor, stack)])
         self._release(app, actor, "Initial release", None)
         self._release(app, actor, "Enable Logplex", None)
         return app
@@ -235,6 +246,7 @@ class FakePlatform:
         return self.house(app.id).features
 
     async def destroy_app(self, actor: Account, app: App) -> App:
+        await self.commit(actor or OWNER, app.id, lambda _: [AppDestroyed()])
         return self.houses.pop(app.id).app
 
     # -- config and releases

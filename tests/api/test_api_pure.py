@@ -13,6 +13,7 @@ from dynod.api.exports import cli_exports
 from dynod.api.links import DAY, Links, Seal
 from dynod.api.sentinel import MARK, Sentinel
 from dynod.model.app import App, AppId, AppName
+from dynod.model.domain import Certificate, Domain, DomainId, EndpointId, Hostname, SniEndpoint
 from dynod.model.dyno import DynoId, DynoName, DynoState, DynoView
 from dynod.model.formation import DEFAULT_SIZE, WEB, Formation
 from dynod.model.log import HISTORY, LogLine, LogQuery
@@ -173,6 +174,14 @@ APP = App(AppId(str(uuid.uuid4())), AppName("demo"), OWNER, 0.0, 86_400.5, "debi
 RELEASE = Release(
     ReleaseId("r"), 3, "Deploy", ReleaseStatus.SUCCEEDED, SlugId("s"), {}, OWNER.email, 0.0, 0.0, phase=True
 )
+ENDPOINT = SniEndpoint(
+    EndpointId("e"),
+    "quiet-river",
+    Certificate("c", "k", ("a.example.com",), 0.0, 1.0, "/CN=i", "/CN=s"),
+    0.0,
+    0.0,
+)
+DOMAIN = Domain(DomainId("d"), Hostname("a.example.com"), 0.0, 0.0, EndpointId("e"))
 SLUG = Slug(SlugId("s"), "0" * 64, 5, "", "", {WEB: "./serve"}, "debian-12", "", 0.0)
 
 # The schema's own property names, kept here by hand: platform-api-schema.json, version 3.
@@ -203,6 +212,14 @@ SCHEMA = {
     "domain": (
         render.domain(APP, LINKS),
         "acm_status acm_status_reason app cname created_at hostname id kind sni_endpoint status updated_at",
+    ),
+    "domain, custom": (
+        render.custom_domain(APP, DOMAIN, ENDPOINT, ("failing", "why"), LINKS),
+        "acm_status acm_status_reason app cname created_at hostname id kind sni_endpoint status updated_at",
+    ),
+    "sni-endpoint": (
+        render.sni_endpoint(APP, ENDPOINT, ["d"]),
+        "app certificate_chain created_at display_name domains id name ssl_cert updated_at",
     ),
     "dyno": (
         render.dyno(

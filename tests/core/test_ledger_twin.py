@@ -26,7 +26,12 @@ class Twin:
             return
         if kind == "AppCreated":
             self.apps[app] = {"app": {"id": app, "created_at": at, **fields, "build_stack": fields["stack"]}}
-            self.apps[app]["app"] |= {"maintenance": False, "buildpacks": (), "detected_buildpack": ""}
+            self.apps[app]["app"] |= {
+                "maintenance": False,
+                "buildpacks": (),
+                "detected_buildpack": "",
+                "acm": False,
+            }
             self.apps[app] |= {
                 "config": {},
                 "releases": (),
@@ -34,6 +39,8 @@ class Twin:
                 "builds": (),
                 "formation": (),
                 "features": {},
+                "domains": (),
+                "endpoints": (),
             }
         state = self.apps[app]
         state["app"]["updated_at"] = at
@@ -48,6 +55,24 @@ class Twin:
             state["app"]["buildpacks"] = fields["urls"]
         if kind == "FeatureSet":
             state["features"][fields["name"]] = fields["enabled"]
+        if kind == "AcmSet":
+            state["app"]["acm"] = fields["on"]
+        if kind == "DomainAdded":
+            state["domains"] += ({**fields, **when, "endpoint": None},)
+        if kind == "DomainRemoved":
+            state["domains"] = tuple(each for each in state["domains"] if each["id"] != fields["id"])
+        if kind == "DomainEndpointSet":
+            next(each for each in state["domains"] if each["id"] == fields["id"]).update(
+                fields, updated_at=at
+            )
+        if kind == "EndpointRemoved":
+            state["endpoints"] = tuple(each for each in state["endpoints"] if each["id"] != fields["id"])
+        if kind == "EndpointSet":
+            there = [each for each in state["endpoints"] if each["id"] == fields["id"]]
+            if there:
+                there[0].update(fields, updated_at=at)
+            else:
+                state["endpoints"] += ({**fields, **when},)
         if kind == "SlugAdded":
             state["slugs"][fields["slug"]["id"]] = fields["slug"]
         if kind == "FormationSet":
@@ -74,7 +99,14 @@ class Twin:
 
 def invariant(ledger: Ledger) -> None:
     assert ledger.names == {state.app.name: id for id, state in ledger.apps.items()}
+    owned = [(domain.hostname, id) for id, state in ledger.apps.items() for domain in state.domains]
+    assert len(owned) == len(ledger.hostnames)
+    assert dict(owned) == ledger.hostnames
     for state in ledger.apps.values():
+        shown = {each.id: each for each in state.endpoints}
+        for domain in state.domains:
+            assert domain.endpoint is None or shown[domain.endpoint].certificate.covers(domain.hostname)
+        assert state.app.acm or not any(each.acm for each in state.endpoints)
         assert [release.version for release in state.releases] == list(range(1, len(state.releases) + 1))
         assert sum(release.status is ReleaseStatus.PENDING for release in state.releases) <= 1
         assert sum(build.status is BuildStatus.PENDING for build in state.builds) <= 1

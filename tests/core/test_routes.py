@@ -79,8 +79,9 @@ def test_only_dynos_that_are_up_are_backends():
 
 def test_the_table_names_every_app_under_the_domain():
     route = routes.app_route(APP, (), Fleet(), {}, {}, deployed=False)
-    made = routes.table(7, [route], "localhost")
-    assert (made.generation, made.hosts, made.apps) == (7, {"demo.localhost": "a1"}, {"a1": route})
+    made = routes.table(7, [route], "localhost", {"www.example.com": "a1", "gone.example.com": "a2"})
+    hosts = {"demo.localhost": "a1", "www.example.com": "a1"}
+    assert (made.generation, made.hosts, made.apps) == (7, hosts, {"a1": route})
 
 
 def test_the_platforms_words_win_over_config_and_config_over_the_stack():

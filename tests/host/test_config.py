@@ -32,7 +32,7 @@ def test_what_is_written_for_a_child_reads_back_equal(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("nope = 1", "'nope' in x.toml: the keys are api"),
+        ("nope = 1", "'nope' in x.toml: the keys are a"),
         ("api = 5000", "api in x.toml: it must be a text"),
         ('api = "5000"', "api in x.toml '5000': it must be HOST:PORT"),
         ('api = "h:99999"', "port from 0 to 65535"),

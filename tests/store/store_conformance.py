@@ -11,8 +11,9 @@ from contextlib import aclosing
 import pytest
 from ledger_samples import APP, NAME, OWNER, Story, ids, slug
 
-from dynod.core import changes
+from dynod.core import changes, domains
 from dynod.core.ledger import Ledger, fold
+from dynod.model.domain import Certificate, DomainId, EndpointId, Hostname
 from dynod.model.entry import Entry, MaintenanceSet
 from dynod.model.release import BuildId, ReleaseStatus
 from dynod.store.protocol import Conflict, Held, Store
@@ -40,6 +41,9 @@ async def take(watch: AsyncIterator[Entry], count: int) -> list[Entry]:
         return [await anext(watch) for _ in range(count)]
 
 
+CERTIFICATE = Certificate("chain", "the secret key", ("*.example.com",), 1.0, 2.0, "/CN=i", "/CN=s")
+
+
 def full_story() -> tuple[list[Entry], Ledger]:
     """Entries of nearly every kind, and what they fold to."""
     story = Story()
@@ -53,6 +57,14 @@ def full_story() -> tuple[list[Entry], Ledger]:
         lambda: story.settle(ReleaseStatus.FAILED),
         lambda: story.rollback(3),
         lambda: story.tell(changes.set_feature(story.state, "preboot", enabled=True)),
+        lambda: story.tell(
+            domains.add_endpoint(story.state, CERTIFICATE, EndpointId("e1"), lambda: "quiet-river")
+        ),
+        lambda: story.tell(
+            domains.add_domain(
+                story.ledger, story.state, Hostname("www.example.com"), None, DomainId("d1"), "localhost"
+            )
+        ),
         lambda: story.tell(changes.start_build(story.state, BuildId("b1"), "c0ffee", "debian-12", ["x"])),
     ):
         payloads += step().said

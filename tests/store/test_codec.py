@@ -11,7 +11,9 @@ from store_conformance import full_story
 
 from dynod.core.ledger import Ledger, fold
 from dynod.model.app import AppName
+from dynod.model.domain import Certificate, DomainId, EndpointId, Hostname
 from dynod.model.entry import (
+    AcmSet,
     AppCreated,
     AppDestroyed,
     AppRenamed,
@@ -19,6 +21,11 @@ from dynod.model.entry import (
     BuildSettled,
     BuildStackSet,
     BuildStarted,
+    DomainAdded,
+    DomainEndpointSet,
+    DomainRemoved,
+    EndpointRemoved,
+    EndpointSet,
     FeatureSet,
     FormationSet,
     MaintenanceSet,
@@ -70,6 +77,23 @@ WRITTEN = [
         FormationSet((Formation("f1", WEB, 2, DEFAULT_SIZE, "serve"),)),
         '[1,{"rows":[{"id":"f1","type":"web","quantity":2,"size":"Standard-1X","command":"serve"}]}]',
     ),
+    (DomainAdded(DomainId("d1"), Hostname("*.example.com")), '[1,{"id":"d1","hostname":"*.example.com"}]'),
+    (DomainRemoved(DomainId("d1")), '[1,{"id":"d1"}]'),
+    (DomainEndpointSet(DomainId("d1"), None), '[1,{"id":"d1","endpoint":null}]'),
+    (
+        EndpointSet(
+            EndpointId("e1"),
+            "n",
+            Certificate("C", "K", ("a.example.com",), 1.0, 2.0, "/CN=i", "/CN=s"),
+            acm=True,
+        ),
+        (
+            '[1,{"id":"e1","name":"n","certificate":{"chain":"C","key":"K","domains":["a.example.com"],"starts_at":1.0,'
+            '"expires_at":2.0,"issuer":"/CN=i","subject":"/CN=s","self_signed":false},"acm":true}]'
+        ),
+    ),
+    (EndpointRemoved(EndpointId("e1")), '[1,{"id":"e1"}]'),
+    (AcmSet(on=True), '[1,{"on":true}]'),
 ]
 
 

@@ -379,6 +379,6 @@ def test_a_snapshot_of_another_shape_is_not_used(tmp_path, monkeypatch) -> None:
 
 def test_an_entry_of_a_newer_dynod(tmp_path) -> None:
     using(tmp_path, nothing)
-    sql(tmp_path, "INSERT INTO ledger VALUES (1, 'a', 'e', 1.0, 'DomainAdded', 0, CAST('[1,{}]' AS BLOB))")
-    with pytest.raises(Unreadable, match="cannot read an entry of kind 'DomainAdded'"):
+    sql(tmp_path, "INSERT INTO ledger VALUES (1, 'a', 'e', 1.0, 'MadeLater', 0, CAST('[1,{}]' AS BLOB))")
+    with pytest.raises(Unreadable, match="cannot read an entry of kind 'MadeLater'"):
         using(tmp_path, lambda store: store.read(0))

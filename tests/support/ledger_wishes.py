@@ -5,9 +5,10 @@ from functools import reduce
 from hypothesis import strategies as st
 from ledger_samples import OWNER, drawer, ids, slug
 
-from dynod.core import changes
+from dynod.core import changes, domains
 from dynod.core.ledger import AppState, Ledger, fold
 from dynod.model.app import AppId, AppName
+from dynod.model.domain import Certificate, DomainId, EndpointId, hostname
 from dynod.model.entry import BuildSettled, Entry, Payload
 from dynod.model.formation import SIZES, Scale, process_type
 from dynod.model.refused import Refused
@@ -22,6 +23,11 @@ SLUGS = [
     slug("s3", stack="debian-13", web="serve", release="migrate"),
     slug("s4", worker="work"),
 ]
+HOSTS = [hostname(name) for name in ("www.example.com", "*.example.com", "example.org")]
+
+
+def _certificate(name: str) -> Certificate:
+    return Certificate("chain", "key", (name,), 1.0, 2.0, "/CN=i", "/CN=s")
 
 
 index = st.integers(0, 5)
@@ -38,6 +44,12 @@ wishes = st.lists(
             st.tuples(st.just("packs"), st.lists(values, max_size=2)),
             st.tuples(st.just("feature"), values, st.booleans()),
             st.tuples(st.just("build")),
+            st.tuples(st.just("domain"), st.sampled_from(HOSTS)),
+            st.tuples(st.just("undomain"), index),
+            st.tuples(st.just("certificate"), st.sampled_from(HOSTS)),
+            st.tuples(st.just("uncertificate"), index),
+            st.tuples(st.just("acm"), st.booleans()),
+            st.tuples(st.just("fetched"), index),
             st.tuples(st.just("built"), st.sampled_from(BuildStatus)),
             st.tuples(
                 st.just("config"),
@@ -85,6 +97,19 @@ def _granted(ledger: Ledger, state: AppState, what: str, more: list, new_id) -> 
             return changes.set_buildpacks(state, urls)
         case "feature", name, enabled:
             return changes.set_feature(state, name, enabled=enabled)
+        case "domain", name:
+            return domains.add_domain(ledger, state, name, None, DomainId(new_id()), "localhost")
+        case "undomain", number if state.domains:
+            return domains.remove_domain(state, state.domains[number % len(state.domains)])
+        case "certificate", name:
+            return domains.add_endpoint(state, _certificate(name), EndpointId(new_id()), new_id)
+        case "uncertificate", number if state.endpoints:
+            return domains.remove_endpoint(state, state.endpoints[number % len(state.endpoints)].id)
+        case "acm", on:
+            return domains.set_acm(state, on=on)
+        case "fetched", number if state.domains:
+            domain = state.domains[number % len(state.domains)]
+            return domains.fetched(state, domain, _certificate(domain.hostname), EndpointId(new_id()), new_id)
         case ("build",):
             return changes.start_build(state, BuildId(new_id()), "c0ffee", "debian-12", ["x"])
         case "built", status:

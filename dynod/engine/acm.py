@@ -1,0 +1,151 @@
+"""Automatic certificates: one timer for all, one task per domain that is due. What is due when, core/acme.py says.
+
+Failures are kept in memory alone: after a restart of the control plane each domain without a certificate is tried again.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+
+from dynod.core import acme as rules
+from dynod.core import domains
+from dynod.core.acme import Attempt, Wanted
+from dynod.core.ledger import Ledger
+from dynod.core.names import draw_name
+from dynod.engine.books import Books
+from dynod.engine.certs import Certs
+from dynod.engine.clock import now
+from dynod.engine.tasks import Tasks
+from dynod.host import certificates
+from dynod.host.acme import Acme, AcmeFailed
+from dynod.host.authority import key_bytes, load_key, write
+from dynod.model.app import Account, AppId
+from dynod.model.domain import Domain, DomainId, EndpointId
+from dynod.model.entry import Payload
+from dynod.model.refused import Refused
+from dynod.model.settings import Settings
+
+DAY = 86_400.0
+AT_ONCE = 4  # certificates fetched side by side
+_log = logging.getLogger(__name__)
+
+
+class Acm:
+    """`look` whenever domains may have changed; `told` waits until the routers answer a challenge."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        books: Books,
+        certs: Certs,
+        told: Callable[[], Awaitable[None]],
+        actor: Callable[[], Account],
+    ) -> None:
+        self._settings = settings
+        self._books = books
+        self._certs = certs
+        self._told = told
+        self._actor = actor
+        self._attempts: dict[DomainId, Attempt] = {}
+        self._tasks = Tasks()
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._timer: asyncio.TimerHandle | None = None
+        self._acme: Acme | None = None
+        self._looking = self._closed = False
+
+    def status(self, domain: Domain) -> tuple[str, str]:
+        return rules.status(self._attempts.get(domain.id))
+
+    def refresh(self, app: AppId) -> None:
+        """Forget an app's failures."""
+        for domain in self._books.ledger.apps[app].domains:
+            if not self._attempts.get(domain.id, Attempt()).busy:
+                self._attempts.pop(domain.id, None)
+        self.look()
+
+    def look(self) -> None:
+        """Look soon, once: one change of the ledger may be several entries, and only the last of them tells the truth."""
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        """Start what is due; sleep until the next, a day at most: our own certificates grow old too."""
+        self._looking = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._closed:
+            return
+        at = now().wall
+        soonest = at + DAY
+        for each in rules.wanted(self._books.ledger.apps.values(), self._attempts):
+            if each.due <= at:
+                self._attempts[each.domain.id] = Attempt(
+                    self._attempts.get(each.domain.id, Attempt()).failures, busy=True
+                )
+                self._tasks.spawn(self._fetch(each))
+            else:
+                soonest = min(soonest, each.due)
+        self._timer = asyncio.get_running_loop().call_later(soonest - at, self._later)
+
+    def _later(self) -> None:
+        self._certs.look()
+        self.look()
+
+    async def _fetch(self, wanted: Wanted) -> None:
+        domain = wanted.domain
+        before = self._attempts[domain.id]
+        tokens: list[str] = []
+
+        async def proof(token: str, answer: str) -> None:
+            tokens.append(token)
+            self._certs.challenge(token, answer)
+            await self._told()
+
+        key = certificates.new_key()
+        try:
+            async with self._room:
+                chain = await self._client().certificate(domain.hostname, key, proof)
+            certificate = certificates.read(chain, certificates.key_text(key), now().wall)
+        except (AcmeFailed, Refused) as failed:
+            _log.warning("cannot fetch a certificate for %s: %s", domain.hostname, failed)
+            self._attempts[domain.id] = rules.after_failure(before, str(failed), now().wall)
+        else:
+            made = EndpointId(str(uuid.uuid4()))
+
+            def rule(ledger: Ledger) -> Sequence[Payload]:
+                state = ledger.apps.get(wanted.app)
+                if state is None:
+                    return ()
+                return domains.fetched(
+                    state, domain, certificate, made, lambda: draw_name(random.getrandbits(64))
+                )
+
+            await self._books.commit(self._actor(), wanted.app, rule)
+            self._attempts.pop(domain.id, None)
+        finally:
+            for token in tokens:
+                self._certs.answered(token)
+        self.look()
+
+    def _client(self) -> Acme:
+        if self._acme is None:
+            path = f"{self._settings.state}/secrets/acme.key"
+            key = load_key(path)
+            if key is None:
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                key = certificates.new_key()
+                write(path, key_bytes(key), 0o600)
+            settings = self._settings
+            self._acme = Acme(settings.acme_directory, key, settings.acme_email, settings.acme_trusted)
+        return self._acme
+
+    async def close(self) -> None:
+        """Stop fetching."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._tasks.close()

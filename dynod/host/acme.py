@@ -1,0 +1,154 @@
+"""The asking side of ACME (RFC 8555): one account at one authority, one certificate per name, proven by HTTP-01.
+
+It waits by asking again (an authority tells nobody when it has looked): where the authority says when (Retry-After), then.
+Owns no decision when to ask (core/acme.py), and does not answer the challenge itself: `Proof` has the router do that.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from dynod.host.certificates import request
+from dynod.wire import jose
+
+PATIENCE = 120.0  # seconds for one certificate, from order to chain
+_PAUSE = 1.0  # where the authority does not say
+_LONGEST = 1024 * 1024
+_BAD_NONCE = "urn:ietf:params:acme:error:badNonce"
+_TRIES = 5
+
+Proof = Callable[[str, str], Awaitable[None]]
+
+
+class AcmeFailed(Exception):
+    """No certificate came; the text says why in the authority's words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    body: Any
+    text: str
+    location: str
+    pause: float
+
+
+class Acme:
+    """`directory`: the authority's address; `trusted`: PEM file of who signed its own certificate, '' for the system's."""
+
+    def __init__(
+        self, directory: str, key: ec.EllipticCurvePrivateKey, email: str, trusted: str = ""
+    ) -> None:
+        self._directory = directory
+        self._key = key
+        self._email = email
+        self._trusted = trusted
+        self._urls: Mapping[str, str] = {}
+        self._account: str | None = None
+        self._nonce = ""
+        self._turn = asyncio.Lock()  # a nonce is good for one request
+
+    async def certificate(self, name: str, key: ec.EllipticCurvePrivateKey, proof: Proof) -> str:
+        """Return the chain for a name; `proof(token, answer)` returns once routers answer so. Raise AcmeFailed."""
+        context = ssl.create_default_context(cafile=self._trusted or None)
+        timeout = aiohttp.ClientTimeout(total=30)
+        try:
+            async with (
+                asyncio.timeout(PATIENCE),
+                aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(ssl=context), timeout=timeout
+                ) as session,
+            ):
+                return await self._fetch(session, name, key, proof)
+        except TimeoutError as error:
+            raise AcmeFailed(f"the authority took more than {PATIENCE:.0f} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise AcmeFailed(f"cannot reach the authority {self._directory}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise AcmeFailed(f"the authority's answer makes no sense: {error!r}") from error
+
+    async def _fetch(
+        self, session: aiohttp.ClientSession, name: str, key: ec.EllipticCurvePrivateKey, proof: Proof
+    ) -> str:
+        if self._account is None:
+            await self._register(session)
+        order = await self._post(
+            session, self._urls["newOrder"], {"identifiers": [{"type": "dns", "value": name}]}
+        )
+        for url in order.body["authorizations"]:
+            await self._prove(session, url, proof)
+        csr = {"csr": jose.b64(request(key, name))}
+        await self._post(session, order.body["finalize"], csr)
+        done = await self._settled(session, order.location, {"valid"})
+        return (await self._post(session, done["certificate"], None)).text
+
+    async def _register(self, session: aiohttp.ClientSession) -> None:
+        async with session.get(self._directory) as answer:
+            self._urls = await answer.json(content_type=None)
+        contact = {"contact": [f"mailto:{self._email}"]} if self._email else {}
+        made = await self._post(session, self._urls["newAccount"], {"termsOfServiceAgreed": True, **contact})
+        self._account = made.location
+
+    async def _prove(self, session: aiohttp.ClientSession, url: str, proof: Proof) -> None:
+        asked = (await self._post(session, url, None)).body
+        if asked["status"] == "valid":
+            return
+        challenge = next((each for each in asked["challenges"] if each["type"] == "http-01"), None)
+        if challenge is None:
+            raise AcmeFailed("the authority offers no HTTP-01 challenge")
+        token = str(challenge["token"])
+        await proof(token, f"{token}.{jose.thumbprint(self._key)}")
+        await self._post(session, challenge["url"], {})
+        await self._settled(session, url, {"valid"})
+
+    async def _settled(self, session: aiohttp.ClientSession, url: str, good: set[str]) -> Any:
+        while True:
+            answer = await self._post(session, url, None)
+            status = answer.body["status"]
+            if status in good:
+                return answer.body
+            if status not in {"pending", "processing", "ready"}:
+                raise AcmeFailed(_why(answer.body))
+            await asyncio.sleep(answer.pause)
+
+    async def _post(self, session: aiohttp.ClientSession, url: str, payload: Any) -> _Answer:
+        async with self._turn:
+            for _ in range(_TRIES):
+                if not self._nonce:
+                    async with session.head(self._urls["newNonce"]) as fresh:
+                        self._nonce = fresh.headers["Replay-Nonce"]
+                nonce, self._nonce = self._nonce, ""
+                body = jose.signed(self._key, url, nonce, payload, self._account)
+                headers = {"Content-Type": "application/jose+json"}
+                async with session.post(url, json=body, headers=headers) as answer:
+                    self._nonce = answer.headers.get("Replay-Nonce", "")
+                    data = await answer.content.read(_LONGEST)
+                    is_json = "json" in answer.content_type
+                    said = await answer.json(content_type=None) if is_json else None
+                    if answer.status < 400:
+                        pause = answer.headers.get("Retry-After", "")
+                        wait = float(pause) if pause.isdigit() else _PAUSE
+                        return _Answer(said, data.decode(), answer.headers.get("Location", ""), wait)
+                if not isinstance(said, dict) or said.get("type") != _BAD_NONCE:
+                    raise AcmeFailed(_problem(said) or f"the authority answered {answer.status}")
+            raise AcmeFailed("the authority takes no nonce of its own")
+
+
+def _problem(said: Any) -> str:
+    """Say what a problem document says (RFC 7807)."""
+    if not isinstance(said, dict):
+        return ""
+    parts = [str(part.get("detail", "")) for part in said.get("subproblems") or () if isinstance(part, dict)]
+    return "; ".join(filter(None, [str(said.get("detail") or said.get("type") or ""), *parts]))[:500]
+
+
+def _why(body: Any) -> str:
+    """Find the error in an order or an authorization that ended badly."""
+    for challenge in body.get("challenges") or ():
+        if why := _problem(challenge.get("error")):
+            return why
+    return _problem(body.get("error")) or f"the authority says it is {body.get('status')}"
