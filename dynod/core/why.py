@@ -22,6 +22,8 @@ from dynod.model.entry import (
 from dynod.model.formation import Formation
 
 _ENDS = {"crashed": "crashed", "down": "stopped", "idle": "stopped", "complete": "completed", "lost": "lost"}
+_ASKED = {"stopping", "hung up"}  # told with the end that follows
+_PASSING = {"frozen", "thawed"}
 _CRASHED = "it crashed"  # what core/reconcile.py says of a retry
 
 
@@ -79,7 +81,7 @@ def _scale(rows: Iterable[Formation], before: Iterable[Formation]) -> str:
 
 
 def causes(observed: Iterable[Observed]) -> tuple[Cause, ...]:
-    """Make one line of every start and stop, oldest first. A dyno that is told to stop has its line once it has ended."""
+    """Make one line of every start and stop, freeze and thaw, oldest first. A dyno that is told to stop has its line once it has ended."""
     made: list[Cause] = []
     asked: dict[str, Observed] = {}
     crash: dict[str, str] = {}  # of each name, the last one
@@ -89,7 +91,9 @@ def causes(observed: Iterable[Observed]) -> tuple[Cause, ...]:
             if why.startswith(_CRASHED) and each.name in crash:
                 why = f"{why}: {crash[each.name]}"
             made.append(_cause(each, "started", why))
-        elif each.what == "stopping":
+        elif each.what in _PASSING:
+            made.append(_cause(each, each.what, each.detail))
+        elif each.what in _ASKED:
             asked[each.dyno] = each
         elif each.what in _ENDS:
             asking = asked.pop(each.dyno, None)

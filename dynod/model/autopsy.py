@@ -7,7 +7,7 @@ from dynod.model.dyno import DynoId
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One start or stop of a dyno. `what`: started, stopping, stopped, crashed, completed or lost."""
+    """One start or stop of a dyno. `what`: started, stopping, stopped, crashed, completed, lost, frozen or thawed."""
 
     at: float
     dyno: DynoId

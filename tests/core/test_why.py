@@ -120,6 +120,19 @@ def test_each_end_has_its_word(what, word):
     assert told(("d1", what, "x")) == [f"d1 {word}: x"]
 
 
+def test_sleep_and_a_client_that_goes_are_told():
+    assert told(
+        ("d1", "frozen", "no request for 30 minutes"),
+        ("d1", "thawed", "a request came"),
+        ("d2", "hung up", "its client hung up"),
+        ("d2", "complete", "ended by SIGHUP (status 129)"),
+    ) == [
+        "d1 frozen: no request for 30 minutes",
+        "d1 thawed: a request came",
+        "d2 completed: its client hung up; ended by SIGHUP (status 129)",
+    ]
+
+
 def test_other_observations_are_no_starts_and_no_stops():
     assert told(("d1", "memory", "R14")) == []
 
