@@ -55,7 +55,7 @@ lab: lab-setup
 	@exec $(PY) -m lab up $(ARGS)
 
 lab-run: lab-setup
-	@exec $(PY) -m lab run $(CMD)
+	@exec $(PY) -m lab run '$(subst ','\'',$(CMD))'
 
 lab-test: lab-setup
 	$(PYTEST) -m lab --timeout 3600 tests/lab $(ARGS)

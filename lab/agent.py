@@ -5,6 +5,7 @@ that cannot be read is left out: after a host went away in the middle of one, th
 """
 
 import base64
+import contextlib
 import json
 import os
 import selectors
@@ -20,18 +21,21 @@ _lock = threading.Lock()
 def main() -> None:
     """Serve for as long as the machine runs."""
     with open(PORT, "r+b", buffering=0) as port:
-        rest = b""
-        waiting = selectors.DefaultSelector()
-        waiting.register(port, selectors.EVENT_READ)
-        while True:
-            waiting.select()
-            data = port.read(CHUNK)
-            if not data:  # nobody is at the other end: the port is readable, and empty, until somebody is
-                threading.Event().wait(0.2)
-                continue
-            *lines, rest = (rest + data).split(b"\n")
-            for line in lines:
-                _take(line, port)
+        while True:  # nobody is at the other end: the port is readable, and empty, until somebody is
+            serve(port)
+            threading.Event().wait(0.2)
+
+
+def serve(port: IO[bytes]) -> None:
+    """Take requests until the other end is gone."""
+    rest = b""
+    waiting = selectors.DefaultSelector()
+    waiting.register(port, selectors.EVENT_READ)
+    while waiting.select() and (data := port.read(CHUNK)):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            _take(line, port)
+    waiting.close()
 
 
 def _take(line: bytes, port: IO[bytes]) -> None:
@@ -45,7 +49,7 @@ def _take(line: bytes, port: IO[bytes]) -> None:
 
 def _say(port: IO[bytes], value: dict[str, Any]) -> None:
     data = memoryview(json.dumps(value).encode() + b"\n")
-    with _lock:
+    with _lock, contextlib.suppress(OSError, ValueError):  # who asked may be gone by now
         while data:
             data = data[port.write(data) or 0 :]
 
@@ -65,21 +69,20 @@ def _perform(port: IO[bytes], id: str, argv: list[str], asked: dict[str, Any]) -
         _say(port, {"id": id, "err": base64.b64encode(f"cannot run {argv[0]}: {error}\n".encode()).decode()})
         _say(port, {"id": id, "status": 127})
         return
-    readers = [
-        threading.Thread(target=_pass_on, args=(port, id, kind, stream))
-        for kind, stream in (("out", child.stdout), ("err", child.stderr))
-    ]
-    for reader in readers:
-        reader.start()
-    assert child.stdin is not None
-    try:
-        child.stdin.write(base64.b64decode(asked.get("stdin") or ""))
-        child.stdin.close()
-    except BrokenPipeError:
-        pass  # it did not want to know
-    for reader in readers:
-        reader.join()
-    _say(port, {"id": id, "status": child.wait()})
+    with child:
+        readers = [
+            threading.Thread(target=_pass_on, args=(port, id, kind, stream))
+            for kind, stream in (("out", child.stdout), ("err", child.stderr))
+        ]
+        for reader in readers:
+            reader.start()
+        assert child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it did not want to know
+            child.stdin.write(base64.b64decode(asked.get("stdin") or ""))
+            child.stdin.close()
+        for reader in readers:
+            reader.join()
+    _say(port, {"id": id, "status": child.returncode})
 
 
 def _pass_on(port: IO[bytes], id: str, kind: str, stream: IO[bytes]) -> None:

@@ -282,8 +282,10 @@ class Way:
 
     def _alive(self, until: float, what: str) -> None:
         if why := self._dead():
+            self.close()
             raise LabError(f"cannot reach the machine: {why}")
         if time.monotonic() >= until:
+            self.close()
             raise LabError(f"cannot reach the machine: {what} in time")
 
     def run(
