@@ -26,9 +26,16 @@ def bind(source, target="/mnt", writable=False, idmap=False):
 
 
 def descriptors(host):
-    """Those of the host that are not the pool's: an embryo has two."""
-    pool = host.ask("stat")[0]
-    return len(os.listdir(f"/proc/{host.process.pid}/fd")) - 2 * (pool["ready"] + pool["growing"])
+    """Those of the host that are not the pool's (an embryo has two), counted while the pool is full and stands still."""
+    while True:
+        before, count = _pool(host), len(os.listdir(f"/proc/{host.process.pid}/fd"))
+        if before == _pool(host) and before[1] == 0:
+            return count - 2 * sum(before)
+
+
+def _pool(host):
+    said = host.ask("stat")[0]
+    return said["ready"], said["growing"]
 
 
 def nothing_happened(host, plan):
