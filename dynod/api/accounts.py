@@ -25,6 +25,13 @@ async def feature(ask: Ask) -> Any:
     raise Refused(Refusal.NOT_FOUND, f"cannot find the account feature {ask.params['feature']}")
 
 
+async def quota(ask: Ask) -> Any:
+    """Answer for one's own account, `~` or by its id or e-mail, which is what `heroku ps` of an eco app asks for."""
+    if ask.params["account"] not in {"~", ask.account.id, ask.account.email}:
+        raise Refused(Refusal.NOT_FOUND, "cannot find that account")
+    return render.quota(ask.account, ask.platform.quota(ask.account))
+
+
 async def teams(ask: Ask) -> Any:  # noqa: ARG001  # a handler
     return []
 

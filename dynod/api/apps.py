@@ -12,7 +12,8 @@ from dynod.model.refused import Refusal, Refused
 def _json(ask: Ask, app: App) -> Any:
     current = ask.platform.current_release(app)
     slug = None if current is None or current.slug is None else ask.platform.slug(app, current.slug)
-    return render.app(app, ask.links, slug, None if current is None else current.created_at)
+    released_at = None if current is None else current.created_at
+    return render.app(app, ask.links, slug, released_at, render.tier(ask.platform.formation(app)))
 
 
 async def index(ask: Ask) -> Any:

@@ -33,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("account.info", "GET", "/account", _ACCOUNT, 200, accounts.info),
     Operation("account.self", "GET", "/users/~", _ACCOUNT, 200, accounts.info),
     Operation("account.rate-limits", "GET", "/account/rate-limits", _ACCOUNT, 200, accounts.rate_limits),
+    Operation("account.quota", "GET", "/accounts/{account}/actions/get-quota", _ACCOUNT, 200, accounts.quota),
     Operation("account.features", "GET", "/account/features", _ACCOUNT, 200, accounts.features, ("name", "id")),
     Operation("account.feature", "GET", "/account/features/{feature}", _ACCOUNT, 200, accounts.feature),
     Operation("account.feature.update", "PATCH", "/account/features/{feature}", _ACCOUNT, 200, accounts.feature),

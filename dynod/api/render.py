@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dynod.api.links import Links
+from dynod.engine.platform import Quota
 from dynod.model.app import Account, App
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.domain import Domain, SniEndpoint
@@ -82,7 +83,28 @@ def authorization(who: Account, token: str, scope: Sequence[str], description: s
     }
 
 
-def app(app: App, links: Links, slug: Slug | None, released_at: float | None) -> Json:
+def quota(who: Account, quota: Quota) -> Json:
+    """Render the eco dyno hours of a month, in whole seconds as Heroku does."""
+    apps = sorted(quota.used.items())
+    return {
+        "id": who.id,
+        "account_quota": int(quota.seconds),
+        "quota_used": int(sum(quota.used.values())),
+        "apps": [{"app_uuid": app, "quota_used": int(seconds)} for app, seconds in apps],
+    }
+
+
+_TIERS = {"Eco": "eco", "Basic": "basic"}
+
+
+def tier(rows: Sequence[Formation]) -> str:
+    """What a formation makes of its app: `heroku ps` asks for the quota of those that are `eco`."""
+    return next((_TIERS[row.size.name] for row in rows if row.size.name in _TIERS), "production")
+
+
+def app(
+    app: App, links: Links, slug: Slug | None, released_at: float | None, tier: str = "production"
+) -> Json:
     return {
         **_app(app),
         "acm": app.acm,
@@ -99,7 +121,7 @@ def app(app: App, links: Links, slug: Slug | None, released_at: float | None) ->
         "maintenance": app.maintenance,
         "organization": None,
         "owner": {"id": app.owner.id, "email": app.owner.email},
-        "process_tier": "production",
+        "process_tier": tier,
         "region": named("region", REGION),
         "released_at": None if released_at is None else stamp(released_at),
         "repo_size": None,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dynod.engine.domains import Domains
-from dynod.model.app import Account, App
+from dynod.model.app import Account, App, AppId
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoView
 from dynod.model.formation import DynoSize, Formation, Scale
@@ -91,6 +91,14 @@ class SlugAsk:
     checksum: str = ""  # SHA256:... as claimed, or ''
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """An account's eco dyno hours of this month, in seconds: how many there are, and what each app has used."""
+
+    seconds: float
+    used: Mapping[AppId, float]
+
+
 class Platform(Protocol):
     settings: Settings
     domains: Domains
@@ -102,6 +110,10 @@ class Platform(Protocol):
 
     def owner(self) -> Account:
         """The machine's own account (who comes over RUN/control.sock as root or group dynod)."""
+        ...
+
+    def quota(self, account: Account) -> Quota:
+        """How many eco dyno hours there are, and who used them."""
         ...
 
     def stacks(self) -> Sequence[str]:

@@ -18,7 +18,7 @@ from dynod.core.why import causes
 from dynod.engine import builds, inside, launches, one_offs
 from dynod.engine.app_loop import Restart, StopDyno
 from dynod.engine.house import House
-from dynod.engine.platform import Attached, BuildAsk, RunAsk, SlugAsk
+from dynod.engine.platform import Attached, BuildAsk, Quota, RunAsk, SlugAsk
 from dynod.model.app import Account, App, AppId, AppName, app_name
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoName, DynoView, dyno_name
@@ -53,6 +53,9 @@ class Requests:
     # -- who -----------------------------------------------------------------------------------------------------
     def account(self, token: str) -> Account:
         return self._house.accounts.account(token)
+
+    def quota(self, account: Account) -> Quota:  # noqa: ARG002  # one account, one pool
+        return Quota(self._house.eco.pool, self._house.eco.used())
 
     def stacks(self) -> Sequence[str]:
         return (self._house.machine.stack,)

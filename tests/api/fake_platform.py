@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from dynod.core.ledger import Ledger, fold
 from dynod.engine.domains import Domains
-from dynod.engine.platform import BuildAsk, RunAsk, SlugAsk
+from dynod.engine.platform import BuildAsk, Quota, RunAsk, SlugAsk
 from dynod.model.app import Account, App, AppId, app_name
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoId, DynoName, DynoState, DynoView
@@ -189,6 +189,9 @@ class FakePlatform:
 
     def owner(self) -> Account:
         return OWNER
+
+    def quota(self, account: Account) -> Quota:
+        return Quota(3_600_000.0, {"app-b": 7200.9, "app-a": 60.0})
 
     def stacks(self) -> Sequence[str]:
         return ("debian-12", "heroku-24")

@@ -9,6 +9,7 @@ from x509_samples import Signer
 from dynod.api.operations import OPERATIONS, STREAMS, parameters
 from dynod.model.autopsy import Autopsy, Cause, Changed
 from dynod.model.release import ReleaseStatus
+from tests.api.fake_platform import OWNER
 from tests.api.served import Served
 
 CASES = {}
@@ -69,6 +70,20 @@ async def account_has_the_fields_the_cli_reads(whole):
 @covers("account.rate-limits")
 async def nobody_is_counted(whole):
     assert (await whole.ask("GET", "/account/rate-limits")).body == {"remaining": 4500}
+
+
+@covers("account.quota")
+async def eco_hours_are_told_in_seconds(whole):
+    whole_account = {
+        "id": OWNER.id,
+        "account_quota": 3_600_000,
+        "quota_used": 7260,
+        "apps": [{"app_uuid": "app-a", "quota_used": 60}, {"app_uuid": "app-b", "quota_used": 7200}],
+    }
+    for ident in ("~", OWNER.id, OWNER.email):
+        assert (await whole.ask("GET", f"/accounts/{ident}/actions/get-quota")).body == whole_account
+    answer = await whole.ask("GET", "/accounts/somebody-else/actions/get-quota")
+    assert (answer.status, answer.body["id"]) == (404, "not_found")
 
 
 @covers("account.features", "account.feature", "account.feature.update")

@@ -15,7 +15,7 @@ from dynod.api.sentinel import MARK, Sentinel
 from dynod.model.app import App, AppId, AppName
 from dynod.model.domain import Certificate, Domain, DomainId, EndpointId, Hostname, SniEndpoint
 from dynod.model.dyno import DynoId, DynoName, DynoState, DynoView
-from dynod.model.formation import DEFAULT_SIZE, WEB, Formation
+from dynod.model.formation import DEFAULT_SIZE, WEB, Formation, dyno_size
 from dynod.model.log import HISTORY, LogLine, LogQuery
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildId, BuildStatus, Release, ReleaseId, ReleaseStatus, Slug, SlugId
@@ -352,3 +352,12 @@ def test_the_exports_point_every_service_at_us():
         "HEROKU_SKIP_NEW_VERSION_CHECK": "true",
         "HEROKU_NOTIFICATIONS": "0",
     }
+
+
+@pytest.mark.parametrize(
+    ("sizes", "tier"),
+    [((), "production"), (("Eco", "Eco"), "eco"), (("Basic",), "basic"), (("Standard-1X",), "production")],
+)
+def test_the_tier_of_an_app_is_its_dynos(sizes, tier):
+    rows = [Formation("f", WEB, 1, dyno_size(size), "x") for size in sizes]
+    assert render.tier(rows) == tier
