@@ -1,7 +1,7 @@
 """Which certificates are due when, and how failures are said."""
 
+from core.test_domains import D1, E1, certificate, told
 from ledger_samples import Story, drawer
-from test_domains import D1, E1, certificate, told
 
 from dynod.core import acme, domains
 from dynod.core.acme import FIRST_PAUSE, GIVEN_UP, LONGEST_PAUSE, Attempt
