@@ -1,7 +1,8 @@
 """The router beside nginx and Caddy: CPU per small keep-alive request, access logs on everywhere, same backend, same pinning.
 
 The proxy has one core, backend, load generator and log sink have the other. CPU is what the kernel charged to the proxy's processes
-(/proc/PID/stat), so that a busy machine slows the run but hardly changes the figures. Rounds are interleaved, the median counts.
+(/proc/PID/schedstat). Rounds are short and interleaved; a ratio is the median of the rounds' own ratios, so that what disturbs one
+round disturbs both sides of it. `least` is the round with the fewest disturbances.
 """
 
 import contextlib
@@ -24,9 +25,8 @@ from dynod.wire import table as table_codec
 
 HOST = "bench.localhost"
 CONNECTIONS = 32
-SECONDS = 3
-ROUNDS = 3
-TICK = os.sysconf("SC_CLK_TCK")
+SECONDS = 1
+ROUNDS = 9
 CORES = sorted(os.sched_getaffinity(0))
 PROXY_CORE, OTHER_CORE = CORES[0], CORES[-1]
 BROWSER = (
@@ -134,10 +134,10 @@ def descendants(pid: int) -> list[int]:
 def cpu_seconds(pids: list[int]) -> float:
     total = 0
     for pid in pids:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            fields = file.read().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICK
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:
+                total += int(file.read().split()[0])
+    return total / 1e9
 
 
 @contextlib.contextmanager
@@ -214,15 +214,21 @@ def router(home: str, backend: int) -> tuple[list[str], str]:
 
 def show(contenders: list[Contender], case: str) -> None:
     print(f"\n{case}: CPU per request, one core, {CONNECTIONS} keep-alive connections, access log on")
-    print(f"{'proxy':<10} {'us/request':>11} {'requests/s':>11} {'x nginx':>8} {'x Caddy':>8}")
-    middle = {contender.name: statistics.median(contender.cpu[case]) for contender in contenders}
+    print(f"{'proxy':<10} {'us/request':>11} {'least':>7} {'requests/s':>11} {'x nginx':>8} {'x Caddy':>8}")
+    rounds = {contender.name: contender.cpu[case] for contender in contenders}
     for contender in contenders:
-        own = middle[contender.name]
-        over = [
-            f"{own / middle[name]:8.2f}" if name in middle else f"{'-':>8}" for name in ("nginx", "caddy")
-        ]
-        rate = statistics.median(contender.rate[case])
-        print(f"{contender.name:<10} {own:11.1f} {rate:11.0f} {' '.join(over)}")
+        own = rounds[contender.name]
+        over = [ratio(own, rounds.get(name)) for name in ("nginx", "caddy")]
+        rate = max(contender.rate[case])
+        print(
+            f"{contender.name:<10} {statistics.median(own):11.1f} {min(own):7.1f} {rate:11.0f} {' '.join(over)}"
+        )
+
+
+def ratio(own: list[float], other: list[float] | None) -> str:
+    if other is None:
+        return f"{'-':>8}"
+    return f"{statistics.median(mine / theirs for mine, theirs in zip(own, other, strict=True)):8.2f}"
 
 
 def main() -> None:
