@@ -27,6 +27,10 @@ from dynod.jail.init import init
 from dynod.model.jail import JailPlan, JoinPlan, Limits, Stdio
 
 OOM_SCORE = "200"  # of all that runs here, dynos go first
+NO_CORE = (
+    1,
+    1,
+)  # at one byte the kernel leaves out a handler of the machine's (core_pattern's |) too; at none it does not
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 
@@ -88,7 +92,7 @@ def prepare(door: socket.socket, doors: Sequence[str], base: str) -> None:
     k.unshare(k.CLONE_NEWNS | k.CLONE_NEWUTS | k.CLONE_NEWIPC | k.CLONE_NEWCGROUP)
     k.join_new_session_keyring()
     mounts.base(base)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, NO_CORE)
     os.setgroups([])
     for capability in range(_last_capability() + 1):
         prctl.capbset_drop(capability)

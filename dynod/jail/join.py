@@ -35,7 +35,7 @@ import prctl
 
 from dynod.jail import packets
 from dynod.jail import syscalls as k
-from dynod.jail.enter import OOM_SCORE, default_signals, drop, only, start
+from dynod.jail.enter import NO_CORE, OOM_SCORE, default_signals, drop, only, start
 from dynod.jail.init import SIGNALLED
 from dynod.model.jail import JoinPlan, Stdio
 
@@ -86,7 +86,7 @@ def join(pidfd: int, init: int, uid: int, doors: Sequence[str]) -> None:
         raise PermissionError(1, "a dyno is never root")
     files = _files_of(init)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, NO_CORE)
     with open("/proc/self/oom_score_adj", "w") as file:
         file.write(OOM_SCORE)
     for path in doors:
