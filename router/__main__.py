@@ -5,7 +5,7 @@ import logging
 import sys
 
 from dynod.unit import unit
-from router.master import Master, Options, listen
+from router.master import Master, Options, listen, listen_tls
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -26,6 +26,9 @@ def options(arguments: list[str]) -> Options:
         default=("127.0.0.1", 8080),
         metavar="HOST:PORT",
         help="port 0 takes a free one",
+    )
+    parser.add_argument(
+        "--tls", type=_address, metavar="HOST:PORT", help="where to listen for TLS; nowhere without it"
     )
     parser.add_argument("--workers", type=int, default=2, metavar="N")
     parser.add_argument(
@@ -48,6 +51,8 @@ def options(arguments: list[str]) -> Options:
         told.workers,
         unit().named("router") or tuple(told.fd),
         bool(unit().notify),
+        told.tls,
+        unit().named("router-tls"),
     )
 
 
@@ -59,7 +64,11 @@ def main() -> None:
         listeners = listen(chosen)
     except OSError as error:
         raise SystemExit(f"router: cannot listen on {chosen.host}:{chosen.port}: {error.strerror}") from None
-    Master(chosen, listeners).run()
+    try:
+        secure = listen_tls(chosen)
+    except OSError as error:
+        raise SystemExit(f"router: cannot listen on {chosen.tls}: {error.strerror}") from None
+    Master(chosen, listeners, secure).run()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from dynod.model.certs import CertTable
 from dynod.model.route import RouteTable
-from dynod.model.settings import routes_file, routes_socket
+from dynod.model.settings import certs_file, routes_file, routes_socket
+from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import BadFrame, Decoder, Notification, encode
 from router.activity import Activity
@@ -30,6 +32,18 @@ def last_table(state: str) -> RouteTable | None:
         return None
 
 
+def last_certs(state: str) -> CertTable | None:
+    """Read the certificates that the control plane left on the disk; None if there are none."""
+    try:
+        with open(certs_file(state), "rb") as file:
+            return certs_codec.decode(file.read())
+    except FileNotFoundError:
+        return None
+    except (OSError, table_codec.BadTable) as error:
+        _log.warning("cannot use the certificates on the disk: %s", error)
+        return None
+
+
 class RoutesLink:
     """`swap` gets each new table; `connected` is called when the control plane is there (again)."""
 
@@ -42,9 +56,11 @@ class RoutesLink:
         swap: Callable[[RouteTable], None],
         connected: Callable[[], None],
         activity: Activity,
+        certs: Callable[[CertTable], None],
     ) -> None:
         self._swap = swap
         self._activity = activity
+        self._certs = certs
         self._connected = connected
         self._decoder = Decoder()
         self._link = Link(loop, routes_socket(run), timers, opened=self._opened, received=self._received)
@@ -80,6 +96,8 @@ class RoutesLink:
             match frame:
                 case Notification("table", bytes(packed) | [bytes(packed)]):
                     self._take(packed)
+                case Notification("certs", bytes(packed)):
+                    self._take_certs(packed)
                 case Notification("report", [int(number)]):
                     self._activity.flush()
                     self._link.write(encode(Notification("reported", [number])))
@@ -96,3 +114,13 @@ class RoutesLink:
         self._activity.swapped(table.apps)
         # The control plane waits for this before it tells a dyno to stop: no new request meets one that is leaving.
         self._link.write(encode(Notification("applied", [table.generation])))
+
+    def _take_certs(self, packed: bytes) -> None:
+        try:
+            table = certs_codec.decode(packed)
+        except table_codec.BadTable as error:
+            _log.warning("keeping the old certificates: %s", error)
+            return
+        self._certs(table)
+        # The control plane waits for this before it lets an authority ask.
+        self._link.write(encode(Notification("applied_certs", [table.generation])))

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from dynod.unit import unit
 from router import worker
+from router.tls import new_context
 
 BACKLOG = 1024
 PR_SET_PDEATHSIG = 1
@@ -43,20 +44,32 @@ class Options:
     workers: int = 2
     fds: tuple[int, ...] = ()
     supervised: bool = False
+    tls: tuple[str, int] | None = None  # where TLS is listened for
+    tls_fds: tuple[int, ...] = ()
 
 
 def listen(options: Options) -> list[socket.socket]:
     """Bind one socket per worker to one port; the first settles which, if it is 0."""
     if options.fds:
         return [socket.socket(fileno=fd) for fd in options.fds]
-    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    port = options.port
+    return _bound(options.host, options.port, options.workers)
+
+
+def listen_tls(options: Options) -> list[socket.socket]:
+    """Bind, likewise, for TLS; nothing, where there is none."""
+    if options.tls_fds:
+        return [socket.socket(fileno=fd) for fd in options.tls_fds]
+    return [] if options.tls is None else _bound(*options.tls, options.workers)
+
+
+def _bound(host: str, port: int, workers: int) -> list[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listeners = []
-    for _ in range(options.workers):
+    for _ in range(workers):
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((options.host, port))
+        listener.bind((host, port))
         port = listener.getsockname()[1]
         listeners.append(listener)
     for listener in listeners:
@@ -64,25 +77,34 @@ def listen(options: Options) -> list[socket.socket]:
     return listeners
 
 
-def announce(run: str, address: str, pids: Sequence[int]) -> None:
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def announce(run: str, address: str, pids: Sequence[int], tls: str | None = None) -> None:
     """Write RUN/router.json whole or not at all."""
     path = f"{run}/router.json"
     with open(f"{path}.new", "w", encoding="utf-8") as file:
-        json.dump({"listen": address, "pids": list(pids)}, file)
+        json.dump({"listen": address, "tls": tls, "pids": list(pids)}, file)
     os.rename(f"{path}.new", path)
 
 
 class Master:
     """Keeps one process per listener. `run` returns when all of them have ended after SIGTERM."""
 
-    def __init__(self, options: Options, listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self, options: Options, listeners: Sequence[socket.socket], tls: Sequence[socket.socket] = ()
+    ) -> None:
         self._options = options
         self._listeners = listeners
+        self._tls = tls
+        self._context = new_context()  # made before the forks: a session's ticket is good at every worker
         self._workers: dict[int, tuple[int, float]] = {}  # pid -> (which, since)
         self._due: dict[int, float] = {}  # which -> when to start it
         self._stopping = False
-        host, port = listeners[0].getsockname()[:2]
-        self._address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._address = _address(listeners[0])
+        self._tls_address = _address(tls[0]) if tls else None
 
     def run(self) -> None:
         """Start all, then live on signals alone."""
@@ -103,7 +125,7 @@ class Master:
                 self._stopping = True
                 unit().say("STOPPING=1")
                 self._due.clear()
-                for listener in self._listeners:
+                for listener in (*self._listeners, *self._tls):
                     listener.close()  # the workers take what waits there, and nobody waits longer
                 limit = time.monotonic() + STOP_LIMIT
                 self._signal(signal.SIGTERM)
@@ -129,10 +151,11 @@ class Master:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             mine = self._listeners[which % len(self._listeners)]
-            for listener in self._listeners:
-                if listener is not mine:
+            secure = (self._tls[which % len(self._tls)], self._context) if self._tls else None
+            for listener in (*self._listeners, *self._tls):
+                if listener is not mine and (secure is None or listener is not secure[0]):
                     listener.close()
-            worker.serve(self._options.run, self._options.state, mine)
+            worker.serve(self._options.run, self._options.state, mine, secure)
             status = 0
         except BaseException:  # noqa: BLE001  # a child of fork must never return into the parent's code
             traceback.print_exc()
@@ -170,7 +193,4 @@ class Master:
     def _announce(self) -> None:
         if self._options.supervised:
             return
-        host, port = self._listeners[0].getsockname()[:2]
-        announce(
-            self._options.run, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", list(self._workers)
-        )
+        announce(self._options.run, self._address, list(self._workers), self._tls_address)

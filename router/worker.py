@@ -6,16 +6,22 @@ import logging
 import random
 import signal
 import socket
+import ssl
 
 import uvloop
 
+from router.acme import Challenged
 from router.lines import Lines
-from router.link import RoutesLink, last_table
+from router.link import RoutesLink, last_certs, last_table
 from router.proxy import Proxy
 from router.server import Client
 from router.timers import Timers
+from router.tls import HANDSHAKE, Certificates, SecureClient, new_context
 
 BACKLOG = 1024
+Secure = tuple[
+    socket.socket, ssl.SSLContext
+]  # where TLS is listened for, and the context that all workers share
 
 _log = logging.getLogger(__name__)
 
@@ -32,11 +38,12 @@ class Worker:
         self._chance = chance or random.Random()
         self.lines: Lines
         self.proxy: Proxy
+        self.certificates: Certificates
         self._link: RoutesLink
-        self._server: asyncio.Server
+        self._servers: list[asyncio.Server] = []
 
-    async def open(self, listener: socket.socket) -> None:
-        """Serve on a bound socket; the last table from the disk is in force before the first request."""
+    async def open(self, listener: socket.socket, secure: Secure | None = None) -> None:
+        """Serve on bound sockets; the last tables from the disk are in force before the first request."""
         loop = asyncio.get_running_loop()
         self.lines = Lines(loop, self._run, self._timers)
         self.proxy = Proxy(
@@ -48,6 +55,7 @@ class Worker:
             port=listener.getsockname()[1],
             timers=self._timers,
         )
+        self.certificates = Certificates(new_context() if secure is None else secure[1])
         self._link = RoutesLink(
             loop,
             self._run,
@@ -55,13 +63,37 @@ class Worker:
             swap=self.proxy.swap,
             connected=self._connected,
             activity=self.proxy.activity,
+            certs=self.certificates.swap,
         )
         table = last_table(self._state)
         if table is not None:
             self.proxy.swap(table)
+        certs = last_certs(self._state)
+        if certs is not None:
+            self.certificates.swap(certs)
         self._link.start()
         self.lines.start()
-        self._server = await loop.create_server(lambda: Client(self.proxy), sock=listener, backlog=BACKLOG)
+        self._servers = [await loop.create_server(self._client, sock=listener, backlog=BACKLOG)]
+        if secure is not None:
+            self._servers.append(await self._open_tls(secure[0]))
+
+    def _client(self) -> Client:
+        challenges = self.certificates.challenges
+        return Challenged(self.proxy, challenges) if challenges else Client(self.proxy)
+
+    async def _open_tls(self, listener: socket.socket) -> asyncio.Server:
+        port = listener.getsockname()[1]
+        return await asyncio.get_running_loop().create_server(
+            lambda: SecureClient(self.proxy, port),
+            sock=listener,
+            backlog=BACKLOG,
+            ssl=self.certificates.base,
+            ssl_handshake_timeout=HANDSHAKE,
+        )
+
+    def _close_servers(self) -> None:
+        for server in self._servers:
+            server.close()
 
     def _wake(self, app: str) -> None:
         self._link.wake(app)
@@ -77,7 +109,7 @@ class Worker:
         """Take the connections that wait, accept no more, let requests under way end within the limit, then close."""
         for _ in range(2):
             await asyncio.sleep(0)  # a turn of the loop, which accepts all that has come
-        self._server.close()
+        self._close_servers()
         self.proxy.drain()
         try:
             async with asyncio.timeout(self._timers.drain):
@@ -88,19 +120,19 @@ class Worker:
 
     async def close(self) -> None:
         """Drop all connections."""
-        self._server.close()
+        self._close_servers()
         self.proxy.close()
         self._link.close()
         await self.lines.close()
 
 
-async def _serve(run: str, state: str, listener: socket.socket) -> None:
+async def _serve(run: str, state: str, listener: socket.socket, secure: Secure | None) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     worker = Worker(run, state)
-    await worker.open(listener)
+    await worker.open(listener, secure)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # a request leaves no cycles behind
@@ -108,6 +140,6 @@ async def _serve(run: str, state: str, listener: socket.socket) -> None:
     await worker.drain()
 
 
-def serve(run: str, state: str, listener: socket.socket) -> None:
+def serve(run: str, state: str, listener: socket.socket, secure: Secure | None = None) -> None:
     """Be a worker until SIGTERM."""
-    uvloop.run(_serve(run, state, listener))
+    uvloop.run(_serve(run, state, listener, secure))

@@ -4,8 +4,13 @@ from collections.abc import Sequence
 
 from dynod.core.ledger import AppState
 from dynod.model.entry import (
+    AcmSet,
     BuildSettled,
     BuildStarted,
+    DomainAdded,
+    DomainRemoved,
+    EndpointRemoved,
+    EndpointSet,
     Entry,
     FormationSet,
     ReleaseCreated,
@@ -35,6 +40,21 @@ def lines(entry: Entry, before: AppState | None, after: AppState | None, base: s
             return f"{release.description} {by}", f"{then} {by}"
         case ReleaseSettled() as settled if after is not None:
             return _settled(settled, after)
+        case DomainAdded(hostname=name):
+            return (f"Add domain {name} {by}",)
+        case DomainRemoved(id) if before is not None:
+            gone = next(domain for domain in before.domains if domain.id == id)
+            return (f"Remove domain {gone.hostname} {by}",)
+        case EndpointSet(id, name) as given:
+            known = before is not None and any(each.id == id for each in before.endpoints)
+            names = ", ".join(given.certificate.domains)
+            return (f"{'Update' if known else 'Add'} SSL certificate {name} for {names} {by}",)
+        case EndpointRemoved(id) if before is not None:
+            return (
+                f"Remove SSL certificate {next(each.name for each in before.endpoints if each.id == id)} {by}",
+            )
+        case AcmSet(on):
+            return (f"{'Enable' if on else 'Disable'} automatic certificate management {by}",)
         case FormationSet(rows) if rows and _scale(rows) != _scale(before.formation if before else ()):
             return (f"Scaled to {_scale(rows)} {by}",)
         case _:

@@ -4,7 +4,6 @@ Failures are kept in memory alone: after a restart of the control plane each dom
 """
 
 import asyncio
-import logging
 import os
 import random
 import uuid
@@ -30,11 +29,10 @@ from dynod.model.settings import Settings
 
 DAY = 86_400.0
 AT_ONCE = 4  # certificates fetched side by side
-_log = logging.getLogger(__name__)
 
 
 class Acm:
-    """`look` whenever domains may have changed; `told` waits until the routers answer a challenge."""
+    """`look` whenever domains may have changed; `told` waits until the routers answer a challenge, `say` writes to an app's log."""
 
     def __init__(
         self,
@@ -43,12 +41,14 @@ class Acm:
         certs: Certs,
         told: Callable[[], Awaitable[None]],
         actor: Callable[[], Account],
+        say: Callable[[AppId, str, str], None],
     ) -> None:
         self._settings = settings
         self._books = books
         self._certs = certs
         self._told = told
         self._actor = actor
+        self._say = say
         self._attempts: dict[DomainId, Attempt] = {}
         self._tasks = Tasks()
         self._room = asyncio.Semaphore(AT_ONCE)
@@ -111,8 +111,8 @@ class Acm:
                 chain = await self._client().certificate(domain.hostname, key, proof)
             certificate = certificates.read(chain, certificates.key_text(key), now().wall)
         except (AcmeFailed, Refused) as failed:
-            _log.warning("cannot fetch a certificate for %s: %s", domain.hostname, failed)
             self._attempts[domain.id] = rules.after_failure(before, str(failed), now().wall)
+            self._say(wanted.app, "acm", f"Cannot fetch a certificate for {domain.hostname}: {failed}")
         else:
             made = EndpointId(str(uuid.uuid4()))
 

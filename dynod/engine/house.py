@@ -133,7 +133,7 @@ class House:
         self.router = RouterLink(settings, self._wake, self._active)
         self.eco = Eco(settings.eco_hours * 3600, lambda: clock.now().wall, self._keep_eco, self._eco_changed)
         self._certs = Certs(settings.state, settings.domain, lambda: self.ledger, self.router.publish_certs)
-        self._acm = Acm(settings, books, self._certs, self.router.certs_settled, self.owner)
+        self._acm = Acm(settings, books, self._certs, self.router.certs_settled, self.owner, self.say)
         self.domains = Domains(
             settings.domain, lambda: self.ledger, books.commit, self._acm.status, self._acm.refresh
         )

@@ -5,6 +5,7 @@ Owns no decision when to ask (core/acme.py), and does not answer the challenge i
 """
 
 import asyncio
+import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from dynod.wire import jose
 
 PATIENCE = 120.0  # seconds for one certificate, from order to chain
 _PAUSE = 1.0  # where the authority does not say
-_LONGEST = 1024 * 1024
 _BAD_NONCE = "urn:ietf:params:acme:error:badNonce"
 _TRIES = 5
 
@@ -126,9 +126,8 @@ class Acme:
                 headers = {"Content-Type": "application/jose+json"}
                 async with session.post(url, json=body, headers=headers) as answer:
                     self._nonce = answer.headers.get("Replay-Nonce", "")
-                    data = await answer.content.read(_LONGEST)
-                    is_json = "json" in answer.content_type
-                    said = await answer.json(content_type=None) if is_json else None
+                    data = await answer.read()
+                    said = json.loads(data) if data and "json" in answer.content_type else None
                     if answer.status < 400:
                         pause = answer.headers.get("Retry-After", "")
                         wait = float(pause) if pause.isdigit() else _PAUSE

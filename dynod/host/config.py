@@ -8,14 +8,15 @@ import argparse
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, NoReturn
 
 from dynod.model.settings import Endpoint, Settings
 
 DEFAULT_FILE = "/etc/dynod/dynod.toml"
-_FLAGS = ("state", "run", "api", "router", "domain")
-_ENDPOINTS = ("api", "router")
+_FLAGS = ("state", "run", "api", "router", "router_tls", "domain")
+_ENDPOINTS = ("api", "router", "router_tls")
+_BESIDE = 363  # from 80 to 443, and from 8080 to 8443
 _MAX_PORT = 65535
 _MIN = {
     "router_workers": 1,
@@ -42,6 +43,11 @@ def parser(prog: str, about: str) -> argparse.ArgumentParser:
     made.add_argument("--run", metavar="DIR", help="sockets and pids (default /run/dynod)")
     made.add_argument("--api", metavar="HOST:PORT", help="Platform API and git (default 127.0.0.1:5000)")
     made.add_argument("--router", metavar="HOST:PORT", help="where apps answer (default 127.0.0.1:8080)")
+    made.add_argument(
+        "--router-tls",
+        metavar="HOST:PORT",
+        help="where they answer over TLS, or none (default the router's port + 363: 80 and 443, 8080 and 8443)",
+    )
     made.add_argument("--domain", metavar="NAME", help="apps are at APP.NAME (default localhost)")
     made.add_argument("--config", metavar="FILE", help=f"settings (default {DEFAULT_FILE}, if it is there)")
     return made
@@ -62,7 +68,7 @@ def _value(key: str, value: Any, default: Any, where: str) -> Any:
     if key in _ENDPOINTS:
         if not isinstance(value, str):
             raise BadSettings(f"cannot use {where}: it must be a text, such as '127.0.0.1:5000'")
-        return endpoint(value, where)
+        return None if key == "router_tls" and value == "none" else endpoint(value, where)
     if isinstance(default, str):
         if not isinstance(value, str) or not value:
             raise BadSettings(f"cannot use {where}: it must be a text that is not empty")
@@ -105,12 +111,22 @@ def _from_file(path: str | None) -> dict[str, Any]:
 def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {field.name: field.default for field in fields(Settings)}
     given = {key: flags[key] for key in _FLAGS if flags.get(key) is not None}
-    return {key: _value(key, value, defaults[key], f"--{key}") for key, value in given.items()}
+    return {
+        key: _value(key, value, defaults[key], f"--{key.replace('_', '-')}") for key, value in given.items()
+    }
 
 
 def settings(flags: Mapping[str, Any]) -> Settings:
     """Join parsed flags (`vars(parser(...).parse_args(argv))`) with their file; raise BadSettings."""
-    return Settings(**{**_from_file(flags.get("config")), **_from_flags(flags)})
+    said = {**_from_file(flags.get("config")), **_from_flags(flags)}
+    made = Settings(**said)
+    return made if "router_tls" in said else replace(made, router_tls=_beside(made.router))
+
+
+def _beside(router: Endpoint) -> Endpoint | None:
+    """Return where TLS is if nobody says; nowhere, where no port is left."""
+    port = router.port + _BESIDE if router.port else 0
+    return Endpoint(router.host, port) if port <= _MAX_PORT else None
 
 
 def as_argv(settings: Settings, config: str | None) -> Sequence[str]:
@@ -118,5 +134,6 @@ def as_argv(settings: Settings, config: str | None) -> Sequence[str]:
     argv = [
         *("--state", settings.state, "--run", settings.run, "--domain", settings.domain),
         *("--api", str(settings.api), "--router", str(settings.router)),
+        *("--router-tls", str(settings.router_tls or "none")),
     ]
     return [*argv, "--config", config] if config is not None else argv

@@ -67,6 +67,18 @@ def _real(endpoint: Endpoint, bound: socket.socket) -> Endpoint:
     return dataclasses.replace(endpoint, port=bound.getsockname()[1])
 
 
+def _bind_tls(settings: Settings) -> contextlib.AbstractContextManager[socket.socket | None]:
+    if settings.router_tls is None:
+        return contextlib.nullcontext()
+    return _bind(settings.router_tls, "--router-tls", shared=True)
+
+
+def _real_tls(settings: Settings, bound: socket.socket | None) -> Endpoint | None:
+    if settings.router_tls is None or bound is None:
+        return None
+    return _real(settings.router_tls, bound)
+
+
 def _limits() -> None:
     """Give every child the same ground: file mode mask, locale, as many descriptors as are allowed."""
     os.umask(0o022)
@@ -117,10 +129,14 @@ def _up(settings: Settings, given: argparse.Namespace) -> None:
         _directories(settings),
         _bind(settings.api, "--api", shared=False) as api,
         _bind(settings.router, "--router", shared=True) as router,
+        _bind_tls(settings) as router_tls,
     ):
         api.listen(BACKLOG)  # attempts made while `serve` starts again wait here
         real = dataclasses.replace(
-            settings, api=_real(settings.api, api), router=_real(settings.router, router)
+            settings,
+            api=_real(settings.api, api),
+            router=_real(settings.router, router),
+            router_tls=_real_tls(settings, router_tls),
         )
         asyncio.run(_live(real, given, api))
 

@@ -69,9 +69,12 @@ def plan(settings: Settings, config: str | None) -> Sequence[Sequence[Component]
         keeps_api=True,
     )
     workers = ("--workers", str(settings.router_workers))
+    listen: tuple[str, ...] = ("--listen", str(settings.router))
+    if settings.router_tls is not None:
+        listen += ("--tls", str(settings.router_tls))
     router = Component(
         "router",
-        (sys.executable, "-P", "-m", "router", *where, "--listen", str(settings.router), *workers),
+        (sys.executable, "-P", "-m", "router", *where, *listen, *workers),
         files=("router.json",),
         sign="router.json",
         grace=20.0,

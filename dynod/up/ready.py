@@ -16,7 +16,7 @@ def ready(
     return {
         "api": served["api"],
         "router": f"http://{routed['listen']}",
-        "router_tls": routed.get("tls"),
+        "router_tls": f"https://{routed['tls']}" if routed.get("tls") else None,
         "ca": served["ca"],
         "token": served["token"],
         "control": control_socket(run),

@@ -3,7 +3,7 @@
 import pytest
 from ledger_samples import APP, NAME, OWNER, Story, after, drawer, ids
 
-from dynod.core import changes, domains
+from dynod.core import activity, changes, domains
 from dynod.core.ledger import Corrupt, Ledger
 from dynod.model.app import Account, AppId, AppName
 from dynod.model.domain import MOST, Certificate, DomainId, EndpointId, covers, hostname
@@ -14,6 +14,7 @@ from dynod.model.entry import (
     DomainRemoved,
     EndpointRemoved,
     EndpointSet,
+    Entry,
 )
 from dynod.model.refused import Refused
 
@@ -249,3 +250,27 @@ def test_a_renamed_app_keeps_its_domains():
     assert story.ledger.hostnames == {WWW: APP}
     assert Ledger().hostnames == {}
     assert NAME not in story.ledger.names
+
+
+def test_the_log_says_what_was_done():
+    story, said = Story(), []
+    for wish in (
+        lambda: add(story, "www.example.com"),
+        lambda: domains.add_endpoint(story.state, certificate("www.example.com"), E1, drawer("quiet-river-")),
+        lambda: domains.update_endpoint(story.state, "e1", certificate("*.example.com")),
+        lambda: domains.remove_endpoint(story.state, "e1"),
+        lambda: domains.remove_domain(story.state, story.state.domains[0]),
+        lambda: domains.set_acm(story.state, on=True),
+    ):
+        for payload in wish():
+            before = story.state
+            story.tell((payload,))
+            said += activity.lines(Entry(1, APP, "e@x", 1.0, payload), before, story.state)
+    assert said == [
+        "Add domain www.example.com by user e@x",
+        "Add SSL certificate quiet-river-1 for www.example.com by user e@x",
+        "Update SSL certificate quiet-river-1 for *.example.com by user e@x",
+        "Remove SSL certificate quiet-river-1 by user e@x",
+        "Remove domain www.example.com by user e@x",
+        "Enable automatic certificate management by user e@x",
+    ]

@@ -12,7 +12,7 @@ def parsed(*argv):
 
 def test_defaults_without_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr("dynod.host.config.DEFAULT_FILE", str(tmp_path / "absent.toml"))
-    assert parsed() == Settings()
+    assert parsed() == Settings(router_tls=Endpoint("127.0.0.1", 8443))
 
 
 def test_a_flag_wins_over_the_file(tmp_path):
@@ -20,6 +20,7 @@ def test_a_flag_wins_over_the_file(tmp_path):
     file.write_text('api = "127.0.0.1:7001"\nrouter = "127.0.0.1:7002"\nwarm = 0\nboot_timeout = 90\n')
     got = parsed("--config", str(file), "--api", "127.0.0.1:0")
     assert (got.api, got.router) == (Endpoint("127.0.0.1", 0), Endpoint("127.0.0.1", 7002))
+    assert got.router_tls == Endpoint("127.0.0.1", 7365)
     assert (got.warm, got.boot_timeout) == (0, 90.0)
 
 
@@ -64,3 +65,26 @@ def test_an_unknown_flag_ends_with_two_and_one_line(capsys):
         parsed("--nope")
     assert caught.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("router", "tls", "got"),
+    [
+        ("0.0.0.0:80", None, Endpoint("0.0.0.0", 443)),
+        ("127.0.0.1:8080", None, Endpoint("127.0.0.1", 8443)),
+        ("127.0.0.1:0", None, Endpoint("127.0.0.1", 0)),
+        ("127.0.0.1:65500", None, None),
+        ("127.0.0.1:8080", "none", None),
+        ("127.0.0.1:8080", "[::1]:9", Endpoint("::1", 9)),
+    ],
+)
+def test_tls_is_beside_the_router_unless_somebody_says_otherwise(router, tls, got):
+    made = settings({"router": router, "router_tls": tls})
+    assert made.router_tls == got
+    flags = vars(parser("x", "x").parse_args(as_argv(made, None)))
+    assert settings(flags) == made
+
+
+def test_a_wrong_place_for_tls_is_named_as_it_is_typed():
+    with pytest.raises(BadSettings, match="cannot use --router-tls '443'"):
+        settings({"router_tls": "443"})

@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import socket
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Self
@@ -16,6 +17,7 @@ from dynod.model.settings import log_socket, routes_file, routes_socket
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Decoder, Notification, encode
 from router.timers import Timers
+from router.tls import new_context
 from router.worker import Worker
 
 CAP = 20  # seconds until a test that waits for something gives up
@@ -190,7 +192,10 @@ class FakeControl:
 class Running:
     """A worker that serves, with all around it. `ask` sends bytes on a fresh connection and reads one response."""
 
-    def __init__(self, directory: str, worker: Worker, port: int, logplex: FakeLogplex) -> None:
+    def __init__(
+        self, directory: str, worker: Worker, port: int, logplex: FakeLogplex, tls_port: int = 0
+    ) -> None:
+        self.tls_port = tls_port
         self.run = f"{directory}/run"
         self.state = f"{directory}/state"
         self.worker = worker
@@ -201,9 +206,29 @@ class Running:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**21)
         return Connection(reader, writer)
 
+    async def connect_tls(
+        self, name: str | None = "app.localhost", context: ssl.SSLContext | None = None
+    ) -> "Connection":
+        """Shake hands for a name; `context` as a rule trusts anybody."""
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1",
+            self.tls_port,
+            limit=2**21,
+            ssl=context or trusting_all(),
+            server_hostname=name if name is not None else "",
+        )
+        return Connection(reader, writer)
+
     async def ask(self, data: bytes = GET) -> "Response":
         async with await self.connect() as connection:
             return await connection.ask(data)
+
+
+def trusting_all() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class Response:
@@ -284,9 +309,11 @@ async def running(
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        await worker.open(listener)
+        secure = socket.socket()
+        secure.bind(("127.0.0.1", 0))
+        await worker.open(listener, (secure, new_context()))
         try:
-            yield Running(directory, worker, port, lines)
+            yield Running(directory, worker, port, lines, secure.getsockname()[1])
         finally:
             await worker.close()
             if logplex:

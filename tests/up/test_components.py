@@ -1,5 +1,7 @@
 """The table of components and the restart rule, without any process."""
 
+from dataclasses import replace
+
 from dynod.model.settings import Endpoint, Settings
 from dynod.up.components import STOP_ORDER, next_young, plan, restart_delay
 
@@ -32,3 +34,7 @@ def test_real_ports_reach_serve_and_router():
     assert serve.argv[serve.argv.index("--api") + 1] == "127.0.0.1:5123"
     assert serve.argv[serve.argv.index("--config") + 1] == "/etc/x.toml"
     assert router.argv[router.argv.index("--listen") + 1] == "127.0.0.1:8123"
+    assert "--tls" not in router.argv
+    (_, (serve,), (router,)) = plan(replace(settings, router_tls=Endpoint("127.0.0.1", 8486)), None)
+    assert router.argv[router.argv.index("--tls") + 1] == "127.0.0.1:8486"
+    assert serve.argv[serve.argv.index("--router-tls") + 1] == "127.0.0.1:8486"

@@ -1,0 +1,190 @@
+"""TLS to clients: which certificate is shown for which name, and what is different for a request that came this way.
+
+A new table of certificates is a new `_Shown`, swapped in by one assignment: handshakes see the old one or the new one, connections that
+are open keep what they have. Contexts are made when a name is first asked for, so that a swap costs nothing per certificate.
+All of them show tickets of the first context (`new_context`, made by the master before it forks): a session goes on at every worker.
+The plain path knows nothing of all this.
+"""
+
+import asyncio
+import logging
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from dynod.model.certs import CertTable, Served
+from router.exchange import Exchange
+from router.headers import origin_lines
+from router.reasons import ClientFault, Failure
+from router.server import Client
+from router.table import without_port
+
+if TYPE_CHECKING:
+    from router.proxy import Proxy
+
+HANDSHAKE = 10.0  # seconds
+PROTOCOLS = ["http/1.1"]  # by ALPN, the best first
+_PLAIN = "protocol=http1.1 tls=false"  # how the plain path ends its access lines
+_AGENT = re.compile(rb"\r\nuser-agent:[ \t]*([^\r]*)", re.IGNORECASE)
+
+_log = logging.getLogger(__name__)
+
+
+def new_context() -> ssl.SSLContext:
+    """Make a context without a certificate: TLS 1.2 and 1.3."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(PROTOCOLS)
+    return context
+
+
+def _loaded(served: Served) -> ssl.SSLContext:
+    """Make a context that shows a certificate. OpenSSL takes files only: one in memory, which nobody else can open."""
+    context = new_context()
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, (served.chain + served.key).encode())
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+    return context
+
+
+class _Shown:
+    """One table, with the contexts made for it so far."""
+
+    def __init__(self, table: CertTable, before: "_Shown | None") -> None:
+        self.table = table
+        known: Mapping[Served, ssl.SSLContext] = before.made if before is not None else {}
+        self.made: dict[Served, ssl.SSLContext] = {
+            served: known[served] for served in table.served if served in known
+        }
+
+    def context(self, name: str | None) -> ssl.SSLContext | None:
+        """Find what to show for a name: exact, its wildcard one label up, else the first; None if there is nothing at all."""
+        table = self.table
+        if not table.served:
+            return None
+        index = 0
+        if name is not None:
+            key = name.lower().removesuffix(".")
+            found = table.hosts.get(key)
+            if found is None:
+                found = table.hosts.get(f"*.{key.partition('.')[2]}")
+            index = found or 0
+        served = table.served[index]
+        context = self.made.get(served)
+        if context is None:
+            try:
+                context = self.made[served] = _loaded(served)
+            except (OSError, ssl.SSLError) as error:
+                _log.warning("cannot show the certificate for %s: %s", name, error)
+        return context
+
+
+class Certificates:
+    """`base` is the context to listen with; `swap` takes a new table."""
+
+    def __init__(self, base: ssl.SSLContext) -> None:
+        self.base = base
+        self.challenges: Mapping[str, str] = {}
+        self._shown = _Shown(CertTable(), None)
+        base.sni_callback = self._choose
+
+    def swap(self, table: CertTable) -> None:
+        """Show these from now on."""
+        self._shown = _Shown(table, self._shown)
+        self.challenges = table.challenges
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, base: ssl.SSLContext) -> int | None:  # noqa: ARG002
+        """Answer OpenSSL in the middle of a handshake; the name is kept for the requests to come."""
+        context = self._shown.context(name)
+        if context is None:
+            return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
+        connection.context = context
+        connection.asked = name  # type: ignore[attr-defined]  # an object of Python's, with room for one more
+        return None
+
+
+class SecureExchange(Exchange):
+    """A request that came over TLS: its access line says so."""
+
+    secured = ""
+
+    def row(self) -> list[str | int]:
+        row = super().row()
+        text = cast("str", row[4]).removesuffix(_PLAIN) + self.secured
+        if self.failure is Failure.H31:
+            text = text.replace(_H31, f'{_H31} agent="{self._agent()}"', 1)
+        row[4] = text
+        return row
+
+    def _agent(self) -> str:
+        found = _AGENT.search(self.request.lines)
+        agent = "" if found is None else found[1].decode("latin-1")
+        return "".join(char for char in agent if char.isprintable() and char != '"')
+
+
+_H31 = f'desc="{Failure.H31.value.desc}"'
+
+
+def version(connection: ssl.SSLObject) -> str:
+    """`tls1.3`, as the access line names it."""
+    return (connection.version() or "unknown").lower().replace("tlsv", "tls")
+
+
+class SecureClient(Client):
+    """The client's side over TLS. `port` is the listener's, told to dynos."""
+
+    __slots__ = ("_asked", "_port", "_right", "_secured")
+
+    def __init__(self, proxy: "Proxy", port: int) -> None:
+        super().__init__(proxy)
+        self._port = port
+        self._asked: str | None = None
+        self._right = b""  # a Host that was found to be the name of the handshake
+        self._secured = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        connection = transport.get_extra_info("ssl_object")
+        self.secure(connection, "http1.1")
+        super().connection_made(transport)
+        self.origin = origin_lines(self.peer, b"https", self._port)
+
+    def secure(self, connection: ssl.SSLObject, protocol: str) -> None:
+        """Note what the handshake came to."""
+        asked = getattr(connection, "asked", None)
+        self._asked = None if asked is None else asked.lower().removesuffix(".")
+        self._secured = f"protocol={protocol} tls=true tls_version={version(connection)}"
+
+    def _begin(self, data: bytes) -> None:
+        proxy = self._proxy
+        try:
+            request = self._heads.read(data)
+        except ClientFault as fault:
+            self._refuse(fault.failure, None)
+            return
+        host = request.host
+        assert host is not None
+        site = proxy.routes.seen.get(host) or proxy.routes.find(host)
+        if site is None:
+            self._refuse(Failure.NO_SUCH_APP if proxy.has_table else Failure.NO_TABLE, request)
+            return
+        now = proxy.loop.time()
+        exchange = SecureExchange(request, site, request.request_id or next(proxy.ids), self.peer, now)
+        exchange.secured = self._secured
+        self.exchange = exchange
+        if host != self._right and not self._agrees(host):
+            proxy.fail(self, exchange, Failure.H31)
+            return
+        proxy.start(self, exchange, now)
+
+    def _agrees(self, host: bytes) -> bool:
+        """Whether the request is for whom the handshake was (RFC 9110 7.4): a client without SNI may ask for anybody."""
+        name = without_port(host).lower().removesuffix(b".").decode("latin-1")
+        if self._asked is not None and name != self._asked:
+            return False
+        self._right = host
+        return True
