@@ -8,7 +8,7 @@ from typing import Any
 from dynod.cli import page
 from dynod.cli.options import Usage
 from dynod.cli.session import Session
-from dynod.model.formation import SIZES
+from dynod.model.formation import ECO, SIZES
 from dynod.model.refused import Refusal, Refused
 
 _CHANGE = re.compile(r"([\w-]+)([=+-]\d+)(?::([\w-]+))?", re.ASCII)
@@ -32,7 +32,24 @@ def ps(session: Session) -> None:
     elif not dynos:
         print(f"No dynos on {page.app(session.app)}")
     else:
+        if any(dyno["size"] == ECO.name for dyno in dynos):
+            _print_quota(session.call("account.quota", account="~"), dynos[0]["app"]["id"])
         _print(dynos)
+
+
+def _print_quota(quota: dict[str, Any], app: str) -> None:
+    """The eco dyno hours of the month, as `heroku ps` words them."""
+    whole = quota["account_quota"]
+    here = sum(each["quota_used"] for each in quota["apps"] if each["app_uuid"] == app)
+    left = max(0, whole - quota["quota_used"])
+    print(f"Eco dyno hours quota remaining this month: {_hours(left, whole)}")
+    print(f"Eco dyno usage for this app: {_hours(here, whole)}")
+    print()
+
+
+def _hours(seconds: int, whole: int) -> str:
+    percent = 100 * seconds // whole if whole else 0
+    return f"{seconds // 3600}h {seconds % 3600 // 60}m ({percent}%)"
 
 
 def _print(dynos: Sequence[dict[str, Any]]) -> None:

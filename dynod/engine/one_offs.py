@@ -15,7 +15,7 @@ from dynod.engine.attach import Session
 from dynod.engine.platform import Attached, RunAsk
 from dynod.model.app import Account, App
 from dynod.model.dyno import DynoId, DynoName, DynoView
-from dynod.model.formation import DEFAULT_SIZE, DynoSize, ProcessType, process_type
+from dynod.model.formation import DEFAULT_SIZE, ECO, DynoSize, ProcessType, process_type
 from dynod.model.jail import Stdio
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Release
@@ -113,6 +113,12 @@ async def run(house: "House", actor: Account, app: App, ask: RunAsk) -> tuple[Dy
     streams = Stdio.PIPE if ask.force_no_tty else Stdio.PTY
     stdio = streams if ask.attach else Stdio.LOG
     size = ask.size or DEFAULT_SIZE
+    if size == ECO and house.eco.spent:
+        raise Refused(
+            Refusal.INVALID,
+            f"cannot start an Eco one-off dyno of {app.name}: the account's eco dyno hours of this month are used up; "
+            "use another size",
+        )
     coming = [dyno for dyno in house.coming.values() if dyno.app == app.id]
     one_offs.check_room(app.name, [*house.loop(app.id).fleet.dynos.values(), *coming], size)
     asked = Asked(ask.env, stdio, window(ask.env))

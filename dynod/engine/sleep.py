@@ -16,14 +16,16 @@ _log = logging.getLogger(__name__)
 
 async def ask(house: "House", app: AppId) -> None:
     """Have the routers say which apps had requests, then tell the app's loop that all is said."""
+    loop = house.loop(app)
     await house.router.report()
-    house.loop(app).post(Quiet())
+    loop.post(Quiet())
 
 
 async def freeze(house: "House", app: AppId, dyno: Dyno) -> None:
     """Freeze a dyno once no router sends it requests. One that is to be thawed again meanwhile is let be."""
+    loop = house.loop(app)
     await house.router.settled()
-    newest = house.loop(app).fleet.dynos.get(dyno.id)
+    newest = loop.fleet.dynos.get(dyno.id)
     if newest is None or newest.phase is not Phase.FROZEN:
         return
     try:

@@ -102,6 +102,18 @@ def test_dynos_are_grouped_one_offs_first(control, type_in):
     assert "cannot find worker dynos" in type_in("ps worker -a demo")[2]
 
 
+def test_ps_of_an_eco_app_tells_the_hours_that_are_left(control, type_in):
+    control.answers["dynos.list"] = [
+        {**dyno_row("web.1"), "size": "Eco", "app": {"id": "a1", "name": "demo"}}
+    ]
+    apps = [{"app_uuid": "a1", "quota_used": 7_500}, {"app_uuid": "a2", "quota_used": 3_600}]
+    control.answers["account.quota"] = {"account_quota": 3_600_000, "quota_used": 11_100, "apps": apps}
+    assert type_in("ps -a demo")[1].startswith(
+        "Eco dyno hours quota remaining this month: 996h 55m (99%)\nEco dyno usage for this app: 2h 5m (0%)\n\n"
+        "=== web (Eco): "
+    )
+
+
 def test_restart_and_stop_say_what(control, type_in):
     for name in ("dynos.restart", "dynos.restart-all", "dynos.restart-type", "dynos.stop", "dynos.stop-type"):
         control.answers[name] = {}

@@ -271,6 +271,15 @@ def test_dynos_are_shown_scaled_and_restarted(pushed):
     assert "web=1:Standard-1X worker=0:Standard-2X" in pushed.on("ps:scale")
 
 
+def test_an_eco_app_shows_the_hours_that_are_left(pushed):
+    assert "now running web at 1:Eco" in pushed.on("ps:type", "web=eco") + pushed.on("ps:scale", "web=1:eco")
+    shown = pushed.on("ps")
+    assert re.search(r"Eco dyno hours quota remaining this month: (999h \d+m|1000h 0m) \(\d+%\)", shown)
+    assert re.search(r"Eco dyno usage for this app: 0h \d+m \(0%\)", shown)
+    assert "web (Eco): " in shown
+    pushed.on("ps:scale", "web=1:standard-1x")
+
+
 def test_logs_are_read(pushed):
     pushed.on("ps:wait")
     line = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00 app\[web\.1\]: ready to serve$"

@@ -146,5 +146,8 @@ def test_without_hours_left_requests_get_h82(tmp_path_factory):
             while 'code=H82 desc="You\'ve used up your dyno hour pool"' not in lines():
                 pass
         assert set(_states(made, "poor").values()) == {"idle"}
+        assert "remaining this month: 0h 0m (0%)" in made.dyno("ps", "-a", "poor").stdout
+        refused = made.dyno("run", "--size", "eco", "-a", "poor", "--", "true", check=False)
+        assert (refused.returncode, "hours of this month are used up" in refused.stderr) == (1, True)
     finally:
         assert made.stop() == 0
