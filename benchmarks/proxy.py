@@ -97,11 +97,11 @@ while True: threading.Thread(target=drain, args=(server.accept()[0],), daemon=Tr
 
 @dataclass
 class Contender:
-    """`pids` are charged; `cpu` and `rate` collect a figure per round."""
+    """`pid` and its descendants are charged; `cpu` and `rate` collect a figure per round."""
 
     name: str
     port: int
-    pids: list[int]
+    pid: int
     cpu: dict[str, list[float]] = field(default_factory=dict)
     rate: dict[str, list[float]] = field(default_factory=dict)
 
@@ -131,9 +131,9 @@ def descendants(pid: int) -> list[int]:
     return [pid, *(deeper for child in children for deeper in descendants(child))]
 
 
-def cpu_seconds(pids: list[int]) -> float:
+def cpu_seconds(root: int) -> float:
     total = 0
-    for pid in pids:
+    for pid in descendants(root):
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:
                 total += int(file.read().split()[0])
@@ -182,9 +182,9 @@ def measure(contenders: list[Contender], case: str, how: list[str]) -> None:
         load(contender.port, how, 1)
     for _ in range(ROUNDS):
         for contender in contenders:
-            before = cpu_seconds(contender.pids)
+            before = cpu_seconds(contender.pid)
             requests, rate = load(contender.port, how, SECONDS)
-            spent = cpu_seconds(contender.pids) - before
+            spent = cpu_seconds(contender.pid) - before
             contender.cpu.setdefault(case, []).append(spent / requests * 1e6)
             contender.rate.setdefault(case, []).append(rate)
 
@@ -251,19 +251,19 @@ def main() -> None:
         wait_for(lambda: os.path.exists(f"{run}/router.json"), "the router")
         with open(f"{run}/router.json", encoding="utf-8") as file:
             port = int(json.load(file)["listen"].rpartition(":")[2])
-        contenders = [Contender("router", port, descendants(process.pid))]
+        contenders = [Contender("router", port, process.pid)]
         port = free_port()
         conf = write(f"{home}/nginx.conf", NGINX.format(home=home, port=port, backend=backend))
         process = stack.enter_context(started(PROXY_CORE, ["nginx", "-c", conf]))
         wait_for(lambda port=port: listening(port), "nginx")
-        contenders.append(Contender("nginx", port, descendants(process.pid)))
+        contenders.append(Contender("nginx", port, process.pid))
         if shutil.which("caddy"):
             port = free_port()
             conf = write(f"{home}/Caddyfile", CADDY.format(home=home, port=port, backend=backend))
             argv = ["caddy", "run", "--adapter", "caddyfile", "--config", conf]
             process = stack.enter_context(started(PROXY_CORE, argv, env={**os.environ, "HOME": home}))
             wait_for(lambda port=port: listening(port), "Caddy")
-            contenders.append(Contender("caddy", port, descendants(process.pid)))
+            contenders.append(Contender("caddy", port, process.pid))
         script = write(f"{home}/varied.lua", VARIED.format(host=HOST))
         cases = {
             "small GET": ["-H", f"Host: {HOST}"],
