@@ -14,11 +14,12 @@ TRIES = 10  # at most so many dynos per request, or all of them if fewer
 class Target:
     """A backend and what this worker knows of it. Workers do not coordinate, as on Heroku. `idle` is upstream.py's."""
 
-    __slots__ = ("backend", "gone", "idle", "in_flight", "quarantined_until")
+    __slots__ = ("backend", "drained", "gone", "idle", "in_flight", "quarantined_until")
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.gone = False  # out of the table: what is under way may end
+        self.drained: Callable[[], None] | None = None  # called when the last request of a gone one has ended
         self.in_flight = 0
         self.quarantined_until = 0.0
         self.idle: list[Any] = []  # connections, the one used last at the end
@@ -48,6 +49,8 @@ def checkout(choice: Sequence[Target], now: float, chance: Callable[[], float]) 
 def checkin(target: Target) -> None:
     """Give back what `checkout` gave."""
     target.in_flight -= 1
+    if target.gone and target.in_flight == 0 and target.drained is not None:
+        target.drained()
 
 
 def tries(choice: Sequence[Target]) -> int:

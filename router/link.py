@@ -6,6 +6,7 @@ The control plane may come and go.
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from dynod.model.certs import CertTable
 from dynod.model.route import RouteTable
@@ -14,6 +15,7 @@ from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import BadFrame, Decoder, Notification, encode
 from router.activity import Activity
+from router.balance import Target
 from router.reconnect import Link
 from router.timers import Timers
 
@@ -44,6 +46,34 @@ def last_certs(state: str) -> CertTable | None:
         return None
 
 
+class Leaving:
+    """Calls `told` once: when the last request at these dynos has ended, or after `patience` seconds."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        targets: list[Target],
+        patience: float,
+        told: Callable[[], object],
+    ) -> None:
+        self._left = len(targets)
+        self._told = told
+        self._timer = loop.call_later(patience, self._end)
+        for target in targets:
+            target.drained = self._one_drained
+
+    def _one_drained(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._timer.cancel()
+            self._end()
+
+    def _end(self) -> None:
+        if self._left >= 0:
+            self._left = -1
+            self._told()
+
+
 class RoutesLink:
     """`swap` gets each new table; `connected` is called when the control plane is there (again)."""
 
@@ -53,11 +83,12 @@ class RoutesLink:
         run: str,
         timers: Timers,
         *,
-        swap: Callable[[RouteTable], None],
+        swap: Callable[[RouteTable], list[Target]],
         connected: Callable[[], None],
         activity: Activity,
         certs: Callable[[CertTable], None],
     ) -> None:
+        self._loop, self._timers = loop, timers
         self._swap = swap
         self._activity = activity
         self._certs = certs
@@ -110,10 +141,15 @@ class RoutesLink:
         except table_codec.BadTable as error:
             _log.warning("keeping the old table: %s", error)
             return
-        self._swap(table)
+        leaving = self._swap(table)
         self._activity.swapped(table.apps)
-        # The control plane waits for this before it tells a dyno to stop: no new request meets one that is leaving.
-        self._link.write(encode(Notification("applied", [table.generation])))
+        # The control plane waits for this before it tells a dyno to stop: no new request meets one that is leaving, and short ones
+        # that are under way come to their end.
+        applied = partial(self._link.write, encode(Notification("applied", [table.generation])))
+        if leaving:
+            Leaving(self._loop, leaving, self._timers.leave, applied)
+        else:
+            applied()
 
     def _take_certs(self, packed: bytes) -> None:
         try:

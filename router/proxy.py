@@ -75,22 +75,26 @@ class Proxy:
 
     # -- the table -----------------------------------------------------------------------------------------------
 
-    def swap(self, table: RouteTable) -> None:
-        """Route by this table from now on."""
+    def swap(self, table: RouteTable) -> list[Target]:
+        """Route by this table from now on; return the dynos that left it with requests still under way."""
         before = self.routes
         self.routes = Routes(table, before)
         self.has_table = True
         self._woken.clear()
         kept = self.routes.by_id()
+        leaving = []
         for id, target in before.by_id().items():
             if kept.get(id) is not target:
                 target.gone = True
                 expire(target, inf)
+                if target.in_flight:
+                    leaving.append(target)
         now = self.loop.time()
         for client in list(self._held):
             exchange = client.exchange
             if exchange is not None and exchange.phase is Phase.HELD:
                 self._look_again(client, exchange, now)
+        return leaving
 
     def _look_again(self, client: "Client", exchange: Exchange, now: float) -> None:
         host = exchange.request.host

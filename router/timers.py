@@ -21,6 +21,9 @@ class Timers:
     )
     linger: float = 5.0  # reading on after an early answer, so that a reset does not destroy it
     drain: float = 30.0  # SIGTERM to the end of the last request
+    leave: float = (
+        1.0  # from a dyno leaving the table to its SIGTERM, at most, while requests are under way there
+    )
     goodbye: float = 0.5  # for the last access lines on the way out
     active: float = 30.0  # from the first request until the control plane hears which apps had some
     flush: float = 0.05  # access lines wait this long for company

@@ -16,7 +16,7 @@ from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Notification, encode
 
-PATIENCE = 1.0  # seconds a stop waits for routers to take the newest table, and a sleep for their reports
+PATIENCE = 1.5  # seconds a stop waits for routers to take the newest table and end what is under way (router/timers.py: leave), and a sleep for their reports
 GATHERING = (
     5.0  # seconds for all workers to connect again after a start; until then nobody knows who had requests
 )

@@ -63,6 +63,13 @@ def _replaced(platform, before):
     platform.until(lambda: not ids & {ident for ident, _ in _dynos(platform).values()}, APP)
 
 
+def _fine(platform, load):
+    """Wait for more answers; none may have failed. The message has what the router and the dyno manager said of it."""
+    load.wait_more(50)
+    lines = platform.dyno("logs", "-n", "1500", "-a", APP).stdout.splitlines()
+    assert load.failed == [], "\n".join(line for line in lines if "heroku[web" in line or "code=" in line)
+
+
 def test_deploys_restarts_and_scales_fail_no_request(steady):
     with Load(steady.ready["router"], APP) as load:
         for number in range(1, ROUNDS + 1):
@@ -71,18 +78,18 @@ def test_deploys_restarts_and_scales_fail_no_request(steady):
             steady.commit(steady.tree, f"release {number}")
             steady.push(steady.tree)
             _replaced(steady, before)
-            load.wait_more(50)
+            _fine(steady, load)
 
             before = _dynos(steady)
             steady.dyno("ps:restart", "-a", APP)
             _replaced(steady, before)
-            load.wait_more(50)
+            _fine(steady, load)
 
             steady.dyno("ps:scale", "web=3", "-a", APP)
             _settled(steady, 3)
-            load.wait_more(50)
+            _fine(steady, load)
             steady.dyno("ps:scale", "web=2", "-a", APP)
-            load.wait_more(50)
+            _fine(steady, load)
             _settled(steady, 2)
     assert load.failed == []
     assert load.answered > 12 * ROUNDS
