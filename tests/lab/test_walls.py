@@ -4,16 +4,18 @@ import pytest
 
 from tests.lab.conftest import figure
 
-PYTEST = "/opt/lab/venv/bin/python -m pytest -q -p no:cacheprovider --timeout 300 -W error"
+PYTEST = (
+    "PYTHONPATH=/srv/src /opt/lab/venv/bin/python -m pytest -q -p no:cacheprovider --timeout 300 -W error"
+)
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("rooms", ["tests/linux", "tests/jail tests/net"])
 def test_the_walls_stand_on_version_2(machine, rooms):
     machine.sh(
-        "rm -rf /root/src && mkdir /root/src && cd /srv/dynod && cp -r pyproject.toml dynod router slugc tests examples /root/src/"
+        "rm -rf /srv/src && mkdir /srv/src && cd /srv/dynod && cp -r pyproject.toml dynod router slugc tests examples /srv/src/"
     )
-    done = machine.run("bash", "-c", f"cd /root/src && {PYTEST} {rooms}", cap=3000)
+    done = machine.run("bash", "-c", f"cd /srv/src && {PYTEST} {rooms}", cap=3000)
     last = done.out.strip().splitlines()[-1]
     figure("walls on v2", rooms=rooms, said=last)
     assert done.status == 0, done.out[-6000:] + done.err[-2000:]
