@@ -36,8 +36,8 @@ def frozen(host, id):
 
 
 def ended(host, id, stdin, stdout):
-    os.close(stdin)
     said = read_all(stdout)
+    os.close(stdin)  # not before: the shell would end with its input
     status = host.ended(id)["status"]
     host.forget(id)
     assert id not in host.rows()
