@@ -65,6 +65,7 @@ class Machine:
     backing: Path | None = None  # another disk than the base image's to start from
     _qemu: "subprocess.Popen[bytes] | None" = None
     _way: "Way | None" = None
+    _base: Base | None = None
     _lock: int = field(default=-1)
 
     # -- its life ------------------------------------------------------------------------------------------------------
@@ -73,7 +74,9 @@ class Machine:
         """Boot, or boot again; return the seconds until the way in was open. Raise LabError."""
         self.home.mkdir(parents=True, exist_ok=True)
         self._hold()
-        made = base(CACHE)
+        made = self._base = self._base or base(
+            CACHE
+        )  # the recipe may change while a machine lives; its disk does not
         self._disks(made)
         self.accel = self.accel or acceleration()
         if not (self.ports.router and self.ports.api):
