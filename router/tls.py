@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from router.proxy import Proxy
 
 HANDSHAKE = 10.0  # seconds
-PROTOCOLS = ["http/1.1"]  # by ALPN, the best first
+PROTOCOLS = ["h2", "http/1.1"]  # by ALPN, the best first
 _PLAIN = "protocol=http1.1 tls=false"  # how the plain path ends its access lines
 _AGENT = re.compile(rb"\r\nuser-agent:[ \t]*([^\r]*)", re.IGNORECASE)
 
@@ -136,9 +136,10 @@ def version(connection: ssl.SSLObject) -> str:
 
 
 class SecureClient(Client):
-    """The client's side over TLS. `port` is the listener's, told to dynos."""
+    """The client's side over TLS. `port` is the listener's, told to dynos; `protocol` is what the access line says."""
 
     __slots__ = ("_asked", "_port", "_right", "_secured")
+    protocol = "http1.1"
 
     def __init__(self, proxy: "Proxy", port: int) -> None:
         super().__init__(proxy)
@@ -149,15 +150,11 @@ class SecureClient(Client):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         connection = transport.get_extra_info("ssl_object")
-        self.secure(connection, "http1.1")
-        super().connection_made(transport)
-        self.origin = origin_lines(self.peer, b"https", self._port)
-
-    def secure(self, connection: ssl.SSLObject, protocol: str) -> None:
-        """Note what the handshake came to."""
         asked = getattr(connection, "asked", None)
         self._asked = None if asked is None else asked.lower().removesuffix(".")
-        self._secured = f"protocol={protocol} tls=true tls_version={version(connection)}"
+        self._secured = f"protocol={self.protocol} tls=true tls_version={version(connection)}"
+        super().connection_made(transport)
+        self.origin = origin_lines(self.peer, b"https", self._port)
 
     def _begin(self, data: bytes) -> None:
         proxy = self._proxy

@@ -11,12 +11,13 @@ import ssl
 import uvloop
 
 from router.acme import Challenged
+from router.h2 import Negotiated
 from router.lines import Lines
 from router.link import RoutesLink, last_certs, last_table
 from router.proxy import Proxy
 from router.server import Client
 from router.timers import Timers
-from router.tls import HANDSHAKE, Certificates, SecureClient, new_context
+from router.tls import HANDSHAKE, Certificates, new_context
 
 BACKLOG = 1024
 Secure = tuple[
@@ -84,7 +85,7 @@ class Worker:
     async def _open_tls(self, listener: socket.socket) -> asyncio.Server:
         port = listener.getsockname()[1]
         return await asyncio.get_running_loop().create_server(
-            lambda: SecureClient(self.proxy, port),
+            lambda: Negotiated(self.proxy, port),
             sock=listener,
             backlog=BACKLOG,
             ssl=self.certificates.base,

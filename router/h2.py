@@ -1,0 +1,419 @@
+"""HTTP/2 to TLS clients (RFC 9113) by the h2 library: each stream is a client of its own (server.py) on a transport made of frames.
+
+Flow control is back-pressure: what a dyno does not take is not acknowledged, what the client's window does not allow stops the dyno. All
+that a connection can make us keep is bounded: streams, windows, header lists. A client that works us for nothing (RFC 9113 10.5: streams
+opened and reset, pings, settings, empty frames without end) is told to calm down, and is gone.
+"""
+
+import asyncio
+import contextlib
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+from hyperframe.frame import GoAwayFrame
+
+from router.h2_heads import Answer, Header, Request
+from router.reasons import ClientFault
+from router.tls import SecureClient
+
+if TYPE_CHECKING:
+    from router.proxy import Proxy
+    from router.server import Client
+
+STREAMS = 100
+WINDOW = 65_535  # of a stream's body that waits for a dyno
+CONNECTION_WINDOW = STREAMS * WINDOW  # one stream that waits holds up no other
+HIGH, LOW = 64 * 1024, 16 * 1024  # of a stream's response that waits for the client's window
+RESETS = 200  # streams given up beyond those that were answered
+NOISE = 2_000  # frames that bring nothing, between two answers
+_SETTINGS = {
+    h2.settings.SettingCodes.ENABLE_PUSH: 0,
+    h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: STREAMS,
+    h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: WINDOW,
+    h2.settings.SettingCodes.MAX_HEADER_LIST_SIZE: 65_536,
+    h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: 1,
+}
+_CONFIG = h2.config.H2Configuration(client_side=False, header_encoding=None)
+_Codes = h2.errors.ErrorCodes
+
+
+class Negotiated(asyncio.Protocol):
+    """A connection just after its handshake: ALPN says who goes on with it."""
+
+    def __init__(self, proxy: "Proxy", port: int) -> None:
+        self._proxy = proxy
+        self._port = port
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        chosen = transport.get_extra_info("ssl_object").selected_alpn_protocol()
+        made = H2(self._proxy, self._port) if chosen == "h2" else SecureClient(self._proxy, self._port)
+        cast("asyncio.Transport", transport).set_protocol(made)
+        made.connection_made(transport)
+
+
+class StreamClient(SecureClient):
+    """One stream's client."""
+
+    __slots__ = ()
+    protocol = "http2.0"
+
+
+class Stream(asyncio.Transport):
+    """The transport of one stream's client."""
+
+    def __init__(self, connection: "H2", id: int, request: Request) -> None:
+        super().__init__()
+        self._h2 = connection
+        self.id = id
+        self.request = request
+        self.answer = Answer(request.method, tunnel=request.tunnel)
+        self.client: StreamClient | None = None
+        self.unread = 0  # bytes of the body that were not acknowledged yet
+        self._reading = True
+        self._blocked = False
+        self._closing = False
+        self.finished = False  # our half is closed
+
+    # -- for the client --------------------------------------------------------------------------------------------
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self._h2.transport.get_extra_info(name, default)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Ours are HIGH and LOW."""
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.answer.body)
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self.finished:
+            for headers in self.answer.take(bytes(data)):
+                self._h2.send_head(self, headers)
+            self._h2.pump(self)
+            if len(self.answer.body) > HIGH and not self._blocked and self.client is not None:
+                self._blocked = True
+                self.client.pause_writing()
+
+    def write_eof(self) -> None:
+        """The response is at its end, and nobody wants the rest of the request."""
+        self.close()
+
+    def close(self) -> None:
+        """End the response; the client hears of it once all is out, and sees to it that this does not take for ever."""
+        if not self.answer.whole:
+            self.abort()  # the client must not take a part for all of it
+        elif not self._closing:
+            self._closing = True
+            self.answer.ended = True
+            self._h2.pump(self)
+            if self.finished:
+                self._leave()
+
+    def abort(self) -> None:
+        self._closing = True
+        self._h2.reset(self, _Codes.NO_ERROR if self.finished else _Codes.INTERNAL_ERROR)
+        self._leave()
+
+    def _leave(self) -> None:
+        self._h2.loop.call_soon(self.lost, None)
+
+    def sent(self) -> None:
+        """All is out."""
+        self.finished = True
+        if self._closing:
+            self._leave()
+
+    def pause_reading(self) -> None:
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        self._reading = True
+        self._h2.acknowledge(self)
+
+    # -- for the connection ----------------------------------------------------------------------------------------
+
+    def received(self, data: bytes, size: int) -> None:
+        """Pass on a part of the body; it is acknowledged once the client reads."""
+        self.unread += size
+        if data and self.client is not None:
+            self.client.data_received(self.request.body(data))
+        if self._reading:
+            self._h2.acknowledge(self)
+
+    def received_end(self) -> None:
+        """Pass on the end of the body; a tunnel's end is the client's."""
+        if self.request.tunnel:
+            self.close()
+        elif self.request.end and self.client is not None:
+            self.client.data_received(self.request.end)
+
+    def drained(self) -> None:
+        """Let the dyno go on, when the client's window has taken enough."""
+        if self._blocked and len(self.answer.body) < LOW and self.client is not None:
+            self._blocked = False
+            self.client.resume_writing()
+
+    def lost(self, error: Exception | None) -> None:
+        """Tell the client, once, that this is over."""
+        self._closing = True
+        client, self.client = self.client, None
+        if client is not None:
+            client.connection_lost(error)
+            self._h2.forget(self)
+
+
+class H2(asyncio.Protocol):
+    """One connection. To the proxy it looks like a client that never has a request of its own: it ends, it drains, it has a deadline."""
+
+    transport: asyncio.Transport
+    exchange = None
+
+    def __init__(self, proxy: "Proxy", port: int) -> None:
+        self._proxy = proxy
+        self._port = port
+        self.loop = proxy.loop
+        self.deadline = inf
+        self._streams: dict[int, Stream] = {}
+        self._conn = h2.connection.H2Connection(config=_CONFIG)
+        self._conn.local_settings = h2.settings.Settings(client=False, initial_values=_SETTINGS)
+        self._receiving = False
+        self._blocked = False
+        self._ending = False
+        self._over = False  # no frame goes out any more
+        self._resets = 0
+        self._noise = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self._conn.initiate_connection()
+        self._conn.increment_flow_control_window(CONNECTION_WINDOW - WINDOW)
+        self.deadline = self.loop.time() + self._proxy.timers.head
+        self._proxy.opened(cast("Client", self))
+        self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ending = True
+        for stream in list(self._streams.values()):
+            stream.lost(exc or ConnectionResetError())
+        self._proxy.closed(cast("Client", self))
+
+    # -- frames in -------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self._receiving = True
+        try:
+            for event in self._conn.receive_data(data):
+                self._happened(event)
+        except h2.exceptions.ProtocolError:  # h2 has put its GOAWAY into what is to be sent
+            self._hang_up()
+            return
+        self._receiving = False
+        if self._resets > RESETS or self._noise > NOISE:
+            with contextlib.suppress(h2.exceptions.ProtocolError):  # it has gone away itself
+                self._conn.close_connection(_Codes.ENHANCE_YOUR_CALM)
+            self._hang_up()
+        self.flush()
+
+    def _happened(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.RequestReceived():
+                self._open(event)
+            case h2.events.DataReceived():
+                self._data(event)
+            case h2.events.StreamEnded():
+                if (stream := self._streams.get(event.stream_id)) is not None:
+                    stream.received_end()
+            case h2.events.StreamReset():
+                if (stream := self._streams.get(event.stream_id)) is not None:
+                    self._resets += 1
+                    stream.lost(ConnectionResetError())
+            case h2.events.WindowUpdated():
+                self._noise += 1
+                self._window(event.stream_id)
+            case h2.events.RemoteSettingsChanged():
+                self._noise += 1
+                self._window(0)
+            case h2.events.TrailersReceived():
+                pass  # a request's trailers are let fall: no header rule is made for them
+            case h2.events.ConnectionTerminated():
+                self._hang_up()  # what is under way is lost: h2 sends nothing after a client's GOAWAY
+            case _:
+                self._noise += 1
+
+    def _open(self, event: h2.events.RequestReceived) -> None:
+        id_ = event.stream_id
+        try:
+            request = Request(event.headers, ended=event.stream_ended is not None)
+        except ClientFault:
+            self._conn.reset_stream(id_, _Codes.PROTOCOL_ERROR)
+            self._resets += 1
+            return
+        if self._ending:
+            self._conn.reset_stream(id_, _Codes.REFUSED_STREAM)
+            return
+        stream = self._streams[id_] = Stream(self, id_, request)
+        self.deadline = inf
+        client = stream.client = StreamClient(self._proxy, self._port)
+        client.connection_made(stream)
+        client.data_received(request.head)
+
+    def _data(self, event: h2.events.DataReceived) -> None:
+        size = event.flow_controlled_length or 0
+        self._noise += not event.data
+        stream = self._streams.get(event.stream_id)
+        if stream is not None:
+            stream.received(event.data or b"", size)
+        elif size:
+            self._conn.acknowledge_received_data(size, event.stream_id)
+
+    def _window(self, id_: int | None) -> None:
+        streams = list(self._streams.values()) if not id_ else [self._streams.get(id_)]
+        for stream in streams:
+            if stream is not None:
+                self.pump(stream)
+
+    # -- frames out ------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Send what is there, once for all that came in together."""
+        if not self._receiving and not self._over and (data := self._conn.data_to_send()):
+            self.transport.write(data)
+
+    def send_head(self, stream: Stream, headers: list[Header]) -> None:
+        """Send a response's head, an interim one too."""
+        if stream.id in self._streams and not self._over:
+            ends = stream.answer.ended and headers[0][1][:1] != b"1" and not stream.answer.body
+            try:
+                self._conn.send_headers(stream.id, headers, end_stream=ends)
+            except h2.exceptions.ProtocolError:  # a header that HTTP/1.1 can say and HTTP/2 cannot
+                stream.abort()
+                return
+            if ends:
+                self._finish(stream)
+            self.flush()
+
+    def pump(self, stream: Stream) -> None:
+        """Send as much of a body as the windows allow, and its end."""
+        answer = stream.answer
+        if stream.finished or stream.id not in self._streams or not answer.begun or self._over:
+            return
+        try:
+            self._pump(stream, answer)
+        except h2.exceptions.ProtocolError:
+            return  # it was reset, which we are about to hear
+        self.flush()
+        stream.drained()
+
+    def _pump(self, stream: Stream, answer: Answer) -> None:
+        conn, body = self._conn, answer.body
+        most = conn.max_outbound_frame_size
+        while body and not self._blocked:
+            size = min(conn.local_flow_control_window(stream.id), most, len(body))
+            if size <= 0:
+                break
+            ends = answer.ended and size == len(body) and not answer.trailers
+            conn.send_data(stream.id, bytes(body[:size]), end_stream=ends)
+            self._noise = 0
+            del body[:size]
+            if ends:
+                self._finish(stream)
+        if not body and answer.ended and not stream.finished:
+            if answer.trailers:
+                conn.send_headers(stream.id, answer.trailers, end_stream=True)
+            else:
+                conn.end_stream(stream.id)
+            self._finish(stream)
+
+    def _finish(self, stream: Stream) -> None:
+        self._noise = 0
+        self._resets = max(0, self._resets - 1)
+        stream.sent()
+
+    def acknowledge(self, stream: Stream) -> None:
+        """Open the windows again by what the client has taken."""
+        size, stream.unread = stream.unread, 0
+        if size:
+            with contextlib.suppress(h2.exceptions.ProtocolError):  # the client has said goodbye
+                self._conn.acknowledge_received_data(size, stream.id)
+            self.flush()
+
+    def reset(self, stream: Stream, code: h2.errors.ErrorCodes) -> None:
+        """End a stream short, if it is not over on both sides."""
+        if stream.id in self._streams:
+            with contextlib.suppress(h2.exceptions.ProtocolError):  # it is over, or the connection is
+                self._conn.reset_stream(stream.id, code)
+            stream.finished = True
+            self.flush()
+
+    def forget(self, stream: Stream) -> None:
+        """Let go of a stream that is over. Its body, if it goes on coming, is of no use to anybody."""
+        if self._streams.pop(stream.id, None) is None:
+            return
+        if not self._ending:
+            self._stop_sending(stream)
+        self._close_if_idle()
+
+    def _stop_sending(self, stream: Stream) -> None:
+        with contextlib.suppress(h2.exceptions.ProtocolError, KeyError):  # over on both sides
+            if stream.unread:
+                self._conn.acknowledge_received_data(stream.unread, stream.id)
+                stream.unread = 0
+            if self._conn.streams[stream.id].open:
+                self._conn.reset_stream(stream.id, _Codes.NO_ERROR)  # RFC 9113 8.1
+        self.flush()
+
+    # -- the proxy's view of it ------------------------------------------------------------------------------------
+
+    def _close_if_idle(self) -> None:
+        if self._streams:
+            return
+        self.deadline = self.loop.time() + self._proxy.timers.keep_alive
+        if self._ending:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._ending = True
+        self._receiving = False
+        self.flush()
+        self._over = True
+        self.transport.close()
+
+    def end(self, *, whole: bool) -> None:  # noqa: ARG002  # a client's shape
+        """Drain: no new streams; those that are open go on to their end."""
+        if not self._ending:
+            self._ending = True
+            self.flush()
+            # Not by h2's close_connection, after which it sends no stream's frames any more.
+            last = self._conn.highest_inbound_stream_id
+            self.transport.write(GoAwayFrame(0, last_stream_id=last, error_code=_Codes.NO_ERROR).serialize())
+        self._close_if_idle()
+
+    def expired(self, now: float) -> None:  # noqa: ARG002  # a client's shape
+        """Nothing came for a while: go away, and the next time be gone."""
+        if self.transport.is_closing():
+            self.transport.abort()
+            return
+        self.end(whole=True)
+        self.deadline = self.loop.time() + self._proxy.timers.linger
+
+    def pause_writing(self) -> None:
+        """Stop reading too: what we would have to answer has nowhere to go."""
+        self._blocked = True
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._blocked = False
+        self.transport.resume_reading()
+        self._window(0)
