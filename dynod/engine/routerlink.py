@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import pwd
 from collections.abc import Callable, Mapping, Sequence
 
 from dynod.link import Call, serve
@@ -20,15 +21,27 @@ PATIENCE = 1.5  # seconds a stop waits for routers to take the newest table and 
 GATHERING = (
     5.0  # seconds for all workers to connect again after a start; until then nobody knows who had requests
 )
+ROUTER = "dynod-router"
 _log = logging.getLogger(__name__)
 
 
-def write_atomically(path: str, data: bytes, mode: int = 0o644) -> None:
+def _router_uid() -> int | None:
+    """The user that routers run as under systemd; None where they are whoever we are."""
+    try:
+        return pwd.getpwnam(ROUTER).pw_uid
+    except KeyError:
+        return None
+
+
+def write_atomically(path: str, data: bytes, mode: int = 0o644, owner: int | None = None) -> None:
     """Put a file there whole or not at all: temp, then rename(2). Survives a kill; a power cut may bring the older one back."""
     temp = f"{path}.new"
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         os.write(fd, data)
+        if owner is not None:
+            with contextlib.suppress(PermissionError):
+                os.fchown(fd, owner, -1)
     finally:
         os.close(fd)
     os.rename(temp, path)
@@ -81,7 +94,7 @@ class RouterLink(Notified):
         self._certs_generation = table.generation
         path = certs_file(self._settings.state)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_atomically(path, self._certs, 0o600)
+        write_atomically(path, self._certs, 0o600, _router_uid())
         for connection in self._connections:
             self._send_certs(connection)
 
@@ -115,7 +128,8 @@ class RouterLink(Notified):
         connection.writer.write(encode(Notification("table", self._bytes)))
 
     def _send_certs(self, connection: Connection) -> None:
-        if self._certs:
+        """Keys are for routers: others of the group may connect too."""
+        if self._certs and connection.uid in {0, os.geteuid(), _router_uid()}:
             connection.writer.write(encode(Notification("certs", self._certs)))
 
     def opened(self, connection: Connection) -> None:

@@ -1,13 +1,17 @@
 """Tables out: on disk, to who connects and to who is connected; a stop waits until all routers serve by the newest."""
 
 import asyncio
+import os
 
 from support.waiting import run
 
 from dynod.engine.routerlink import RouterLink
 from dynod.link import connect
+from dynod.link.server import Connection
+from dynod.model.certs import CertTable, Served
 from dynod.model.route import RouteTable
-from dynod.model.settings import Settings, routes_file, routes_socket
+from dynod.model.settings import Settings, certs_file, routes_file, routes_socket
+from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
 
 
@@ -80,3 +84,48 @@ def test_routers_are_asked_which_apps_had_requests_and_have_told_when_that_retur
             count -= (await got.get()).method == "report"
 
     run(story())
+
+
+def test_certificates_lie_where_their_router_alone_may_read_them_and_reach_those_who_connect(tmp_path):
+    async def story():
+        settings, got = _settings(tmp_path), asyncio.Queue()
+        link = RouterLink(settings, print, print)
+        link.publish(RouteTable(generation=1))
+        link.publish_certs(CertTable(5, (Served("chain", "key"),), {}, {"token": "answer"}))
+        mode = os.stat(certs_file(settings.state)).st_mode & 0o777
+        await link.open()
+        peer = await connect(routes_socket(settings.run), got.put_nowait)
+        first = await got.get()
+        waiting = asyncio.ensure_future(link.certs_settled())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await peer.notify("applied_certs", [5])
+        await waiting
+        await peer.close()
+        await link.close()
+        return mode, first.method, certs_codec.decode(first.params)
+
+    mode, method, table = run(story())
+    assert (mode, method) == (0o600, "certs")
+    assert (table.served, table.challenges) == ((Served("chain", "key"),), {"token": "answer"})
+    assert "key" not in repr(table.served)
+
+
+def test_who_is_no_router_gets_no_keys(tmp_path):
+    """Logplex's user may connect to RUN/routes.sock too."""
+
+    class Writer:
+        said = b""
+
+        def write(self, data):
+            self.said += data
+
+    link = RouterLink(_settings(tmp_path), print, print)
+    link.publish(RouteTable(generation=1))
+    link.publish_certs(CertTable(5, (Served("chain", "the secret key"),)))
+    said = {}
+    for uid in (os.geteuid(), 65_534):
+        writer = Writer()
+        link.opened(Connection(writer, 1, uid, 1))
+        said[uid] = b"the secret key" in writer.said
+    assert said == {os.geteuid(): True, 65_534: False}

@@ -53,6 +53,8 @@ def test_an_address_reaches_settings_and_socket(machine):
     assert settings["router"] == Endpoint("127.0.0.1", 8888)
     drop_in = (machine / "etc/systemd/system/dyno-router.socket.d/address.conf").read_text()
     assert drop_in == "[Socket]\nListenStream=\nListenStream=127.0.0.1:8888\n"
+    drop_in = (machine / "etc/systemd/system/dyno-router-tls.socket.d/address.conf").read_text()
+    assert drop_in == "[Socket]\nListenStream=\nListenStream=127.0.0.1:9251\n"
     assert not (machine / "etc/systemd/system/dynod-api.socket.d").exists()
 
 
