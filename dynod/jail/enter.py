@@ -1,13 +1,14 @@
 """From a fork of the dyno host to an app: the straight story of one embryo, to be read from `embryo` downwards.
 
-Ahead of time, when nobody waits: own namespaces, own cgroup, a small root with own /proc and /dev, the bounding set
-emptied, no_new_privs. Then it waits for a plan. With the plan: the overlay and binds from the mounts handed over, the
-network namespace, the uid, the filter of system calls, the start of the app. It ends as the dyno's PID 1 (init.py).
+Ahead of time, when nobody waits: own namespaces, own cgroup, a small root with own /proc and /dev, no_new_privs. Then it
+waits for a plan. With the plan: the overlay and binds from the mounts handed over, the network namespace, the uid in a
+user namespace of its own, no capability, the filter of system calls, the start of the app. It ends as the dyno's PID 1 (init.py).
 Until it has a plan it dies with its host; from then on it does not.
 """
 
 import contextlib
 import fcntl
+import functools
 import gc
 import os
 import resource
@@ -94,8 +95,6 @@ def prepare(door: socket.socket, doors: Sequence[str], base: str) -> None:
     mounts.base(base)
     resource.setrlimit(resource.RLIMIT_CORE, NO_CORE)
     os.setgroups([])
-    for capability in range(_last_capability() + 1):
-        prctl.capbset_drop(capability)
     prctl.set_no_new_privs(1)
     rehearse()
 
@@ -114,10 +113,16 @@ def rehearse() -> None:
     packets.close(fds)
     ours.close()
     theirs.close()
+    unbound()
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    _write("/dev/null", "")
     for motion in (
         lambda: mounts.assemble(mounts.Trees((), -1, ()), ()),
         lambda: k.openat2(-1, "-", os.O_PATH, 0),
         lambda: k.setns(-1, k.CLONE_NEWNET),
+        lambda: k.unshare(-1),
+        lambda: k.capset(0xFFFFFFFF),
         lambda: k.Filter(b"").install(),
     ):
         with contextlib.suppress(OSError):
@@ -133,11 +138,37 @@ def become(plan: JailPlan, handed: Handed, door: socket.socket) -> NoReturn:
     resource.setrlimit(resource.RLIMIT_NOFILE, (plan.limits.files, plan.limits.files))
     os.setpriority(os.PRIO_PROCESS, 0, 0)
     master, actions, complaints = _stdio(plan, handed.stdio)
+    own_users(plan.uid)
     drop(plan.uid)
     app = start(plan, actions, complaints)
     packets.send(door, {"up": True}, [] if master is None else [master])
     only([handed.status, *_kept(plan, handed.stdio)])
     init(app, handed.status)
+
+
+def own_users(uid: int) -> None:
+    """Go into a new user namespace that knows `uid` alone. All else around this process belongs to the machine's, so that
+    even a capability that a hole in the kernel gave would be one over nothing.
+
+    It is made as the dyno's uid, though by a privilege (a machine may refuse it to others): what is counted per user, as
+    inotify's instances, is counted for a namespace's maker too, and must not add up over all dynos to root's share.
+    Rejected: one made ahead by the host, for that reason. Rejected: mapping a root as well; the machine's own files would need
+    idmapped mounts then, which not all its file systems know. They are seen as nobody's.
+    """
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, 0)
+    k.capset(k.CAP_SYS_ADMIN)
+    k.unshare(k.CLONE_NEWUSER)
+    prctl.set_dumpable(1)  # a change of uid made /proc/self root's; nobody else is in here yet
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{uid} {uid} 1")):
+        _write(f"/proc/self/{name}", text)
+    unbound()
+
+
+def unbound() -> None:
+    """Empty the bounding set (a new user namespace comes with a full one)."""
+    for capability in range(_last_capability() + 1):
+        prctl.capbset_drop(capability)
 
 
 def drop(uid: int) -> None:
@@ -146,7 +177,7 @@ def drop(uid: int) -> None:
     """
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-    k.capset_none()
+    k.capset(0)
     prctl.set_dumpable(0)
     seccomp.install()
 
@@ -240,14 +271,18 @@ def default_signals() -> None:
         signal.signal(signum, signal.SIG_DFL)
 
 
+@functools.cache
 def _last_capability() -> int:
     with open("/proc/sys/kernel/cap_last_cap") as file:
         return int(file.read())
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w") as file:
-        file.write(text)
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)  # open() decides much more, and somebody waits
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
 
 
 def _say(error: BaseException) -> str:

@@ -95,9 +95,13 @@ def join(pidfd: int, init: int, uid: int, doors: Sequence[str]) -> None:
     with open("/proc/sys/kernel/cap_last_cap") as file:
         last = int(file.read())
     os.setgroups([])
+    own, theirs = (os.readlink(f"/proc/{pid}/ns/user") for pid in ("self", init))
+    users = 0 if own == theirs else k.CLONE_NEWUSER  # a dyno of an older host may have none of its own
     sys.meta_path.clear()
     sys.path.clear()
-    k.setns(pidfd, EVERYTHING)  # fails when the dyno has ended, so that a pid used again was read for nothing
+    k.setns(
+        pidfd, EVERYTHING | users
+    )  # fails when the dyno has ended, so that a pid used again was read for nothing
     os.close(pidfd)
     for capability in range(last + 1):
         prctl.capbset_drop(capability)

@@ -48,6 +48,8 @@ RESOLVE_IN_ROOT = 0x10
 PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2
 
+CAP_SYS_ADMIN = 1 << 21
+
 KEYCTL_JOIN_SESSION_KEYRING = 1
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
@@ -128,10 +130,10 @@ class Filter:
         _check(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, self._said, 0, 0), "seccomp")
 
 
-def capset_none() -> None:
-    """Empty the effective, permitted and inheritable sets; the ambient set follows them."""
+def capset(capabilities: int) -> None:
+    """Have those and no others, effective and permitted; none is inheritable, so that the ambient set is empty."""
     header = struct.pack("Ii", LINUX_CAPABILITY_VERSION_3, 0)
-    _check(_libc.capset(header, b"\0" * 24), "capabilities")
+    _check(_libc.capset(header, struct.pack("III12x", capabilities, capabilities, 0)), "capabilities")
 
 
 def join_new_session_keyring() -> None:

@@ -110,6 +110,7 @@ class JailPlan:
             "dev at /dev: null zero full random urandom tty ptmx, its own pts and shm; nothing else",
             "no /sys",
             f"uid and gid {self.uid}, no groups, no capabilities in any set, no_new_privs",
+            "namespace user: new, knows this uid alone",
             "system calls: those that containers have by default, no new namespaces",
             f"open files {limits.files}, core dumps off",
             f"stdio {self.stdio}",

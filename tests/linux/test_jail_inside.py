@@ -50,12 +50,39 @@ def test_init_has_no_privilege_either_and_cannot_be_looked_into(host):
 
 
 def test_every_namespace_is_its_own(host):
-    kinds = ("mnt", "pid", "ipc", "uts", "cgroup", "net")
+    kinds = ("mnt", "pid", "ipc", "uts", "cgroup", "net", "user")
     _, said = host.sh("cd /proc/self/ns; readlink " + " ".join(kinds))
     assert all(
         theirs != os.readlink(f"/proc/self/ns/{kind}")
         for kind, theirs in zip(kinds, said.split(), strict=True)
     )
+
+
+def test_its_user_namespace_knows_its_own_uid_and_no_other(host):
+    plan = host.plan("cat", "/proc/self/uid_map", "/proc/self/gid_map", "/proc/1/uid_map")
+    _, (stdin, stdout) = host.boot(plan)
+    os.close(stdin)
+    uid = str(plan["uid"])
+    assert read_all(stdout).split() == [uid, uid, "1"] * 3
+
+
+WATCHERS = """
+import ctypes
+made = [ctypes.CDLL(None).inotify_init() for _ in range(int(open("/proc/sys/fs/inotify/max_user_instances").read()) - 1)]
+print(min(made) >= 0, flush=True)
+input()
+"""
+
+
+def test_what_is_counted_per_user_is_counted_for_each_dyno_alone(host):
+    """A user namespace's maker is counted along: it must not be root, for all dynos together."""
+    limits = {"memory": 64 * 1024**2, "tasks": 16, "cpu": 1, "files": 1000}
+    streams = []
+    for _ in range(3):
+        _, fds = host.boot(host.plan("/usr/bin/python3", "-c", WATCHERS, limits=limits))
+        streams += fds
+        assert read_until(fds[1], "\n") == "True\n"
+    close_all(streams)
 
 
 def test_the_host_name_is_the_plans(host):

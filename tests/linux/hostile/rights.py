@@ -20,6 +20,13 @@ door("uid.setgroups")(lambda: os.setgroups([0]) is None)
 door("uid.is-root")(lambda: 0 in os.getresuid() + os.getresgid() or bool(os.getgroups()))
 
 
+@door("uid.map")
+def user_map():
+    """Other uids than one's own that the user namespace knows."""
+    with open("/proc/self/uid_map") as file:
+        return [line.split()[2] for line in file] != ["1"]
+
+
 @door("uid.fsuid")
 def fsuid():
     LIBC.setfsuid(0)
