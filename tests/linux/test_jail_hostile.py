@@ -233,3 +233,13 @@ def outside(place, config):
         ours.close()
         theirs.close()
     return verdict(done.stderr + done.stdout)
+
+
+def test_the_page_on_isolation_names_every_door():
+    listed = subprocess.run(
+        [sys.executable, str(HOSTILE / "doors.py"), "--list"], capture_output=True, text=True, check=True
+    )
+    names = listed.stdout.split()
+    page = (Path(__file__).parents[2] / "docs/isolation.md").read_text()
+    assert len(names) >= AT_LEAST
+    assert [name for name in names if f"`{name}`" not in page] == []
