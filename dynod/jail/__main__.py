@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from dynod.jail.door import Door
 from dynod.jail.dynos import Dynos
 from dynod.jail.enter import default_signals, only
 from dynod.jail.idmap import Maps
+from dynod.jail.init import compiled
 from dynod.jail.loop import Loop
 from dynod.jail.nursery import Nursery
 from dynod.jail.pool import Pool
@@ -47,6 +49,12 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--cgroup", default="", metavar="DIR", help="a delegated cgroup directory (version 2)"
     )
     parser.add_argument("--socket-group", default="", metavar="GROUP", help="who may ask besides root")
+    parser.add_argument(
+        "--init",
+        default=f"{os.path.dirname(sys.executable)}/dyno-init",
+        metavar="FILE",
+        help="what a dyno's PID 1 becomes, if it is there (init.c, compiled)",
+    )
     parser.add_argument("--end-dynos", action="store_true", help="on SIGTERM end the dynos too")
     return parser.parse_args(argv)
 
@@ -156,7 +164,7 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
     loop = Loop()
     gc.collect()
     gc.freeze()  # a collection would write to pages that all share
-    nursery = Nursery(loop, base)
+    nursery = Nursery(loop, base, compiled(options.init))
     sweeping = Sweeping(loop, groups)
     maps = Maps(nursery.holder)
     dynos = Dynos(loop, groups, rules, directory, maps, sweeping.sweep, sweeping.freeze)

@@ -24,7 +24,7 @@ import prctl
 
 from dynod.jail import mounts, packets, seccomp
 from dynod.jail import syscalls as k
-from dynod.jail.init import init
+from dynod.jail.init import hand_over, init
 from dynod.model.jail import JailPlan, JoinPlan, Limits, Stdio
 
 OOM_SCORE = "200"  # of all that runs here, dynos go first
@@ -59,15 +59,17 @@ class Handed:
         return cls(trees, next(rest), next(rest) if plan.netns else None, tuple(rest))
 
 
-def embryo(door: socket.socket, doors: Sequence[str], base: str) -> NoReturn:
-    """Prepare, tell the host, wait for a plan, become a dyno. `doors`: see Cgroups; `base`: an empty directory."""
+def embryo(door: socket.socket, doors: Sequence[str], base: str, program: int | None) -> NoReturn:
+    """Prepare, tell the host, wait for a plan, become a dyno. `doors`: see Cgroups; `base`: an empty directory; `program`: see
+    init.compiled.
+    """
     try:
-        prepare(door, doors, base)
+        prepare(door, doors, base, program)
         packets.send(door, {"ready": True})
         plan = JailPlan.from_json(packets.receive(door)[0])
         _, fds = packets.receive(door)
         prctl.set_pdeathsig(0)
-        become(plan, Handed.of(plan, fds), door)
+        become(plan, Handed.of(plan, fds), door, program)
     except packets.Hung:
         os._exit(1)
     except BaseException as error:  # noqa: BLE001  # whatever it is, the host hears of it
@@ -75,10 +77,10 @@ def embryo(door: socket.socket, doors: Sequence[str], base: str) -> NoReturn:
         os._exit(1)
 
 
-def prepare(door: socket.socket, doors: Sequence[str], base: str) -> None:
+def prepare(door: socket.socket, doors: Sequence[str], base: str, program: int | None) -> None:
     """All that needs no plan."""
     prctl.set_pdeathsig(signal.SIGKILL)
-    only([door.fileno()])
+    only([door.fileno(), *([] if program is None else [program])])
     gc.disable()
     os.setsid()
     signal.set_wakeup_fd(-1)
@@ -129,7 +131,7 @@ def rehearse() -> None:
             motion()
 
 
-def become(plan: JailPlan, handed: Handed, door: socket.socket) -> NoReturn:
+def become(plan: JailPlan, handed: Handed, door: socket.socket, program: int | None) -> NoReturn:
     """Build what the plan says around this process, start the app in it, and be its init."""
     mounts.assemble(handed.trees, plan.binds)
     mounts.enter()
@@ -142,7 +144,11 @@ def become(plan: JailPlan, handed: Handed, door: socket.socket) -> NoReturn:
     drop(plan.uid)
     app = start(plan, actions, complaints)
     packets.send(door, {"up": True}, [] if master is None else [master])
-    only([handed.status, *_kept(plan, handed.stdio)])
+    keep = _kept(plan, handed.stdio)
+    if program is not None:
+        only([program, handed.status, *keep])
+        hand_over(program, app, handed.status, keep)
+    only([handed.status, *keep])
     init(app, handed.status)
 
 

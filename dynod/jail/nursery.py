@@ -28,9 +28,9 @@ Born = Callable[[int, int], None]
 class Nursery:
     """The host's handle. One that dies is started again, and its embryos, which die with it, are asked for again."""
 
-    def __init__(self, loop: Loop, base: str) -> None:
-        """`base`: an empty directory for embryos to mount on."""
-        self._loop, self._base = loop, base
+    def __init__(self, loop: Loop, base: str, program: int | None) -> None:
+        """`base`: an empty directory for embryos to mount on; `program`: what their inits become (init.compiled)."""
+        self._loop, self._base, self._program = loop, base, program
         self._waiting: dict[str, Born] = {}
         self._start()
 
@@ -64,7 +64,7 @@ class Nursery:
         self._pid = os.fork()
         if self._pid == 0:
             try:
-                nursery(theirs, self._base)
+                nursery(theirs, self._base, self._program)
             finally:
                 os._exit(1)
         theirs.close()
@@ -83,10 +83,10 @@ class Nursery:
         self._waiting.pop(said["embryo"])(said["pid"], pidfd)
 
 
-def nursery(door: socket.socket, base: str) -> NoReturn:
+def nursery(door: socket.socket, base: str, program: int | None) -> NoReturn:
     """Serve until the host hangs up. Runs in a fresh child."""
     prctl.set_pdeathsig(signal.SIGKILL)
-    only([door.fileno(), 2])
+    only([door.fileno(), 2, *([] if program is None else [program])])
     prctl.set_proctitle("dynod host: nursery")
     prctl.set_name("dynod-nursery")
     os.setsid()
@@ -103,7 +103,7 @@ def nursery(door: socket.socket, base: str) -> NoReturn:
             os._exit(0)
         theirs = socket.socket(fileno=fd)
         if "embryo" in asked:
-            pid = _bear(theirs, asked["doors"], base, own_pid_namespace)
+            pid = _bear(theirs, asked["doors"], base, program, own_pid_namespace)
             pidfd = os.pidfd_open(pid)
             packets.send(door, {"embryo": asked["embryo"], "pid": pid}, [pidfd])
             os.close(pidfd)
@@ -114,11 +114,13 @@ def nursery(door: socket.socket, base: str) -> NoReturn:
         theirs.close()
 
 
-def _bear(theirs: socket.socket, doors: Sequence[str], base: str, own_pid_namespace: int) -> int:
+def _bear(
+    theirs: socket.socket, doors: Sequence[str], base: str, program: int | None, own_pid_namespace: int
+) -> int:
     """Fork a child that is PID 1 of a new pid namespace; the nursery's later children are in its own again."""
     k.unshare(k.CLONE_NEWPID)
     pid = os.fork()
     if pid == 0:
-        embryo(theirs, doors, base)
+        embryo(theirs, doors, base, program)
     k.setns(own_pid_namespace, k.CLONE_NEWPID)
     return pid
