@@ -308,7 +308,7 @@ def test_a_dyno_that_watches_every_join_sees_nothing_of_the_host(joined):
     os.close(stdin)
     seen = json.loads(read_all(stdout))
     joined.end(id, [])
-    assert seen["pids"] >= 20, seen  # it did see them come and go
+    assert seen["pids"] >= 5, seen  # it did see joiners come and go; how many depends on who runs when
     assert set(seen["exe"]) <= {"/usr/bin/dash", "/usr/bin/bash"}, seen
     loader = {
         "/etc/ld.so.cache",
