@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MIRROR = "http://deb.debian.org/debian"
 SIZE = "6G"
 NEEDED = (
     "mmdebstrap",
@@ -155,7 +154,7 @@ def _debian(tree: Path) -> None:
         "--essential-hook=mkdir -p $1/etc/initramfs-tools/conf.d $1/etc/initramfs-tools/hooks",
         "--essential-hook=printf 'MODULES=list\\nCOMPRESS=gzip\\n' >$1/etc/initramfs-tools/conf.d/lab",
         f"--essential-hook=copy-in {hook} /etc/initramfs-tools/hooks",
-        *("bookworm", str(tree), MIRROR),
+        *("bookworm", str(tree)),  # from the mirror that mmdebstrap knows by itself
     )
 
 

@@ -233,7 +233,7 @@ def test_a_damaged_skeleton_is_made_anew(built, damage):
     match damage:
         case "content":
             with open(hosts, "a") as file:
-                file.write("6.6.6.6 pypi.org\n")
+                file.write("6.6.6.6 packages.example.com\n")
         case "mode":
             os.chmod(hosts, 0o666)
         case "missing":
