@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dynod.core.lifecycle import SIGKILL, SIGTERM, Dyno, Kind, Launched, Phase
@@ -48,7 +49,10 @@ def _adopt_app(house: "House", loop: AppLoop, alive: dict[str, Live]) -> None:
     for dyno in dynos:
         if dyno.id in alive and dyno.id not in house.launching:
             _adopt_dyno(house, loop, dyno, alive[dyno.id])
-    loop.post(Adopt(resumed(fleet), gone))
+    there = replace(fleet, dynos={id: dyno for id, dyno in fleet.dynos.items() if id not in gone})
+    loop.post(
+        Adopt(resumed(there), gone)
+    )  # what is gone leaves the fleet in that step: nothing is asked of it
     for dyno in dynos:
         if dyno.kind is Kind.ONE_OFF and dyno.attached and dyno.id not in house.sessions:
             loop.post(StopDyno(dyno.id, "its client's connection was lost", SIGTERM))

@@ -47,12 +47,25 @@ def app(machine):
     return "hello"
 
 
-def serves(machine, app):
-    """Wait until an app answers: the router holds requests while it wakes, so that asking is waiting."""
-    machine.sh(
-        f"for i in $(seq 60); do curl -sf -m 60 -H 'Host: {app}.localhost' http://127.0.0.1:8080/ >/dev/null && exit 0; "
-        f"dyno ps -a {app} >/dev/null; done; dyno logs -a {app}; exit 1"
+def serves(machine, app, cap=240):
+    """Wait until an app answers; where it does not, fail with what the machine has to say about it."""
+    done = machine.run(
+        "timeout",
+        str(cap),
+        "bash",
+        "-c",
+        f"until curl -sf -m 60 -H 'Host: {app}.localhost' http://127.0.0.1:8080/ >/dev/null; do sleep 1; done",
     )
+    if done.status != 0:
+        told = machine.run(
+            "bash",
+            "-c",
+            f"systemctl --plain --no-pager status 'dyn*'; journalctl -b --no-pager -n 150; timeout 20 dyno ps -a {app}; "
+            f"timeout 20 dyno logs -a {app}; curl -si -m 70 -H 'Host: {app}.localhost' http://127.0.0.1:8080/; "
+            "find /sys/fs/cgroup/dynod -name cgroup.procs | xargs grep -c .; df -h /",
+        )
+        (CACHE / "failed.log").write_text(told.out + told.err)
+        pytest.fail(f"{app} did not serve within {cap} s; the machine's words are in {CACHE / 'failed.log'}")
 
 
 def figure(what, **values):
