@@ -31,11 +31,11 @@ def serve(port: IO[bytes]) -> None:
     rest = b""
     waiting = selectors.DefaultSelector()
     waiting.register(port, selectors.EVENT_READ)
-    while waiting.select() and (data := port.read(CHUNK)):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            _take(line, port)
-    waiting.close()
+    with waiting, contextlib.suppress(ConnectionError):  # gone, with something of ours unread
+        while waiting.select() and (data := port.read(CHUNK)):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                _take(line, port)
 
 
 def _take(line: bytes, port: IO[bytes]) -> None:
