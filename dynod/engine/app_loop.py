@@ -197,4 +197,7 @@ class AppLoop:
             self.fleet = fleet
             self.house.route_changed(self.app, fleet)
         for effect in effects:
-            self.house.perform(self.app, fleet, effect)
+            try:
+                self.house.perform(self.app, fleet, effect)
+            except Exception:  # noqa: BLE001  # one effect that cannot be begun must not take the others of its step along
+                _log.exception("app %s: cannot perform %s", self.app, effect)

@@ -190,3 +190,19 @@ def test_whatever_starts_one_dyno_of_a_sleeping_app_wakes_it_whole():
         return [each.dyno for each in house.log if isinstance(each, Boot)]
 
     assert play(story, worker=1) == ["d1", "d2", "d3", "d4"]
+
+
+def test_an_effect_that_cannot_be_begun_does_not_take_the_others_along():
+    async def story(loop, house):
+        whole = house.perform
+
+        def perform(app, fleet, effect):
+            if effect == Boot("d1"):
+                raise KeyError("d1")
+            whole(app, fleet, effect)
+
+        house.perform = perform
+        await loop.ask(Reconcile("release"))
+        return Boot("d2") in house.log, len(loop.fleet.dynos)
+
+    assert play(story, web=2) == (True, 2)
