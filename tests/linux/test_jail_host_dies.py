@@ -146,7 +146,7 @@ def test_sigterm_leaves_dynos_running_and_nothing_else(host):
     for pidfd in others:
         wait_gone(pidfd)
     assert sorted(path.name for path in host.run.iterdir()) == ["host", "host.lock"]
-    assert [path.name for path in host.cgroup("pids", "").iterdir() if path.is_dir()] == [id]
+    assert [path for path in host.cgroup("pids", "").iterdir() if path.is_dir()] == [host.cgroup("pids", id)]
     host.start()
     os.close(fds[0])
     assert host.ended(id)["status"] == 2

@@ -20,6 +20,13 @@ UID_FIRST = 700_000
 UID_COUNT = 100
 SLUG_UID = UID_FIRST - 1
 ENV = {"PATH": "/usr/bin:/bin", "HOME": "/app"}
+CGROUPS = Path("/sys/fs/cgroup")
+ALONE = (CGROUPS / "cgroup.controllers").exists()  # version 2 is all there is
+LIMITS = {
+    "memory": ("memory", "memory.limit_in_bytes", "memory.max"),
+    "tasks": ("pids", "pids.max", "pids.max"),
+    "cpu": ("cpu", "cpu.shares", "cpu.weight"),
+}
 
 
 class TestHost:
@@ -35,6 +42,7 @@ class TestHost:
         self.process = None
         self.sockets = []
         self.made = 0
+        self._groups = {}  # version 2 cannot rename a group: id -> its embryo's
 
     def _make_stack(self):
         slug, stack = self.state / "slugs/s1", self.state / "stack/test"
@@ -55,7 +63,15 @@ class TestHost:
         return hashlib.sha256(os.path.realpath(self.run).encode()).hexdigest()[:8]
 
     def cgroup(self, tree, id):
-        return Path(f"/sys/fs/cgroup/{tree}/dynod/{self.instance}/{id}")
+        """The directory of a dyno's group, or of all groups with id ""; `tree` counts on version 1."""
+        top = CGROUPS if ALONE else CGROUPS / tree
+        return top / "dynod" / self.instance / self._groups.get(id, id)
+
+    def limit(self, name, id):
+        """A limit that is in force; processors as Standard-1X dynos."""
+        tree, *files = LIMITS[name]
+        found = int((self.cgroup(tree, id) / files[ALONE]).read_text())
+        return found if name != "cpu" else found / (100 if ALONE else 1024)
 
     # The host's life
 
@@ -111,7 +127,7 @@ class TestHost:
             self.kill()
             self.start()
         self.terminate()
-        left = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/dynod/{self.instance}")]
+        left = [str(path) for top in ("", "*/") for path in CGROUPS.glob(f"{top}dynod/{self.instance}")]
         left += [str(path) for path in self.run.iterdir()]
         left += [str(path) for path in (self.state / "dynos").glob("*")]
         subprocess.run(["rm", "-rf", str(self.top)], check=True)
@@ -159,6 +175,7 @@ class TestHost:
         """Boot; give the reply and its descriptors, which the test closes."""
         said, fds = self.ask("boot", plan=plan)
         assert said["op"] == "booted", said
+        self._groups[plan["id"]] = record(self, plan["id"])["cgroup"]
         return said, fds
 
     def refused(self, plan):
