@@ -21,6 +21,7 @@ from aiohttp import web
 
 from dynod.api import auth
 from dynod.api.operation import Access, Front, permit
+from dynod.host.durable import rename_new, to_disk
 from dynod.model.app import Account, App
 from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import control_socket
@@ -47,6 +48,8 @@ def _config(state: str, repository: str) -> dict[str, str]:
     """Return git's settings as environment: in force for every repository, however old, and above its own file."""
     pairs = {
         "core.hooksPath": f"{state}/git/hooks",
+        "core.fsync": "all",  # git's default leaves small pushes to the page cache, and names what may be lost
+        "core.fsyncMethod": "batch",
         "safe.directory": repository,
         "http.receivepack": "true",
         "receive.fsckObjects": "true",
@@ -108,8 +111,9 @@ async def make_repository(state: str, app_id: str) -> str:
         partial = f"{path}.{uuid.uuid4().hex}"
         if await _git(state, partial, "init", "-q", "--bare", "--template=", "-b", "main", partial) != 0:
             raise RuntimeError(f"cannot make the repository {path}: git init failed")
+        await asyncio.to_thread(to_disk, partial)  # HEAD and config, which core.fsync does not cover
         try:
-            os.rename(partial, path)
+            await asyncio.to_thread(rename_new, partial, path)
         except OSError:  # another request was first
             await asyncio.to_thread(shutil.rmtree, partial)
     return path

@@ -4,6 +4,7 @@ import hmac
 import os
 import secrets
 import uuid
+from contextlib import suppress
 
 from dynod.model.app import Account
 from dynod.model.refused import Refusal, Refused
@@ -21,17 +22,17 @@ class Accounts:
 
     @staticmethod
     def _token(path: str) -> str:
-        try:
-            with open(path, encoding="ascii") as file:
-                return file.read().strip()
-        except FileNotFoundError:
-            token = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "w", encoding="ascii") as file:
-                file.write(token + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            return token
+        with suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+            if found := file.read().strip():  # an empty one would let in who says nothing
+                return found
+        token = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
+        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="ascii") as file:
+            file.write(token + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(f"{path}.new", path)
+        return token
 
     def account(self, token: str) -> Account:
         """Whose token this is; raise Refused(UNAUTHORIZED)."""

@@ -11,6 +11,7 @@ import py_compile
 import shutil
 import tempfile
 
+from dynod.host.durable import rename_new, to_disk
 from dynod.model.jail import Bind
 
 INSIDE = "/opt/dynod"
@@ -62,7 +63,8 @@ def stage(state: str, packages: str) -> tuple[Bind, ...]:
     if not os.path.isdir(home):
         work = tempfile.mkdtemp(prefix=".new-", dir=parent)
         _lay_out(packages, files, work)
-        os.rename(work, home)
+        to_disk(work)
+        rename_new(work, home)
     for name in os.listdir(parent):
         if name.startswith(".new-"):
             shutil.rmtree(f"{parent}/{name}", ignore_errors=True)

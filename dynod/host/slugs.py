@@ -5,7 +5,6 @@ to the slug user (when we are root; to ourselves otherwise) and never to uid 0. 
 What a slug may hold is slug_tar.py; how it is written down is slug_tree.py.
 """
 
-import ctypes
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
+from dynod.host.durable import rename_new, to_disk
 from dynod.host.slug_tar import Layout, Limits, SlugRefused
 from dynod.model.codes import RCode
 from dynod.model.refused import Refusal, Refused
@@ -26,7 +26,6 @@ from dynod.model.settings import Settings
 
 CHUNK = 1024**2
 _TEMPORARY = ".new-"
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +76,9 @@ def unpack(
                 command, stdin=source, cwd=work, capture_output=True, text=True, check=False
             )
         counts = _answer(done)
-        _to_disk(work)
+        to_disk(work)
         with suppress(FileExistsError):  # somebody was faster: the same bytes, the same tree
-            _rename_new(work, destination)
+            rename_new(work, destination)
     return counts
 
 
@@ -106,31 +105,6 @@ def _temporary_directory(parent: str, owner: Owner) -> Iterator[str]:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def _to_disk(path: str) -> None:
-    """Bring a whole tree to the disk: one syncfs(2) costs less than a half million fsyncs."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if _libc.syncfs(directory) != 0:
-            raise OSError(ctypes.get_errno(), "cannot bring a slug to the disk")
-    finally:
-        os.close(directory)
-
-
-def _rename_new(source: str, target: str) -> None:
-    """Rename and bring the new name to the disk; raise FileExistsError when the target is there."""
-    try:
-        os.rename(source, target)
-    except OSError as error:
-        if os.path.isdir(target):
-            raise FileExistsError(target) from error
-        raise
-    directory = os.open(os.path.dirname(target), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 class Slugs:
@@ -189,7 +163,7 @@ class Slugs:
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o644)
-            _rename_new(temporary, self.archive(digest.hexdigest()))
+            rename_new(temporary, self.archive(digest.hexdigest()))
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)

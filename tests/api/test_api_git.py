@@ -336,3 +336,14 @@ def test_two_first_requests_make_one_repository(tmp_path):
         assert len([name for name in os.listdir(f"{whole.state}/git") if ".git" in name]) == 1
 
     run(story)
+
+
+def test_what_git_acknowledges_is_told_to_reach_the_disk(tmp_path):
+    async def story():
+        path = await git.make_repository(str(tmp_path), "app-id")
+        env = git._bare_env(str(tmp_path), path)
+        _, said = await shell(path, "git", "config", "--get", "core.fsync", env=env)
+        assert said == "all\n"
+
+    os.makedirs(tmp_path / "git")
+    asyncio.run(story())
