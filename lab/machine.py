@@ -158,7 +158,9 @@ class Machine:
 
     def _dead(self) -> str:
         """Say why qemu ended, or nothing while it runs."""
-        if self._qemu is None or self._qemu.poll() is None:
+        if self._qemu is None:
+            return "the plug was pulled"
+        if self._qemu.poll() is None:
             return ""
         return f"qemu ended with {self._qemu.returncode}; from its console:\n{self.console()}"
 

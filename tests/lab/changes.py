@@ -1,40 +1,96 @@
-"""Changes on and on, inside the machine: a line on stdout for each that was acknowledged, until the machine or the platform ends.
+"""Changes on and on, inside the machine: pushes, config vars, formations, rollbacks, until the machine or the platform ends.
 
-`python changes.py APP SEED`, by the platform's own Python. The n-th change sets config var COUNT to n; now and then the formation of
-`worker` is changed or a release is rolled back too. What the lines say is what a client was told: it must be there after a power cut.
+`python changes.py APP SEED`, by the platform's own Python. One change at a time; `try WHAT VALUE` is said before each, `did WHAT VALUE`
+after the platform acknowledged it, `not WHAT VALUE` when it refused. COUNT is a config var; a push makes the page say its value, a
+rollback's is the slug that it took. What a `did` says is what a client was told: it must be there after a power cut; a `try` without its
+`did` may have happened or not.
 """
 
+import os
 import random
+import shutil
+import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from dynod.cli.client import Client
+from dynod.model.refused import Refused
+
+TREE = Path("/tmp/pushes")  # anew in each boot
+EXAMPLE = Path("/srv/dynod/examples/shell")
+GIT = ("git", "-c", "user.name=lab", "-c", "user.email=lab@localhost")
+FILES = 40  # of some size each, so that a slug takes a while to be unpacked
+
+
+class Changes:
+    """What may be changed, one method each; `say` tells the test."""
+
+    def __init__(self, app: str, seed: str) -> None:
+        self.app, self.chance = app, random.Random(seed)
+        self.client = Client("/run/dynod/control.sock")
+
+    def call(self, method: str, **params: Any) -> Any:
+        return self.client.call(method, {"app": self.app, **params})
+
+    def config(self) -> None:
+        count = str(int(self.call("config.info").get("COUNT", "0")) + 1)
+        say("try", "count", count)
+        self.call("config.update", body={"COUNT": count})
+        say("did", "count", count)
+
+    def scale(self) -> None:
+        kind, quantity = self.chance.choice(
+            [("worker", 0), ("worker", 1), ("worker", 2), ("web", 1), ("web", 2)]
+        )
+        say("try", kind, quantity)
+        self.call("formation.update-one", type=kind, body={"quantity": quantity})
+        say("did", kind, quantity)
+
+    def rollback(self) -> None:
+        rows = [row for row in self.call("releases.list") if row["slug"]]
+        row = self.chance.choice(sorted(rows, key=lambda row: row["version"])[-8:])
+        slug = row["slug"]["id"]
+        say("try", "rollback", slug)
+        try:
+            self.call("releases.create", body={"release": str(row["version"])})
+        except Refused as refused:  # the newest one, or one whose slug was tidied away
+            say("not", "rollback", slug, refused)
+        else:
+            say("did", "rollback", slug)
+
+    def push(self) -> None:
+        page = str(time.time_ns())
+        say("try", "push", page)
+        (TREE / "www/index.html").write_text(f"page {page}\n")
+        for number in range(FILES):
+            (TREE / f"www/file{number}").write_text(f"{page} {self.chance.random()}\n" * 2000)
+        for argv in (
+            (*GIT, "add", "-A"),
+            (*GIT, "commit", "-q", "-m", page),
+            (*GIT, "push", "-q", "-f", "heroku", "main"),
+        ):
+            subprocess.run(argv, cwd=TREE, check=True, stdout=subprocess.DEVNULL)
+        say("did", "push", page)
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 def main(app: str, seed: str) -> None:
     """Change until something ends."""
-    chance = random.Random(seed)
-    client = Client("/run/dynod/control.sock")
-    count = int(client.call("config.info", {"app": app}).get("COUNT", "0"))
-
-    def tell(what: str, value: Any) -> None:
-        sys.stdout.write(f"{what} {value}\n")
-        sys.stdout.flush()
-
+    shutil.rmtree(TREE, ignore_errors=True)
+    shutil.copytree(EXAMPLE, TREE)
+    subprocess.run([*GIT, "init", "-q", "-b", "main"], cwd=TREE, check=True)
+    subprocess.run(["dyno", "git:remote", "-a", app], cwd=TREE, check=True, stdout=subprocess.DEVNULL)
+    changes = Changes(app, seed)
+    kinds = (changes.config, changes.scale, changes.rollback, changes.push)
+    os.nice(5)
     while True:
-        count += 1
-        client.call("config.update", {"app": app, "body": {"COUNT": str(count)}})
-        tell("count", count)
-        if chance.random() < 0.3:
-            quantity = chance.randrange(3)
-            client.call(
-                "formation.update-one", {"app": app, "type": "worker", "body": {"quantity": quantity}}
-            )
-            tell("worker", quantity)
-        if chance.random() < 0.2:
-            newest = max(row["version"] for row in client.call("releases.list", {"app": app}))
-            made = client.call("releases.create", {"app": app, "body": {"release": str(newest)}})
-            tell("release", made["version"])
+        changes.chance.choices(kinds, (5, 4, 2, 2))[0]()
 
 
 if __name__ == "__main__":

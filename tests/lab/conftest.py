@@ -1,5 +1,6 @@
 """A lab machine with the platform installed, one per test module; `make lab-test` runs what is here."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -57,15 +58,32 @@ def serves(machine, app, cap=240):
         f"until curl -sf -m 60 -H 'Host: {app}.localhost' http://127.0.0.1:8080/ >/dev/null; do sleep 1; done",
     )
     if done.status != 0:
-        told = machine.run(
-            "bash",
-            "-c",
-            f"systemctl --plain --no-pager status 'dyn*'; journalctl -b --no-pager -n 150; timeout 20 dyno ps -a {app}; "
-            f"timeout 20 dyno logs -a {app}; curl -si -m 70 -H 'Host: {app}.localhost' http://127.0.0.1:8080/; "
-            "find /sys/fs/cgroup/dynod -name cgroup.procs | xargs grep -c .; df -h /",
-        )
-        (CACHE / "failed.log").write_text(told.out + told.err)
-        pytest.fail(f"{app} did not serve within {cap} s; the machine's words are in {CACHE / 'failed.log'}")
+        pytest.fail(f"{app} did not serve within {cap} s; {keep(machine, f'{app}-did-not-serve', app)}")
+
+
+def keep(machine, name, app="hello"):
+    """Bring what the machine has to say about a failure here; say where."""
+    told = machine.run(
+        "bash",
+        "-c",
+        f"systemctl --plain --no-pager status 'dyn*'; journalctl -b --no-pager -n 1000; timeout 20 dyno ps -a {app}; "
+        f"timeout 20 dyno releases -a {app}; timeout 20 dyno logs -a {app}; "
+        f"curl -si -m 70 -H 'Host: {app}.localhost' http://127.0.0.1:8080/; "
+        "find /sys/fs/cgroup/dynod -name cgroup.procs | xargs grep -c .; ps -eo pid,ppid,user,etime,args; df -h /; journalctl -k --no-pager -n 50",
+    )
+    path = CACHE / f"failed-{name}.log"
+    path.write_text(told.out + told.err)
+    return f"the machine's words are in {path}"
+
+
+@contextlib.contextmanager
+def kept(machine, name):
+    """Keep the machine's words when what is within fails."""
+    try:
+        yield
+    except BaseException:
+        print(keep(machine, name))
+        raise
 
 
 def figure(what, **values):

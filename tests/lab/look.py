@@ -1,0 +1,122 @@
+"""What is on the machine after it lost its power, as one JSON object: `python look.py APP`, by the platform's own Python.
+
+Waits until the app's dynos are as its formation says, at most two minutes.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from dynod.cli.client import Client
+
+STATE = Path("/var/lib/dynod")
+PATIENCE = 120.0
+
+
+def databases() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in ("ledger.db", "observations.db"):
+        with sqlite3.connect(f"file:{STATE}/{name}?mode=ro", uri=True) as db:
+            found[name] = db.execute("PRAGMA integrity_check").fetchone()[0]
+            if name == "ledger.db":
+                revisions = [row[0] for row in db.execute("SELECT revision FROM ledger ORDER BY revision")]
+                found["gaps"] = [one for before, one in itertools.pairwise(revisions) if one != before + 1]
+                found["entries"] = len(revisions)
+    return found
+
+
+def unlike(tree: Path) -> bool:
+    """Whether an unpacked slug differs from its archive, or the archive from its name."""
+    archive = tree.with_name(f"{tree.name}.tgz")
+    with archive.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != tree.name:
+            return True
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            path = tree / member.name
+            if member.isfile():
+                content = tar.extractfile(member)
+                if not path.is_file() or content is None or path.read_bytes() != content.read():
+                    return True
+            elif not os.path.lexists(path):
+                return True
+    return False
+
+
+def slugs() -> dict[str, Any]:
+    names = os.listdir(STATE / "slugs")
+    whole = [STATE / "slugs" / name for name in names if len(name) == 64]  # a SHA-256 in hex
+    return {
+        "half made": [name for name in names if name.startswith((".", "new"))],
+        "unlike their archive": [path.name for path in whole if unlike(path)],
+        "unpacked": len(whole),
+    }
+
+
+def repositories() -> list[str]:
+    """Those which git finds broken."""
+    said = []
+    for path in sorted((STATE / "git").glob("*.git")):
+        done = subprocess.run(
+            ["git", "-c", f"safe.directory={path}", "-C", path, "fsck", "--full"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            said.append(f"{path.name}: {done.stderr.strip()[-300:]}")
+    return said
+
+
+def running(client: Client, app: str) -> tuple[dict[str, int], dict[str, int]]:
+    """(formation, what runs by count of processes), once they agree."""
+    formation = {row["type"]: row["quantity"] for row in client.call("formation.list", {"app": app})}
+    until = time.monotonic() + PATIENCE
+    while True:
+        up = Counter(row["type"] for row in client.call("dynos.list", {"app": app}) if row["state"] == "up")
+        if {kind: up[kind] for kind in formation} == formation or time.monotonic() > until:
+            break
+        threading.Event().wait(0.5)
+    lines = subprocess.run(
+        ["ps", "-eo", "args="], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    programs = {"web": "python3 -m http.server", "worker": "/bin/bash ./worker.sh"}
+    return formation, {kind: sum(programs[kind] in line for line in lines) for kind in formation}
+
+
+def main(app: str) -> None:
+    client = Client("/run/dynod/control.sock")
+    newest = max(client.call("releases.list", {"app": app}), key=lambda row: int(row["version"]))
+    slug = newest["slug"]["id"]
+    info = client.call("slugs.info", {"app": app, "slug": slug})
+    tree = STATE / "slugs" / info["checksum"].removeprefix("SHA256:")
+    formation, processes = running(client, app)
+    print(
+        json.dumps(
+            {
+                **databases(),
+                **slugs(),
+                "repositories that err": repositories(),
+                "count": client.call("config.info", {"app": app}).get("COUNT", "0"),
+                "slug": slug,
+                "version": newest["version"],
+                "page": (tree / "app/www/index.html").read_text(),
+                "formation": formation,
+                "running": processes,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])
