@@ -6,7 +6,7 @@ SYSTEM  := /usr/bin/python3
 APT     := python3 python3-venv python3-dev gcc libc6-dev libcap-dev libseccomp2 git make nftables iproute2 procps \
            ca-certificates curl util-linux systemd
 NODE    := nodejs npm
-BENCH   := bubblewrap runc nginx-light caddy wrk nghttp2-client
+BENCH   := bubblewrap runc nginx-light haproxy caddy wrk nghttp2-client
 LAB     := mmdebstrap e2fsprogs qemu-system-x86 qemu-utils
 PYTEST  := $(PY) -m pytest
 CODE    := dynod router slugc lab tests benchmarks
