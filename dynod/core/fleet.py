@@ -68,6 +68,11 @@ class Desired:
     habit: Habit = Habit()
 
 
+def wanted_names(desired: Desired) -> dict[DynoName, Formation]:
+    """The names that there should be, each with its row."""
+    return {DynoName(row.type, number): row for row in desired.rows for number in range(1, row.quantity + 1)}
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """`retry`: mono time of the next try after a crash that has to wait. `stale`: its dyno is to be replaced, though it fits.

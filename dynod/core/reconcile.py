@@ -1,18 +1,14 @@
 """What there should be, what there is, and what follows: every function takes a Fleet and returns the next one with its effects.
 
-A restart follows Heroku's order of 2026 (HEROKU.md 1.2): the new dyno is started first, then the old one is told to stop. With
-preboot, new web dynos boot while the old ones serve, and traffic changes over once all of them accept (HEROKU.md 2.2); rolling, a
-quarter of them is replaced at a time. When that happens, and by whom it is asked, is engine/app_loop.py's business.
+How one dyno is put in another's place is core/succession.py, what one dyno does with an event core/lifecycle.py. When these are
+called, and by whom it is asked, is engine/app_loop.py's business.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 
 from dynod.core.backoff import crashes_after, wait_before_retry
-from dynod.core.cycling import cycle_at
 from dynod.core.effects import Effect, Freeze, Note, Reap, Say, Signal, WatchPort
-from dynod.core.environ import expanded
 from dynod.core.fleet import (
     Desired,
     Draw,
@@ -20,6 +16,7 @@ from dynod.core.fleet import (
     Handover,
     Outcome,
     Slot,
+    wanted_names,
     with_dyno,
     with_slot,
     without_dyno,
@@ -43,179 +40,34 @@ from dynod.core.lifecycle import (
     asleep,
     begin,
     change_line,
-    is_web,
-    step,
+)
+from dynod.core.succession import (
+    COMING,
+    boot_beside,
+    drop_next,
+    fits,
+    promote,
+    replace_bearer,
+    room,
+    serves,
+    start,
+    stop,
+    take,
 )
 from dynod.model.dyno import DynoId, DynoName, DynoState, Exit
-from dynod.model.formation import ECO, WEB, Formation
-
-_GOING = {Phase.STOPPING, Phase.FAILING}
-_COMING = {Phase.LAUNCHING, Phase.STARTING}
-
-
-def wanted_names(desired: Desired) -> dict[DynoName, Formation]:
-    """The names that there should be, each with its row."""
-    return {DynoName(row.type, number): row for row in desired.rows for number in range(1, row.quantity + 1)}
-
-
-def _fits(dyno: Dyno, desired: Desired, row: Formation) -> bool:
-    same = dyno.release == desired.release and dyno.size == row.size.name and dyno.command == row.command
-    return same and (dyno.phase not in _GOING or asleep(dyno))
-
-
-def _new(desired: Desired, name: DynoName, row: Formation, now: Now, draw: Draw) -> Dyno:
-    port = draw.port()
-    return Dyno(
-        id=DynoId(draw.new_id()),
-        app=desired.app,
-        name=name,
-        kind=Kind.FORMATION,
-        release=desired.release,
-        version=desired.version,
-        size=row.size.name,
-        command=row.command,
-        said=expanded(row.command, {**desired.config, "PORT": str(port)}),
-        port=port,
-        created=now.wall,
-        entered=now.wall,
-        launched=now.mono,
-        cycle=cycle_at(now.mono, draw.cycle()),
-        boot_timeout=desired.boot_timeout,
-        stop_grace=desired.stop_grace,
-    )
-
-
-# -- one dyno ---------------------------------------------------------------------------------------------------------
-
-
-def _apply(fleet: Fleet, dyno: Dyno, event: Event, now: Now) -> Outcome:
-    after, effects = step(dyno, event, now)
-    slot = fleet.slots.get(after.name)
-    if after.phase is Phase.ENDED and (slot is None or slot.dyno != after.id):
-        return without_dyno(fleet, after.id), effects
-    return with_dyno(fleet, after), effects
-
-
-def _stop(fleet: Fleet, dyno: Dyno, why: str, now: Now, *, replaced: bool) -> Outcome:
-    if dyno.phase is Phase.ENDED:
-        return without_dyno(fleet, dyno.id), ()
-    return _apply(fleet, dyno, StopAsked(why, replaced=replaced), now)
-
-
-def _stop_next(fleet: Fleet, name: DynoName, why: str, now: Now) -> Outcome:
-    slot = fleet.slots[name]
-    if slot.next is None:
-        return fleet, ()
-    fleet = with_slot(fleet, name, replace(slot, next=None))
-    return _stop(fleet, fleet.dynos[slot.next], why, now, replaced=True)
-
-
-def _start(
-    fleet: Fleet,
-    desired: Desired,
-    name: DynoName,
-    row: Formation,
-    why: str,
-    now: Now,
-    draw: Draw,
-    crashes: int = 0,
-) -> Outcome:
-    """Put a new dyno on a name; the one that bore it, if it lives, is told to stop afterwards."""
-    old = fleet.current(name)
-    new = _new(desired, name, row, now, draw)
-    if old is None:
-        return with_slot(with_dyno(fleet, new), name, Slot(new.id, crashes)), begin(new, why)
-    fleet, dropped = _stop_next(fleet, name, why, now)
-    fleet = with_slot(with_dyno(fleet, new), name, Slot(new.id, crashes))
-    changed = () if old.shown is DynoState.STARTING else (change_line(old, DynoState.STARTING),)
-    fleet, stopping = _stop(fleet, old, why, now, replaced=True)
-    return fleet, (*changed, *begin(new, why), *stopping, *dropped)
-
-
-# -- handing over -----------------------------------------------------------------------------------------------------
-
-
-def _serves(dyno: Dyno | None) -> bool:
-    return dyno is not None and dyno.phase is Phase.UP and is_web(dyno)
-
-
-def _boot_beside(
-    fleet: Fleet, desired: Desired, name: DynoName, row: Formation, why: str, now: Now, draw: Draw
-) -> Outcome:
-    """Boot the successor of a web dyno that goes on serving; one that boots already and fits is let be."""
-    slot = fleet.slots[name]
-    if slot.next is not None and _fits(fleet.dynos[slot.next], desired, row):
-        return fleet, ()
-    fleet, dropped = _stop_next(fleet, name, why, now)
-    new = _new(desired, name, row, now, draw)
-    crashes = slot.crashes if slot.retry is not None else 0
-    fleet = with_slot(with_dyno(fleet, new), name, Slot(slot.dyno, crashes, stale=slot.stale, next=new.id))
-    return fleet, (*begin(new, why), *dropped)
-
-
-def _replace(
-    fleet: Fleet, desired: Desired, name: DynoName, row: Formation, why: str, now: Now, draw: Draw, said: str
-) -> Outcome:
-    """Replace what bears a name in the way that is asked for; a dyno that does not serve has nothing to hand over."""
-    bearer = fleet.current(name)
-    if desired.handover is Handover.PREBOOT and _serves(bearer):
-        if (
-            (retry := fleet.slots[name].retry) is not None
-            and retry > now.mono
-            and _same_try(fleet, desired, name)
-        ):
-            return fleet, ()
-        fleet, effects = _boot_beside(fleet, desired, name, row, why, now, draw)
-        return fleet, ((Say(name, said), *effects) if effects else ())
-    told = () if bearer is None or bearer.phase is Phase.STOPPING else (Say(name, said),)
-    if bearer is not None and asleep(bearer):
-        told = (Say(name, "Unidling"),)
-    fleet, effects = _start(fleet, desired, name, row, why, now, draw)
-    return fleet, (*told, *effects)
-
-
-def _same_try(fleet: Fleet, desired: Desired, name: DynoName) -> bool:
-    """Whether the successor that crashed was of the release that is still desired; a newer one is tried at once."""
-    return fleet.slots[name].crashed == desired.release
-
-
-def _promote(fleet: Fleet, why: str, now: Now) -> Outcome:
-    """Change traffic over once every successor accepts; then the old ones are told to stop."""
-    nexts = [(name, slot) for name, slot in sorted(fleet.slots.items()) if slot.next is not None]
-    if not nexts or any(fleet.dynos[slot.next].phase is not Phase.UP for _, slot in nexts if slot.next):
-        return fleet, ()
-    old = []
-    for name, slot in nexts:
-        assert slot.next is not None
-        old.append(fleet.dynos[slot.dyno])
-        fleet = with_slot(fleet, name, Slot(slot.next))
-    effects: list[Effect] = []
-    for dyno in old:
-        fleet, more = _stop(fleet, dyno, why, now, replaced=True)
-        effects += more
-    return fleet, tuple(effects)
-
-
-def _room(fleet: Fleet, desired: Desired, name: DynoName) -> bool:
-    """Whether one more web dyno may be taken out of service now."""
-    if desired.handover is not Handover.ROLLING or name.type != WEB or not _serves(fleet.current(name)):
-        return True
-    webs = [fleet.dynos[slot.dyno] for each, slot in fleet.slots.items() if each.type == WEB]
-    away = sum(dyno.phase in _COMING for dyno in webs)
-    return away < math.ceil(len(webs) / 4)
-
+from dynod.model.formation import ECO, Formation
 
 # -- the whole fleet --------------------------------------------------------------------------------------------------
 
 
 def _dismiss(fleet: Fleet, name: DynoName, why: str, now: Now) -> Outcome:
     """Stop what bears a name that is not wanted any more."""
-    fleet, dropped = _stop_next(fleet, name, why, now)
+    fleet, dropped = drop_next(fleet, name, why, now)
     dyno = fleet.dynos[fleet.slots[name].dyno]
     if dyno.phase is Phase.ENDED:
         line = () if asleep(dyno) else (change_line(dyno, DynoState.DOWN),)
         return without_dyno(without_slot(fleet, name), dyno.id), (*dropped, *line)
-    fleet, effects = _stop(fleet, dyno, why, now, replaced=False)
+    fleet, effects = stop(fleet, dyno, why, now, replaced=False)
     return fleet, (*dropped, *effects)
 
 
@@ -232,10 +84,10 @@ def reconcile(
         bearer = fleet.current(name)
         if desired.habit.spent and row.size == ECO:
             continue  # what runs of it is about to sleep, what is new waits for the next month
-        if bearer is not None and _fits(bearer, desired, row) and not fleet.slots[name].stale:
-            fleet, more = _stop_next(fleet, name, why, now)
-        elif _room(fleet, desired, name):
-            fleet, more = _replace(fleet, desired, name, row, why, now, draw, said)
+        if bearer is not None and fits(bearer, desired, row) and not fleet.slots[name].stale:
+            fleet, more = drop_next(fleet, name, why, now)
+        elif room(fleet, desired, name):
+            fleet, more = replace_bearer(fleet, desired, name, row, why, now, draw, said)
         else:
             more = ()
         effects += more
@@ -255,7 +107,7 @@ def restart(
     effects: list[Effect] = []
     for name in names:
         if name in fleet.slots:
-            fleet, dropped = _stop_next(fleet, name, why, now)
+            fleet, dropped = drop_next(fleet, name, why, now)
             fleet = with_slot(fleet, name, Slot(fleet.slots[name].dyno, stale=True))
             effects += dropped
     fleet, more = reconcile(fleet, desired, why, now, draw, said)
@@ -272,7 +124,7 @@ def _after_crash(fleet: Fleet, desired: Desired, dyno: Dyno, now: Now, draw: Dra
     crashes = crashes_after(slot.crashes, now.mono - dyno.launched)
     wait = wait_before_retry(crashes)
     if wait == 0.0:
-        return _start(fleet, desired, dyno.name, row, "it crashed", now, draw, crashes)
+        return start(fleet, desired, dyno.name, row, "it crashed", now, draw, crashes)
     return with_slot(fleet, dyno.name, Slot(dyno.id, crashes, now.mono + wait)), ()
 
 
@@ -287,7 +139,7 @@ def _after_next_crash(fleet: Fleet, desired: Desired, dyno: Dyno, now: Now, draw
     )
     if row is None or wait > 0.0:
         return fleet, ()
-    return _boot_beside(fleet, desired, dyno.name, row, "it crashed", now, draw)
+    return boot_beside(fleet, desired, dyno.name, row, "it crashed", now, draw)
 
 
 def happened(fleet: Fleet, desired: Desired, dyno_id: DynoId, event: Event, now: Now, draw: Draw) -> Outcome:
@@ -297,7 +149,7 @@ def happened(fleet: Fleet, desired: Desired, dyno_id: DynoId, event: Event, now:
         return fleet, ()
     slot = fleet.slots.get(dyno.name)
     succeeds = slot is not None and slot.next == dyno_id
-    fleet, effects = _apply(fleet, dyno, event, now)
+    fleet, effects = take(fleet, dyno, event, now)
     after = fleet.dynos.get(dyno_id)
     if succeeds and after is None:
         fleet, more = _after_next_crash(fleet, desired, dyno, now, draw)
@@ -315,7 +167,7 @@ def happened(fleet: Fleet, desired: Desired, dyno_id: DynoId, event: Event, now:
 def _came_up(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
     if desired.handover is Handover.ROLLING:
         return reconcile(fleet, desired, "the next of a rolling restart", now, draw)
-    return _promote(fleet, "its successor is up", now)
+    return promote(fleet, "its successor is up", now)
 
 
 def _bearer_ended(fleet: Fleet, desired: Desired, dyno: Dyno, now: Now, draw: Draw) -> Outcome:
@@ -327,7 +179,7 @@ def _bearer_ended(fleet: Fleet, desired: Desired, dyno: Dyno, now: Now, draw: Dr
     row = wanted_names(desired).get(dyno.name)
     if row is None:
         return fleet, ()
-    return _start(fleet, desired, dyno.name, row, "it is wanted again", now, draw)  # scaled down and up again
+    return start(fleet, desired, dyno.name, row, "it is wanted again", now, draw)  # scaled down and up again
 
 
 def lost(fleet: Fleet, desired: Desired, dyno_id: DynoId, now: Now, draw: Draw) -> Outcome:
@@ -356,9 +208,7 @@ def lost(fleet: Fleet, desired: Desired, dyno_id: DynoId, now: Now, draw: Draw) 
     fleet = with_dyno(fleet, replace(dyno, phase=Phase.ENDED, deadline=None))
     if asleep(dyno):
         return fleet, noted
-    fleet, effects = _start(
-        fleet, desired, dyno.name, row, "its processes were gone", now, draw, slot.crashes
-    )
+    fleet, effects = start(fleet, desired, dyno.name, row, "its processes were gone", now, draw, slot.crashes)
     return fleet, (*noted, *effects)
 
 
@@ -391,7 +241,7 @@ def _cycles(fleet: Fleet, dyno: Dyno) -> bool:
     if slot is None or slot.dyno != dyno.id:
         return False
     settled = slot.next is None and slot.retry is None and not slot.stale
-    return settled and dyno.phase in {*_COMING, Phase.UP, Phase.FROZEN}
+    return settled and dyno.phase in {*COMING, Phase.UP, Phase.FROZEN}
 
 
 def tick(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
@@ -410,7 +260,7 @@ def tick(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
         if dyno.cycle > now.mono or not _cycles(fleet, dyno):
             continue
         if dyno.kind is Kind.ONE_OFF:
-            fleet, more = _stop(fleet, dyno, "its day is over", now, replaced=False)
+            fleet, more = stop(fleet, dyno, "its day is over", now, replaced=False)
             effects += (Say(dyno.name, "Cycling"), *more)
         else:
             fleet, more = restart(fleet, desired, (dyno.name,), "its day is over", now, draw, "Cycling")
@@ -420,9 +270,9 @@ def tick(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
 
 def _retry(fleet: Fleet, desired: Desired, name: DynoName, row: Formation, now: Now, draw: Draw) -> Outcome:
     why = "it crashed and has waited"
-    if _serves(fleet.current(name)):
-        return _boot_beside(fleet, desired, name, row, why, now, draw)
-    return _start(fleet, desired, name, row, why, now, draw, fleet.slots[name].crashes)
+    if serves(fleet.current(name)):
+        return boot_beside(fleet, desired, name, row, why, now, draw)
+    return start(fleet, desired, name, row, why, now, draw, fleet.slots[name].crashes)
 
 
 def next_deadline(fleet: Fleet) -> float | None:
@@ -440,7 +290,7 @@ def rest(fleet: Fleet, name: DynoName, asked: SleepAsked | FreezeAsked, now: Now
     """Put what bears a name to sleep; a crashed one that waits for its next try waits for a request instead."""
     slot = fleet.slots[name]
     fleet = with_slot(fleet, name, Slot(slot.dyno, slot.crashes))
-    return _apply(fleet, fleet.dynos[slot.dyno], asked, now)
+    return take(fleet, fleet.dynos[slot.dyno], asked, now)
 
 
 def rouse(
@@ -449,12 +299,12 @@ def rouse(
     """Thaw what bears a name if it is frozen and still what is wanted, else start it anew; what is awake is let be."""
     bearer = fleet.current(name)
     if bearer is None:
-        return _start(fleet, desired, name, row, why, now, draw)
+        return start(fleet, desired, name, row, why, now, draw)
     if not asleep(bearer):
         return fleet, ()
-    if bearer.phase is Phase.FROZEN and _fits(bearer, desired, row) and not fleet.slots[name].stale:
-        return _apply(fleet, bearer, ThawAsked(why), now)
-    return _replace(fleet, desired, name, row, why, now, draw, "Unidling")
+    if bearer.phase is Phase.FROZEN and fits(bearer, desired, row) and not fleet.slots[name].stale:
+        return take(fleet, bearer, ThawAsked(why), now)
+    return replace_bearer(fleet, desired, name, row, why, now, draw, "Unidling")
 
 
 # -- one-offs ---------------------------------------------------------------------------------------------------------
@@ -469,4 +319,4 @@ def stop_dyno(fleet: Fleet, dyno: Dyno, why: str, now: Now, signal: int) -> Outc
     """Tell one dyno to stop for good (a one-off)."""
     if dyno.phase is Phase.ENDED:
         return fleet, ()
-    return _apply(fleet, dyno, StopAsked(why, signal=signal), now)
+    return take(fleet, dyno, StopAsked(why, signal=signal), now)
