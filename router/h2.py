@@ -179,6 +179,7 @@ class H2(asyncio.Protocol):
 
     transport: asyncio.Transport
     exchange = None
+    awaited = False  # who is told GOAWAY knows what was not served
 
     def __init__(self, proxy: "Proxy", port: int) -> None:
         self._proxy = proxy

@@ -311,7 +311,7 @@ class Proxy:
         if self._timer is None:
             self._timer = self.loop.call_later(self.timers.tick, self._tick)
         if self.draining:
-            client.end(whole=True)
+            self._see_off(client)
 
     def closed(self, client: "Client") -> None:
         """Count a client out."""
@@ -331,13 +331,19 @@ class Proxy:
             self._timer = self.loop.call_later(self.timers.tick, self._tick)
 
     def drain(self) -> None:
-        """Take no new requests: idle clients are closed now, the others after their answer."""
+        """Take no new requests: idle clients are closed now, the others after their answer, which those that just came get too."""
         self.draining = True
         for client in list(self._clients):
             if client.exchange is None:
-                client.end(whole=True)
+                self._see_off(client)
         if not self._clients:
             self.drained.set()
+
+    def _see_off(self, client: "Client") -> None:
+        if client.awaited:
+            client.deadline = min(client.deadline, self.loop.time() + self.timers.welcome)
+        else:
+            client.end(whole=True)
 
     def close(self) -> None:
         """Drop everything."""

@@ -29,6 +29,7 @@ class Client(asyncio.Protocol):
         "_proxy",
         "_reading",
         "_searched",
+        "_served",
         "blocked",
         "deadline",
         "dyno",
@@ -46,6 +47,7 @@ class Client(asyncio.Protocol):
         self._keep_alive = proxy.timers.keep_alive
         self._buffer = bytearray()
         self._searched = 0  # no end of a head before here
+        self._served = False  # it had a request
         self._reading = True
         self._ending = False  # nothing more is read from it, only thrown away
         self._advancing = False
@@ -117,8 +119,14 @@ class Client(asyncio.Protocol):
             self.deadline = self._proxy.loop.time() + self._proxy.timers.head
         self._searched = max(0, len(self._buffer) - 3)
 
+    @property
+    def awaited(self) -> bool:
+        """Its request may be on the way: it came for one and had none yet, or a part of one is here."""
+        return not self._served or bool(self._buffer)
+
     def _begin(self, data: bytes) -> None:
         proxy = self._proxy
+        self._served = True
         try:
             request = self._heads.read(data)
         except ClientFault as fault:

@@ -21,6 +21,7 @@ class Timers:
     )
     linger: float = 5.0  # reading on after an early answer, so that a reset does not destroy it
     drain: float = 30.0  # SIGTERM to the end of the last request
+    welcome: float = 3.0  # a client that came just before SIGTERM, until the first byte of its request
     leave: float = (
         1.0  # from a dyno leaving the table to its SIGTERM, at most, while requests are under way there
     )

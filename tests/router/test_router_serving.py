@@ -338,3 +338,37 @@ def test_a_thousand_requests_leave_nothing_in_flight():
                 connection.writer.transport.abort()
 
     run(test)
+
+
+def test_a_client_that_came_just_before_the_end_is_still_answered():
+    """Its bytes may be in the kernel's queue, or on the way, while the worker decides whom to close."""
+
+    async def test():
+        async with serving() as (router, _), await router.connect() as early, await router.connect() as half:
+            half.writer.write(GET[:10])
+            await router.ask()  # so that both are accepted
+            draining = asyncio.ensure_future(router.worker.drain())
+            while not router.worker.proxy.draining:  # noqa: ASYNC110  # a turn of the loop brings it
+                await asyncio.sleep(0)
+            for answer in (await early.ask(), await half.ask(GET[10:])):
+                assert (answer.status, answer.get("Connection")) == (200, "close")
+            await draining
+
+    run(test)
+
+
+def test_a_client_that_says_nothing_does_not_keep_the_router_from_ending():
+    async def test():
+        timers = replace(QUICK, welcome=0.05, drain=60)
+        async with (
+            serving(timers=timers) as (router, _),
+            await router.connect() as silent,
+            await router.connect() as idle,
+        ):
+            await idle.ask()
+            draining = asyncio.ensure_future(router.worker.drain())
+            assert await idle.closed() == b""
+            assert await silent.closed() == b""
+            await draining
+
+    run(test)
