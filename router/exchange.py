@@ -52,6 +52,7 @@ class Exchange:
     failure: Failure | None = None
     status = 0
     to_client = 0  # bytes sent to the client
+    from_client_size = 0  # of its body or tunnel
     request_done = True  # all of the request's body has been read
     request_rest = b""  # what the client sent behind the request
     answered = False  # all of the response has been made

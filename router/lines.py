@@ -1,32 +1,43 @@
-"""Access lines out to RUN/logplex.sock, in batches. A slow or absent logplex slows no request: what cannot wait is dropped and counted."""
+"""Access lines out to RUN/logplex.sock, in batches. A slow or absent logplex slows no request: what cannot wait is dropped and counted.
+
+Who lost lines reads so in the log (L12), once logplex reads again. A line that waits is a short row; the request it tells of is let go.
+"""
 
 import asyncio
 import contextlib
 import logging
+import time
+from datetime import UTC, datetime
 
 from dynod.model.settings import log_socket
 from dynod.wire.rpc import Notification, encode
 from router.exchange import Exchange
+from router.metrics import Metrics
 from router.reconnect import Link
 from router.timers import Timers
 
-WAITING = 10_000  # records kept while logplex is away or slow
+WAITING = 10_000  # rows kept while logplex is away or slow
 BATCH = 200  # rows per frame: few enough for the processor's cache, and for the frame's limit with the longest of lines
 
 _log = logging.getLogger(__name__)
+Row = list[str | int]
 
 
 class Lines:
-    """`add` is all a request ever does here; formatting and sending come later, for many at once."""
+    """`add` is all a request ever does here; counting, formatting and sending come later, for many at once."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, run: str, timers: Timers) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, run: str, timers: Timers, metrics: Metrics) -> None:
         self._loop = loop
         self._timers = timers
-        self._waiting: list[Exchange] = []
+        self._metrics = metrics
+        self._fresh: list[Exchange] = []
+        self._waiting: list[Row] = []
+        self._lost: dict[str, tuple[int, int]] = {}  # app -> how many, since when: not told yet
         self._timer: asyncio.TimerHandle | None = None
-        self._link = Link(loop, log_socket(run), timers, opened=self._opened, received=self._received)
+        self._link = Link(
+            loop, log_socket(run), timers, opened=self._reads, received=self._received, resumed=self._reads
+        )
         self.dropped = 0
-        self._told = 0
 
     def start(self) -> None:
         """Connect now or later."""
@@ -34,17 +45,17 @@ class Lines:
 
     def add(self, exchange: Exchange) -> None:
         """Take a finished request."""
-        self._waiting.append(exchange)
+        self._fresh.append(exchange)
         if self._timer is None:
             self._timer = self._loop.call_later(self._timers.flush, self._flush)
-        elif len(self._waiting) == BATCH:
-            self._send()
+        elif len(self._fresh) >= BATCH:
+            self.take()
 
     async def close(self) -> None:
         """Send what is there, hang up; a logplex that does not read is not waited for long."""
         if self._timer is not None:
             self._timer.cancel()
-        self._send()
+        self.take()
         self._link.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timers.goodbye):
@@ -52,28 +63,52 @@ class Lines:
 
     def _flush(self) -> None:
         self._timer = None
+        self.take()
+
+    def take(self) -> None:
+        """Count what has ended, and send it."""
+        fresh = self._fresh
+        if fresh:
+            self._fresh = []
+            self._metrics.count(fresh)
+            self._waiting += [exchange.row() for exchange in fresh]
         self._send()
-        if self._waiting:
-            self._limit()
-            if self._link.ready:
-                self._timer = self._loop.call_later(self._timers.flush, self._flush)
+        over = len(self._waiting) - WAITING
+        if over > 0:
+            self._drop(over)
 
     def _send(self) -> None:
         waiting = self._waiting
         while waiting and self._link.ready:
-            self._link.write(encode(Notification("lines", [exchange.row() for exchange in waiting[:BATCH]])))
+            self._link.write(encode(Notification("lines", waiting[:BATCH])))
             del waiting[:BATCH]
 
-    def _limit(self) -> None:
-        over = len(self._waiting) - WAITING
-        if over > 0:
-            del self._waiting[:over]
-            self.dropped += over
+    def _drop(self, count: int) -> None:
+        """Let the oldest go."""
+        for row in self._waiting[:count]:
+            app, at = str(row[0]), int(row[1])
+            lost, since = self._lost.get(app, (0, at))
+            self._lost[app] = (lost + 1, since)
+        del self._waiting[:count]
+        self.dropped += count
+        self._metrics.dropped += count
 
-    def _opened(self) -> None:
-        if self.dropped > self._told:
-            _log.warning("dropped %d access lines while logplex was away or slow", self.dropped - self._told)
-            self._told = self.dropped
+    def _reads(self) -> None:
+        """Logplex is there, or reads again: what it missed comes before what it gets."""
+        if self._lost:
+            now = time.time_ns() // 1000
+            rows: list[Row] = []
+            for app, (count, since) in self._lost.items():
+                when = datetime.fromtimestamp(since / 1_000_000, UTC).isoformat()
+                rows.append(
+                    [app, now, "heroku", "logplex", f"Error L12: {count} messages dropped since {when}."]
+                )
+            _log.warning(
+                "dropped %d access lines while logplex was away or slow",
+                sum(count for count, _ in self._lost.values()),
+            )
+            self._lost.clear()
+            self._waiting[:0] = rows
         self._send()
 
     def _received(self, data: bytes) -> None:

@@ -4,9 +4,11 @@ The control plane may come and go.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from dynod.model.certs import CertTable
 from dynod.model.route import RouteTable
@@ -87,10 +89,12 @@ class RoutesLink:
         connected: Callable[[], None],
         activity: Activity,
         certs: Callable[[CertTable], None],
+        asked: Callable[[int], None],
     ) -> None:
         self._loop, self._timers = loop, timers
         self._swap = swap
         self._activity = activity
+        self._asked = asked
         self._certs = certs
         self._connected = connected
         self._decoder = Decoder()
@@ -108,9 +112,16 @@ class RoutesLink:
         """Say which apps had requests; False when there is nobody to hear it."""
         return self._link.write(encode(Notification("active", apps)))
 
-    def close(self) -> None:
-        """Hang up."""
+    def traffic(self, message: Mapping[str, Any]) -> bool:
+        """Say what requests came to; False when there is nobody to hear it."""
+        return self._link.write(encode(Notification("traffic", message)))
+
+    async def close(self) -> None:
+        """Hang up, once what was said is out; who does not read is not waited for long."""
         self._link.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timers.goodbye):
+                await self._link.gone.wait()
 
     def _opened(self) -> None:
         self._decoder = Decoder()
@@ -132,6 +143,8 @@ class RoutesLink:
                 case Notification("report", [int(number)]):
                     self._activity.flush()
                     self._link.write(encode(Notification("reported", [number])))
+                case Notification("measure", [int(number)]):
+                    self._asked(number)
                 case _:
                     pass
 

@@ -5,7 +5,8 @@ One Proxy per worker owns what its connections share. `swap` takes a new routing
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from math import inf
 from typing import TYPE_CHECKING
@@ -117,6 +118,11 @@ class Proxy:
     def _under_way(self) -> list[str]:
         exchanges = [client.exchange for client in self._clients]
         return [each.site.route.app for each in exchanges if each is not None and each.target is not None]
+
+    def under_way(self) -> Mapping[str, int]:
+        """Say how many requests each app has, those that are held too."""
+        exchanges = [client.exchange for client in self._clients]
+        return Counter([each.site.route.app for each in exchanges if each is not None])
 
     def _ask_to_wake(self, app: str) -> None:
         if app not in self._woken:

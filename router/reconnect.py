@@ -10,7 +10,10 @@ FULL = 4 * 1024 * 1024  # bytes that wait for a slow reader
 
 
 class Link(asyncio.Protocol):
-    """`opened` is called at each new connection, `received` with its bytes. Nothing is ever waited for."""
+    """`opened` is called at each new connection, `received` with its bytes, `resumed` when one who did not read reads again.
+
+    Nothing is ever waited for.
+    """
 
     def __init__(
         self,
@@ -20,12 +23,14 @@ class Link(asyncio.Protocol):
         *,
         opened: Callable[[], None],
         received: Callable[[bytes], None],
+        resumed: Callable[[], None] = lambda: None,
     ) -> None:
         self._loop = loop
         self._path = path
         self._timers = timers
         self._opened = opened
         self._received = received
+        self._resumed = resumed
         self._transport: asyncio.Transport | None = None
         self._pause = timers.retry
         self._timer: asyncio.TimerHandle | None = None
@@ -78,6 +83,7 @@ class Link(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._blocked = False
+        self._resumed()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's shape
         self._transport = None

@@ -153,6 +153,7 @@ class Client(asyncio.Protocol):
         now = self._proxy.loop.time()
         self.deadline = now + self._proxy.timers.idle
         if exchange.phase is Phase.TUNNEL:
+            exchange.from_client_size += len(data)
             dyno.write(data)
             return
         self._buffer += data
@@ -172,6 +173,7 @@ class Client(asyncio.Protocol):
         except ClientFault as fault:
             self._proxy.fail(self, exchange, fault.failure)
             return None
+        exchange.from_client_size += len(body)
         if exchange.request_rest:
             self._buffer += exchange.request_rest
             exchange.request_rest = b""

@@ -27,6 +27,7 @@ class Timers:
     )
     goodbye: float = 0.5  # for the last access lines on the way out
     active: float = 30.0  # from the first request until the control plane hears which apps had some
+    counts: float = 10.0  # from a request to the telling of what it came to: a worker that is killed takes these counts with it
     flush: float = 0.05  # access lines wait this long for company
     retry: float = 0.1  # first pause before a lost unix socket is tried again; doubles up to retry_most
     retry_most: float = 2.0

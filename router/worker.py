@@ -7,13 +7,18 @@ import random
 import signal
 import socket
 import ssl
+from collections.abc import Mapping
+from typing import Any
 
 import uvloop
 
+from dynod.model.route import RouteTable
 from router.acme import Challenged
+from router.balance import Target
 from router.h2 import Negotiated
 from router.lines import Lines
 from router.link import RoutesLink, last_certs, last_table
+from router.metrics import Metrics
 from router.proxy import Proxy
 from router.server import Client
 from router.timers import Timers
@@ -38,6 +43,7 @@ class Worker:
         self._timers = timers or Timers()
         self._chance = chance or random.Random()
         self.lines: Lines
+        self.metrics: Metrics
         self.proxy: Proxy
         self.certificates: Certificates
         self._link: RoutesLink
@@ -46,7 +52,8 @@ class Worker:
     async def open(self, listener: socket.socket, secure: Secure | None = None) -> None:
         """Serve on bound sockets; the last tables from the disk are in force before the first request."""
         loop = asyncio.get_running_loop()
-        self.lines = Lines(loop, self._run, self._timers)
+        self.metrics = Metrics(loop, self._timers.counts, self._under_way, self._tell_traffic)
+        self.lines = Lines(loop, self._run, self._timers, self.metrics)
         self.proxy = Proxy(
             loop,
             self.lines,
@@ -61,10 +68,11 @@ class Worker:
             loop,
             self._run,
             self._timers,
-            swap=self.proxy.swap,
+            swap=self._swap,
             connected=self._connected,
             activity=self.proxy.activity,
             certs=self.certificates.swap,
+            asked=self._asked,
         )
         table = last_table(self._state)
         if table is not None:
@@ -99,8 +107,23 @@ class Worker:
     def _wake(self, app: str) -> None:
         self._link.wake(app)
 
+    def _swap(self, table: RouteTable) -> list[Target]:
+        leaving = self.proxy.swap(table)
+        self.metrics.keep(table.apps)
+        return leaving
+
+    def _asked(self, number: int) -> None:
+        self.lines.take()
+        self.metrics.asked(number)
+
     def _tell(self, apps: list[str]) -> bool:
         return self._link.active(apps)
+
+    def _tell_traffic(self, message: Mapping[str, Any]) -> bool:
+        return self._link.traffic(message)
+
+    def _under_way(self) -> Mapping[str, int]:
+        return self.proxy.under_way()
 
     def _connected(self) -> None:
         self.proxy.rewake()
@@ -123,8 +146,9 @@ class Worker:
         """Drop all connections."""
         self._close_servers()
         self.proxy.close()
-        self._link.close()
         await self.lines.close()
+        self.metrics.close()
+        await self._link.close()
 
 
 async def _serve(run: str, state: str, listener: socket.socket, secure: Secure | None) -> None:

@@ -107,7 +107,7 @@ def test_requests_wait_for_a_dyno_that_boots():
                 assert (await connection.response()).body == b"hello"
                 assert (await connection.response()).body == b"hello"
                 connection.writer.transport.abort()
-            assert proxy._held == set()
+            assert not proxy._held
             await control.close()
         await dyno.close()
 
@@ -169,7 +169,7 @@ def test_a_client_that_waits_may_go_away():
             line = await house.logplex.line()
             assert line.startswith("sock=client at=warning code=H27 ")
             assert " dyno= connect= service= status=499 bytes= " in line
-            assert house.worker.proxy._held == set()
+            assert not house.worker.proxy._held
 
     run(test)
 
@@ -237,8 +237,12 @@ def test_what_cannot_wait_is_dropped_and_counted(monkeypatch):
             house.worker.lines._flush()
             assert house.worker.lines.dropped >= 300
             await house.logplex.open()
-            rest = 500 - house.worker.lines.dropped
-            assert len(await house.logplex.wait(rest)) == rest
+            dropped = house.worker.lines.dropped
+            rows = await house.logplex.wait(1 + 500 - dropped)
+            assert len(rows) == 1 + 500 - dropped
+            assert rows[0][2:4] == ["heroku", "logplex"]
+            assert rows[0][4].startswith(f"Error L12: {dropped} messages dropped since 20")
+            assert all(row[3] == "router" for row in rows[1:])
             await house.logplex.close()
         await dyno.close()
 
@@ -250,9 +254,17 @@ def test_a_logplex_that_does_not_read_slows_nobody(monkeypatch):
     monkeypatch.setattr("router.lines.WAITING", 100)
 
     class Deaf(FakeLogplex):
+        """Does not read until it is told to."""
+
+        def __init__(self, run_dir):
+            super().__init__(run_dir)
+            self.hears = asyncio.Event()
+
         async def _serve(self, reader, writer):
             writer.transport.pause_reading()
-            self._writers.append(writer)
+            await self.hears.wait()
+            writer.transport.resume_reading()
+            await super()._serve(reader, writer)
 
     async def test():
         dyno = FakeDyno()
@@ -267,6 +279,15 @@ def test_a_logplex_that_does_not_read_slows_nobody(monkeypatch):
             house.worker.lines._flush()
             assert house.worker.lines.dropped > 0
             assert len(house.worker.lines._waiting) <= 100
+            dropped = house.worker.metrics.dropped
+            assert dropped == house.worker.lines.dropped
+            assert house.worker.metrics.lines == 1500
+            deaf.hears.set()
+            rows = await deaf.wait(1 + 1500 - dropped)  # without another request
+            told = [row[4] for row in rows if row[3] == "logplex"]
+            assert len(told) == 1
+            assert told[0].startswith(f"Error L12: {dropped} messages dropped since 20")
+            assert len(rows) == 1 + 1500 - dropped
             await deaf.close()
         await dyno.close()
 
