@@ -7,7 +7,7 @@ the request is (`phase`), what may be kept alive, what a lost connection or a pa
 from enum import Enum
 
 from router.access_line import chain, line, subject
-from router.balance import Target
+from router.balance import Queue, Target
 from router.framing import BadChunk, Chunks, chunk, last_chunk
 from router.headers import (
     CHUNKED,
@@ -45,6 +45,8 @@ class Exchange:
     retried = False  # sent a second time, after a stale kept-alive connection
     give_up: float | None = None  # when holding ends
     held_failure = Failure.H20  # what it comes to if it is held too long
+    queue: Queue | None = None  # where it waits for a place
+    piped = False  # a tunnel that is counted as one
     connect_ms: int | None = None
     connected_at: float | None = None
     ended = 0.0
@@ -190,6 +192,8 @@ class Exchange:
         if head.status == 101:
             if not self.request.upgrade or not head.upgrade:
                 raise DynoFault("a 101 that nobody asked for")
+            if self.target is not None and self.target.tunnels >= self.target.tunnels_most:
+                raise DynoFault("as many WebSockets as it may have", Failure.H22)
             self.status = 101
             self.head_made = True
             self.phase = Phase.TUNNEL

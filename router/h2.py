@@ -62,6 +62,7 @@ class StreamClient(SecureClient):
 
     __slots__ = ()
     protocol = "http2.0"
+    counted = False
 
 
 class Stream(asyncio.Transport):
@@ -180,6 +181,7 @@ class H2(asyncio.Protocol):
     transport: asyncio.Transport
     exchange = None
     awaited = False  # who is told GOAWAY knows what was not served
+    counted = True
 
     def __init__(self, proxy: "Proxy", port: int) -> None:
         self._proxy = proxy

@@ -99,6 +99,7 @@ class Master:
         self._options = options
         self._listeners = listeners
         self._tls = tls
+        self._count = max(options.workers, len(listeners))
         self._context = new_context()  # made before the forks: a session's ticket is good at every worker
         self._workers: dict[int, tuple[int, float]] = {}  # pid -> (which, since)
         self._due: dict[int, float] = {}  # which -> when to start it
@@ -111,8 +112,7 @@ class Master:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two descriptors per request under way
-        count = max(self._options.workers, len(self._listeners))
-        for which in range(count):
+        for which in range(self._count):
             self._start(which)
         self._announce()
         unit().say("READY=1")
@@ -155,7 +155,8 @@ class Master:
             for listener in (*self._listeners, *self._tls):
                 if listener is not mine and (secure is None or listener is not secure[0]):
                     listener.close()
-            worker.serve(self._options.run, self._options.state, mine, secure)
+            place = (which, self._count)
+            worker.serve(self._options.run, self._options.state, mine, secure, place)
             status = 0
         except BaseException:  # noqa: BLE001  # a child of fork must never return into the parent's code
             traceback.print_exc()

@@ -11,10 +11,11 @@ from email.utils import formatdate
 from math import inf
 from typing import TYPE_CHECKING
 
-from dynod.model.route import RouteTable, Standing
+from dynod.model.route import Limits, RouteTable, Standing
 from router import pages
 from router.activity import Activity
-from router.balance import Target, checkin, checkout, tries
+from router.addresses import Addresses
+from router.balance import Target, checkin, checkout, share, tries
 from router.exchange import Exchange, Phase
 from router.headers import prepare
 from router.reasons import Failure
@@ -22,6 +23,7 @@ from router.request_ids import request_ids
 from router.table import Routes
 from router.timers import Timers
 from router.upstream import Dyno, expire, take
+from router.waiting import Waiting
 
 if TYPE_CHECKING:
     from router.lines import Lines
@@ -49,11 +51,15 @@ class Proxy:
         *,
         port: int,
         timers: Timers,
+        place: tuple[int, int] = (0, 1),
     ) -> None:
         self.loop = loop
-        self.timers = timers
+        self.timers = self._own_timers = timers
         self.first_byte = timers.first_byte
         self._fresh = timers.fresh
+        self._place = place  # which of how many workers
+        self.limits = Limits()
+        self._addresses = Addresses()
         self.port = port
         self.routes = Routes(RouteTable())
         self.has_table = False
@@ -61,11 +67,9 @@ class Proxy:
         self.draining = False
         self.drained = asyncio.Event()
         self._lines = lines
-        self._wake = wake
         self._chance = chance
         self._clients: set[Client] = set()
-        self._held: set[Client] = set()
-        self._woken: set[str] = set()
+        self.waiting = Waiting(timers.boot, self.start, wake)
         self.activity = Activity(loop, timers.active, self._under_way, tell)
         self._active = self.activity.apps
         self._connects: set[asyncio.Task[None]] = set()
@@ -79,9 +83,12 @@ class Proxy:
     def swap(self, table: RouteTable) -> list[Target]:
         """Route by this table from now on; return the dynos that left it with requests still under way."""
         before = self.routes
-        self.routes = Routes(table, before)
+        self.limits = table.limits
+        self.timers = self._own_timers.limited(table.limits)
+        most = share(table.limits.in_flight, *self._place)
+        self.routes = Routes(table, before, most)
+        self.waiting.limits, self.waiting.most = table.limits, most
         self.has_table = True
-        self._woken.clear()
         kept = self.routes.by_id()
         leaving = []
         for id, target in before.by_id().items():
@@ -90,8 +97,10 @@ class Proxy:
                 expire(target, inf)
                 if target.in_flight:
                     leaving.append(target)
+        for queue in before.queues.values():
+            queue.clear()  # they wait anew, in the same order
         now = self.loop.time()
-        for client in list(self._held):
+        for client in self.waiting.swapped():
             exchange = client.exchange
             if exchange is not None and exchange.phase is Phase.HELD:
                 self._look_again(client, exchange, now)
@@ -102,18 +111,10 @@ class Proxy:
         assert host is not None
         site = self.routes.find(host)
         if site is None:
-            self._held.discard(client)
             self.fail(client, exchange, Failure.H99)  # the app went away under a request of its own
             return
         exchange.site = site
         self.start(client, exchange, now)
-
-    def rewake(self) -> None:
-        """Ask again for every app that is waited for: the control plane may have lost the question."""
-        self._woken.clear()
-        for client in self._held:
-            if client.exchange is not None and client.exchange.site.route.standing is Standing.IDLE:
-                self._ask_to_wake(client.exchange.site.route.app)
 
     def _under_way(self) -> list[str]:
         exchanges = [client.exchange for client in self._clients]
@@ -124,23 +125,19 @@ class Proxy:
         exchanges = [client.exchange for client in self._clients]
         return Counter([each.site.route.app for each in exchanges if each is not None])
 
-    def _ask_to_wake(self, app: str) -> None:
-        if app not in self._woken:
-            self._woken.add(app)
-            self._wake(app)
-
     # -- one request ---------------------------------------------------------------------------------------------
 
     def start(self, client: "Client", exchange: Exchange, now: float) -> None:
         """Send it to a dyno, hold it, or refuse it, by the standing of its app."""
         route = exchange.site.route
         if exchange.give_up is not None:
-            self._held.discard(client)
+            self.waiting.let_go(client, exchange)
         if exchange.site.targets:
             target = checkout(exchange.site.targets, now, self._chance)
             if target is None:
-                exchange.held_failure = Failure.H34
-                self._hold(client, exchange, now, until=now + self.timers.tick)
+                refused = self.waiting.line_up(client, exchange, now)
+                if refused is not None:
+                    self.fail(client, exchange, refused)
                 return
             exchange.target = target
             if route.app not in self._active:
@@ -158,17 +155,8 @@ class Proxy:
             self.fail(client, exchange, failure)
             return
         if route.standing is Standing.IDLE:
-            self._ask_to_wake(route.app)
-        exchange.held_failure = Failure.H20
-        self._hold(client, exchange, now, until=now + self.timers.boot)
-
-    def _hold(self, client: "Client", exchange: Exchange, now: float, *, until: float) -> None:
-        exchange.phase = Phase.HELD
-        exchange.target = None
-        if exchange.give_up is None:
-            exchange.give_up = now + self.timers.boot
-        client.deadline = min(until, exchange.give_up)
-        self._held.add(client)
+            self.waiting.wake(route.app)
+        self.waiting.hold(client, exchange, now, Failure.H20)
 
     def _connect(self, client: "Client", exchange: Exchange, target: Target) -> None:
         exchange.phase = Phase.CONNECTING
@@ -206,13 +194,16 @@ class Proxy:
             exchange.tried(now)
             self.fail(client, exchange, failure)
             return
-        self._checkin(exchange)
-        self.start(client, exchange, now)
+        self._again(client, exchange, now)
 
-    def _checkin(self, exchange: Exchange) -> None:
-        if exchange.target is not None:
-            checkin(exchange.target)
-            exchange.target = None
+    def _again(self, client: "Client", exchange: Exchange, now: float) -> None:
+        """Give back its place, take another; nobody who waits comes before it."""
+        target = exchange.target
+        assert target is not None
+        checkin(target)
+        exchange.target = None
+        self.start(client, exchange, now)
+        self.waiting.admit(target.queue, now)
 
     def head_for(self, client: "Client", exchange: Exchange) -> bytes:
         """Make the head the dyno gets."""
@@ -263,16 +254,33 @@ class Proxy:
         client.exchange = None
         client.dyno = None
         if exchange.give_up is not None:
-            self._held.discard(client)
+            self.waiting.let_go(client, exchange)
         if dyno is not None:
             dyno.leave(keep=keep, now=now)
-        if exchange.target is not None:
-            checkin(exchange.target)
+        target = exchange.target
+        if target is not None:
+            if exchange.piped:
+                target.tunnels -= 1
+            else:
+                checkin(target)
         if self._stamped != now:
             self._stamp(now)
         exchange.ended = now
         exchange.at = self._stamp_us
         self._lines.add(exchange)
+        if target is not None and target.queue:
+            self.waiting.admit(target.queue, now)
+
+    def piped(self, client: "Client", exchange: Exchange) -> None:
+        """Count a request that became a WebSocket as such: it holds a place among those in flight no longer."""
+        target = exchange.target
+        assert target is not None
+        exchange.piped = True
+        client.open_tunnel()
+        target.tunnels += 1
+        checkin(target)
+        if target.queue:
+            self.waiting.admit(target.queue, self.loop.time())
 
     def dyno_lost(self, client: "Client", exchange: Exchange, *, clean: bool) -> None:
         """A dyno's connection ended under a request."""
@@ -282,8 +290,7 @@ class Proxy:
             exchange.retried = True  # kept alive by us, closed by it at the same moment: nobody's fault
             client.dyno = None
             dyno.client = None
-            self._checkin(exchange)
-            self.start(client, exchange, self.loop.time())
+            self._again(client, exchange, self.loop.time())
             return
         failure = exchange.dyno_lost(clean=clean)
         if failure is None:
@@ -318,11 +325,15 @@ class Proxy:
             self._timer = self.loop.call_later(self.timers.tick, self._tick)
         if self.draining:
             self._see_off(client)
+        elif self.limits.per_address and client.counted:
+            peer = client.transport.get_extra_info("peername")
+            if peer and not self._addresses.opened(client, peer[0], self.limits.per_address):
+                client.transport.abort()
 
     def closed(self, client: "Client") -> None:
         """Count a client out."""
         self._clients.discard(client)
-        self._held.discard(client)
+        self._addresses.closed(client)
         if self.draining and not self._clients:
             self.drained.set()
 
@@ -332,6 +343,9 @@ class Proxy:
             client.expired(now)
         for target in self.routes.by_id().values():
             expire(target, now - self.timers.dyno_idle)
+        for queue in self.routes.queues.values():
+            if queue:
+                self.waiting.admit(queue, now)  # a quarantine may have ended
         self._timer = None
         if self._clients:
             self._timer = self.loop.call_later(self.timers.tick, self._tick)

@@ -40,6 +40,7 @@ class Client(asyncio.Protocol):
     )
 
     transport: asyncio.Transport
+    counted = True  # as a connection of its address
 
     def __init__(self, proxy: "Proxy") -> None:
         self._proxy = proxy
@@ -279,8 +280,5 @@ class Client(asyncio.Protocol):
                 return
         if exchange.phase is Phase.CONNECTING:
             return  # has its own limit
-        if exchange.phase is Phase.HELD and exchange.give_up is not None and now < exchange.give_up:
-            proxy.start(self, exchange, now)  # a quarantine may have ended
-            return
         dyno_blocked = self.dyno is not None and self.dyno.blocked
         proxy.fail(self, exchange, exchange.expired(client_blocked=self.blocked, dyno_blocked=dyno_blocked))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dynod.model.route import AppRoute, RouteTable, Standing
-from router.balance import Target, targets
+from router.balance import NO_LIMIT, Queue, Target, targets
 
 CLOSE_DYNO = "http-disable-keepalive-to-dyno"
 MEMO = 4096  # spellings of Host remembered per table
@@ -24,18 +24,26 @@ class Site(NamedTuple):
 
 
 class Routes:
-    """One table, ready for lookups. A new table is a new Routes: readers see the old one or the new one, whole."""
+    """One table, ready for lookups. A new table is a new Routes: readers see the old one or the new one, whole.
 
-    __slots__ = ("_targets", "seen", "table")
+    `most`: requests in flight per dyno, of this worker. `queues`, an app's each, outlive their tables.
+    """
 
-    def __init__(self, table: RouteTable, before: "Routes | None" = None) -> None:
+    __slots__ = ("_targets", "queues", "seen", "table")
+
+    def __init__(self, table: RouteTable, before: "Routes | None" = None, most: int = NO_LIMIT) -> None:
         known: Mapping[str, Target] = before.by_id() if before is not None else {}
+        queues: Mapping[str, Queue] = before.queues if before is not None else {}
         self.table = table
+        self.queues: dict[str, Queue] = {id: queues[id] if id in queues else Queue() for id in table.apps}
         self.seen: dict[bytes, Site] = {}  # answers of `find`, by spelling: a request looks here first
         self._targets = {
             id: targets(app.backends, known) if app.standing is Standing.SERVING else ()
             for id, app in table.apps.items()
         }
+        for id, made in self._targets.items():
+            for target in made:
+                target.limit(most, self.queues[id], table.limits.tunnels or NO_LIMIT)
 
     def by_id(self) -> dict[str, Target]:
         """Give every target, by its backend's id."""

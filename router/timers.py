@@ -1,6 +1,8 @@
 """Every span of time the router keeps, as one value (HEROKU.md 4.1). Tests pass shorter ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from dynod.model.route import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +33,8 @@ class Timers:
     flush: float = 0.05  # access lines wait this long for company
     retry: float = 0.1  # first pause before a lost unix socket is tried again; doubles up to retry_most
     retry_most: float = 2.0
+
+    def limited(self, limits: Limits) -> "Timers":
+        """Take over what the table says."""
+        said = {"head": limits.head, "idle": limits.idle, "keep_alive": limits.keep_alive}
+        return replace(self, **{name: span for name, span in said.items() if span is not None})

@@ -91,8 +91,8 @@ class Dyno(asyncio.Protocol):
             proxy.finish(client, exchange)
         else:
             client.deadline = proxy.loop.time() + proxy.timers.idle
-            if exchange.phase is Phase.TUNNEL:
-                client.open_tunnel()
+            if exchange.phase is Phase.TUNNEL and not exchange.piped:
+                proxy.piped(client, exchange)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._heads.close()

@@ -36,12 +36,19 @@ class Worker:
     """`open`, then `drain` or `close`. Tests run it in their own loop."""
 
     def __init__(
-        self, run: str, state: str, *, timers: Timers | None = None, chance: random.Random | None = None
+        self,
+        run: str,
+        state: str,
+        *,
+        timers: Timers | None = None,
+        chance: random.Random | None = None,
+        place: tuple[int, int] = (0, 1),
     ) -> None:
         self._run = run
         self._state = state
         self._timers = timers or Timers()
         self._chance = chance or random.Random()
+        self._place = place  # which of how many workers
         self.lines: Lines
         self.metrics: Metrics
         self.proxy: Proxy
@@ -62,6 +69,7 @@ class Worker:
             self._chance.random,
             port=listener.getsockname()[1],
             timers=self._timers,
+            place=self._place,
         )
         self.certificates = Certificates(new_context() if secure is None else secure[1])
         self._link = RoutesLink(
@@ -126,7 +134,7 @@ class Worker:
         return self.proxy.under_way()
 
     def _connected(self) -> None:
-        self.proxy.rewake()
+        self.proxy.waiting.rewake()
         self.proxy.activity.flush()
 
     async def drain(self) -> None:
@@ -151,12 +159,14 @@ class Worker:
         await self._link.close()
 
 
-async def _serve(run: str, state: str, listener: socket.socket, secure: Secure | None) -> None:
+async def _serve(
+    run: str, state: str, listener: socket.socket, secure: Secure | None, place: tuple[int, int]
+) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    worker = Worker(run, state)
+    worker = Worker(run, state, place=place)
     await worker.open(listener, secure)
     gc.collect()
     gc.freeze()
@@ -165,6 +175,12 @@ async def _serve(run: str, state: str, listener: socket.socket, secure: Secure |
     await worker.drain()
 
 
-def serve(run: str, state: str, listener: socket.socket, secure: Secure | None = None) -> None:
-    """Be a worker until SIGTERM."""
-    uvloop.run(_serve(run, state, listener, secure))
+def serve(
+    run: str,
+    state: str,
+    listener: socket.socket,
+    secure: Secure | None = None,
+    place: tuple[int, int] = (0, 1),
+) -> None:
+    """Be a worker until SIGTERM; `place`: which one of how many."""
+    uvloop.run(_serve(run, state, listener, secure, place))

@@ -7,7 +7,10 @@ from dynod.core.lifecycle import Dyno, Phase, asleep
 from dynod.model.app import App, AppId
 from dynod.model.domain import Hostname
 from dynod.model.formation import WEB, Formation
-from dynod.model.route import AppRoute, Backend, RouteTable, Standing
+from dynod.model.route import AppRoute, Backend, Limits, RouteTable, Standing
+from dynod.model.settings import Settings
+
+NO_LIMITS = Limits()
 
 
 def _standing(
@@ -56,11 +59,28 @@ def app_route(
     )
 
 
+def limits(settings: Settings) -> Limits:
+    """Pass on what was set for routers."""
+    return Limits(
+        in_flight=settings.router_in_flight,
+        backlog=settings.router_backlog,
+        tunnels=settings.router_websockets,
+        per_address=settings.router_connections_per_address,
+        head=settings.router_head_timeout,
+        idle=settings.router_idle_timeout,
+        keep_alive=settings.router_keep_alive,
+    )
+
+
 def table(
-    generation: int, routes: Iterable[AppRoute], domain: str, custom: Mapping[Hostname, AppId]
+    generation: int,
+    routes: Iterable[AppRoute],
+    domain: str,
+    custom: Mapping[Hostname, AppId],
+    limits: Limits = NO_LIMITS,
 ) -> RouteTable:
     """Make the whole table anew; every app answers at NAME.domain and at its custom domains."""
     apps = {route.app: route for route in routes}
     own = {f"{route.name}.{domain}": route.app for route in apps.values()}
     hosts: dict[str, str] = {name: app for name, app in custom.items() if app in apps}
-    return RouteTable(generation, apps, hosts | own)
+    return RouteTable(generation, apps, hosts | own, limits)

@@ -40,7 +40,7 @@ from dynod.core.lifecycle import (
     Now,
     PortBound,
 )
-from dynod.core.routes import app_route, table
+from dynod.core.routes import app_route, limits, table
 from dynod.engine import builds, clock, launches, one_offs, phase, portwatch, records, sleep
 from dynod.engine.accounts import Accounts
 from dynod.engine.acm import Acm
@@ -274,7 +274,10 @@ class House:
     def _publish(self) -> None:
         self._generation = max(self._generation + 1, int(clock.now().wall * 1000))
         routes = [route for app, route in self._routes.items() if app in self.ledger.apps]
-        self.router.publish(table(self._generation, routes, self.settings.domain, self.ledger.hostnames))
+        hosts = self.ledger.hostnames
+        self.router.publish(
+            table(self._generation, routes, self.settings.domain, hosts, limits(self.settings))
+        )
 
     def _wake(self, app: str) -> None:
         if (loop := self._loops.get(AppId(app))) is not None:

@@ -21,6 +21,10 @@ _MAX_PORT = 65535
 _MIN = {
     "router_workers": 1,
     "uid_first": 1_000,
+    "router_in_flight": 0,
+    "router_backlog": 0,
+    "router_websockets": 0,
+    "router_connections_per_address": 0,
     "uid_count": 1,
     "warm": 0,
 }  # everything else that counts: above 0

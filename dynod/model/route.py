@@ -42,9 +42,26 @@ class AppRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What one router does for clients and dynos at most; 0 is no limit, None the router's own number (router/timers.py).
+
+    The control plane writes those of model.settings; a table that says nothing limits nothing.
+    """
+
+    in_flight: int = 0  # requests per dyno; WebSockets do not count
+    backlog: int = 0  # requests that wait per dyno, else H11; of no meaning where `in_flight` is 0
+    tunnels: int = 0  # WebSockets per dyno and worker, else H22
+    per_address: int = 0  # connections per client address and worker
+    head: float | None = None  # seconds for a request's head
+    idle: float | None = None  # seconds without a byte of either side
+    keep_alive: float | None = None  # seconds between two requests
+
+
+@dataclass(frozen=True, slots=True)
 class RouteTable:
     """`hosts`: lower-case host name without port -> app id; `*.example.com` for a wildcard, one label deep."""
 
     generation: int = 0
     apps: Mapping[str, AppRoute] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = Limits()

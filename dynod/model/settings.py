@@ -28,6 +28,15 @@ class Settings:
     router_workers: int = 2
     acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
     acme_email: str = ""
+    router_in_flight: int = (
+        50  # requests per dyno under way at once, then they wait; 0 for no limit (HEROKU.md 4.1)
+    )
+    router_backlog: int = 50  # requests per dyno that wait, then H11
+    router_websockets: int = 10_000  # per dyno and worker, then H22; 0 for no limit
+    router_connections_per_address: int = 0  # of one client address, per worker; 0 for no limit
+    router_head_timeout: float = 30.0  # a client within the head of a request
+    router_idle_timeout: float = 55.0  # without a byte of either side: H15, H28
+    router_keep_alive: float = 90.0  # a client between two requests
     acme_trusted: str = ""  # PEM file of who signed the ACME server's own certificate; else the system's
     uid_first: int = (
         200_000  # dynos run as uids uid_first .. uid_first + uid_count - 1; uid_first - 1 owns slugs

@@ -8,11 +8,13 @@ from dynod.core import environ, launch, routes
 from dynod.core.fleet import Fleet, Slot
 from dynod.core.launch import Ground, Wiring
 from dynod.core.lifecycle import Phase
+from dynod.model import route
 from dynod.model.app import Account, App, AppId, AppName
 from dynod.model.dyno import DynoState
 from dynod.model.formation import DEFAULT_SIZE, MIB, Formation, ProcessType
 from dynod.model.jail import Bind, JailPlan, Limits
 from dynod.model.route import Backend, Standing
+from dynod.model.settings import Settings
 from tests.core.test_lifecycle import dyno
 
 APP = App(AppId("a1"), AppName("demo"), Account("u1", "me@x"), 1.0, 1.0, "debian-12", "debian-12")
@@ -82,6 +84,14 @@ def test_the_table_names_every_app_under_the_domain():
     made = routes.table(7, [route], "localhost", {"www.example.com": "a1", "gone.example.com": "a2"})
     hosts = {"demo.localhost": "a1", "www.example.com": "a1"}
     assert (made.generation, made.hosts, made.apps) == (7, hosts, {"a1": route})
+
+
+def test_the_table_passes_on_what_is_set_for_routers_herokus_numbers_if_nothing_is():
+    assert routes.limits(Settings()) == route.Limits(50, 50, 10_000, 0, 30.0, 55.0, 90.0)
+    limits = routes.limits(Settings(router_in_flight=7, router_head_timeout=3.0))
+    assert routes.table(1, [], "localhost", {}, limits).limits == route.Limits(
+        7, 50, 10_000, 0, 3.0, 55.0, 90.0
+    )
 
 
 def test_the_platforms_words_win_over_config_and_config_over_the_stack():

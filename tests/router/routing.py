@@ -12,7 +12,7 @@ from typing import Self
 
 import uvloop
 
-from dynod.model.route import AppRoute, Backend, RouteTable, Standing
+from dynod.model.route import AppRoute, Backend, Limits, RouteTable, Standing
 from dynod.model.settings import log_socket, routes_file, routes_socket
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Decoder, Notification, encode
@@ -20,6 +20,7 @@ from router.timers import Timers
 from router.tls import new_context
 from router.worker import Worker
 
+NO_LIMITS = Limits()
 CAP = 20  # seconds until a test that waits for something gives up
 QUICK = Timers(tick=0.02, flush=0.001, retry=0.01, retry_most=0.02, linger=0.3, drain=5)
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: test\r\n\r\nhello"
@@ -47,10 +48,11 @@ def table(
     *backends: Backend,
     standing: Standing = Standing.SERVING,
     hosts: tuple[str, ...] = ("app.localhost",),
+    limits: Limits = NO_LIMITS,
     **more,
 ) -> RouteTable:
     route = AppRoute("app-id", "app", standing, tuple(backends), **more)
-    return RouteTable(1, {"app-id": route}, dict.fromkeys(hosts, "app-id"))
+    return RouteTable(1, {"app-id": route}, dict.fromkeys(hosts, "app-id"), limits)
 
 
 class FakeDyno:

@@ -13,11 +13,12 @@ import tempfile
 
 import pytest
 
+from dynod.model.route import Limits
 from dynod.model.settings import routes_file
 from dynod.wire import table as table_codec
 from router.__main__ import options
 from router.master import Options, listen
-from tests.router.routing import GET, Connection, FakeDyno, canned, run, table
+from tests.router.routing import GET, HELLO, NO_LIMITS, Connection, FakeDyno, canned, run, table
 
 MOVED_TO = 0x80
 
@@ -73,13 +74,13 @@ async def connect(port: int) -> Connection:
 
 
 @contextlib.asynccontextmanager
-async def started(answer=None, *more: str, workers: int = 2):
+async def started(answer=None, *more: str, workers: int = 2, limits: Limits = NO_LIMITS):
     dyno = FakeDyno(answer)
     backend = await dyno.open()
     with tempfile.TemporaryDirectory() as directory:
         router = Router(directory)
         with open(routes_file(router.state), "wb") as file:
-            file.write(table_codec.encode(table(backend)))
+            file.write(table_codec.encode(table(backend, limits=limits)))
         router.start(*(more or ("--listen", "127.0.0.1:0")), "--workers", str(workers))
         try:
             yield router, dyno
@@ -101,6 +102,36 @@ def test_port_0_gives_one_port_to_all_workers_and_a_hangup_changes_nothing():
             router.process.send_signal(signal.SIGTERM)
             await ended(router.pidfd)
             assert router.process.wait() == 0
+
+    run(test)
+
+
+def test_all_workers_together_keep_to_what_a_dyno_may_have_in_flight():
+    async def test():
+        busy = most = 0
+        full, ended = asyncio.Event(), asyncio.Event()
+
+        async def answer(head, reader, writer):
+            nonlocal busy, most
+            busy += 1
+            most = max(most, busy)
+            if busy == 4:
+                full.set()
+            await ended.wait()
+            busy -= 1
+            writer.write(HELLO)
+            return True
+
+        async with started(answer, limits=Limits(in_flight=4, backlog=50)) as (router, _):
+            port, _ = await router.announced()
+            clients = [await connect(port) for _ in range(40)]
+            for client in clients:
+                client.writer.write(GET)
+            await full.wait()
+            ended.set()
+            for client in clients:
+                assert (await client.response()).body == b"hello"
+            assert most == 4
 
     run(test)
 

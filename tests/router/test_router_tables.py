@@ -101,13 +101,13 @@ def test_requests_wait_for_a_dyno_that_boots():
                     b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 0\r\n\r\n" + GET
                 )
             proxy = house.worker.proxy
-            await turns(lambda: len(proxy._held) == 5)
+            await turns(lambda: len(proxy.waiting.held) == 5)
             control.publish(replace(table(backend), generation=2))
             for connection in connections:
                 assert (await connection.response()).body == b"hello"
                 assert (await connection.response()).body == b"hello"
                 connection.writer.transport.abort()
-            assert not proxy._held
+            assert not proxy.waiting.held
             await control.close()
         await dyno.close()
 
@@ -123,7 +123,7 @@ def test_what_becomes_of_those_who_wait_when_the_app_crashes_or_goes():
                 await control.opened.wait()
                 async with await house.connect() as connection:
                     connection.writer.write(GET)
-                    await turns(lambda house=house: house.worker.proxy._held)
+                    await turns(lambda house=house: house.worker.proxy.waiting.held)
                     control.publish(replace(then, generation=2))
                     assert (await connection.response()).status == 503
                 assert f" code={code} " in await house.logplex.line()
@@ -144,7 +144,7 @@ def test_a_sleeping_app_is_woken_once_and_asked_for_again_when_the_control_plane
             for connection in connections:
                 connection.writer.write(GET)
             assert await control.wakes.get() == Notification("wake", ["app-id"])
-            await turns(lambda: len(house.worker.proxy._held) == 3)
+            await turns(lambda: len(house.worker.proxy.waiting.held) == 3)
             await control.close()
             await control.open()
             assert await control.wakes.get() == Notification("wake", ["app-id"])
@@ -165,11 +165,11 @@ def test_a_client_that_waits_may_go_away():
         async with running(table(standing=Standing.BOOTING)) as house:
             async with await house.connect() as connection:
                 connection.writer.write(GET)
-                await turns(lambda house=house: house.worker.proxy._held)
+                await turns(lambda house=house: house.worker.proxy.waiting.held)
             line = await house.logplex.line()
             assert line.startswith("sock=client at=warning code=H27 ")
             assert " dyno= connect= service= status=499 bytes= " in line
-            assert not house.worker.proxy._held
+            assert not house.worker.proxy.waiting.held
 
     run(test)
 

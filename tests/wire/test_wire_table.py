@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynod.model.route import AppRoute, Backend, RouteTable, Standing
+from dynod.model.route import AppRoute, Backend, Limits, RouteTable, Standing
 from dynod.wire.table import BadTable, decode, encode
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -22,11 +22,14 @@ routes = st.builds(
     texts,
     st.frozensets(texts, max_size=3),
 )
+counts, spans = st.integers(0, 2**63), st.none() | st.floats(0.1, 1e6)
+limits = st.builds(Limits, counts, counts, counts, counts, spans, spans, spans)
 tables = st.builds(
     RouteTable,
     st.integers(0, 2**63),
     st.lists(routes, max_size=4).map(lambda found: {route.app: route for route in found}),
     st.dictionaries(texts, texts, max_size=4),
+    limits,
 )
 
 
@@ -56,6 +59,10 @@ def test_the_sample_is_good():
     assert decode(msgpack.packb([1, 5, [GOOD], {"demo.localhost": "a"}])).apps["a"].name == "demo"
 
 
+def test_a_table_of_an_older_control_plane_limits_nothing():
+    assert decode(msgpack.packb([1, 5, [GOOD], {}])).limits == Limits()
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -75,6 +82,11 @@ def test_the_sample_is_good():
         [1, 5, [GOOD], 7],
         [1, 5, [GOOD], None],
         [1, "5", [GOOD], {}],
+        [1, 5, [GOOD], {}, None],
+        [1, 5, [GOOD], {}, [1] * 8],
+        [1, 5, [GOOD], {}, ["50"]],
+        [1, 5, [GOOD], {}, [1, 1, 1, 1, "30"]],
+        [1, 5, [GOOD], {}, [], []],
     ],
 )
 def test_what_is_no_table(body):

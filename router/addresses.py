@@ -1,0 +1,48 @@
+"""How many connections each client address has at this worker, counted only while the table sets a limit."""
+
+import socket
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from router.server import Client
+
+_MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in IPv6's clothes
+
+
+def who(address: str) -> bytes:
+    """Say who is counted as one: an IPv4 address, or the /64 of an IPv6 address, which one client has whole."""
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    except OSError:
+        return address.encode()
+    return socket.inet_ntoa(packed[12:]).encode() if packed.startswith(_MAPPED) else packed[:8]
+
+
+class Addresses:
+    """`opened` says whether a connection may stay; each is `closed` once, counted or not."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[bytes] = Counter()
+        self._counted: dict[Client, bytes] = {}
+
+    def opened(self, client: "Client", address: str, most: int) -> bool:
+        """Count it in, if there are not `most` of its address already."""
+        key = who(address)
+        if self._counts.get(key, 0) >= most:
+            return False
+        self._counts[key] += 1
+        self._counted[client] = key
+        return True
+
+    def closed(self, client: "Client") -> None:
+        """Count it out; an address without connections is forgotten."""
+        key = self._counted.pop(client, None)
+        if key is not None:
+            self._counts[key] -= 1
+            if not self._counts[key]:
+                del self._counts[key]
+
+    def __len__(self) -> int:
+        """How many addresses are known."""
+        return len(self._counts)
