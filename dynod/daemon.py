@@ -29,6 +29,7 @@ from dynod.host.log_link import LogLink
 from dynod.host.programs import stage
 from dynod.host.slugs import Slugs, slug_limits, slug_owner
 from dynod.host.stack import build_stack
+from dynod.model.formation import offer
 from dynod.model.refused import Refused
 from dynod.model.settings import Settings, control_socket, log_socket
 from dynod.store.observations import Observations
@@ -74,6 +75,7 @@ def _say_ready(settings: Settings, ready_fd: int | None, served: dict[str, str |
 async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) -> None:
     """Run the control plane until SIGTERM or SIGINT."""
     stop = _stop_on_signals()
+    offer(settings.sizes)  # before the ledger is read: what dynod.toml says now is what is meant
     for directory in (settings.state, settings.run, f"{settings.state}/builds", f"{settings.state}/dynos"):
         os.makedirs(directory, mode=0o755, exist_ok=True)
     async with contextlib.AsyncExitStack() as cleanup:
@@ -88,6 +90,8 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
         cleanup.push_async_callback(log.close)
         accounts = Accounts(f"{settings.state}/secrets", settings.owner_email)
         books = await Books.open(store)
+        # A size that was taken out of dynod.toml goes on where it is in use.
+        offer(row.size for state in books.ledger.apps.values() for row in state.formation)
         slugs = Slugs(settings.state, slug_owner(settings), slug_limits(settings), settings.slug_bytes)
         await asyncio.to_thread(slugs.prepare)
         house = House(settings, accounts, books, observations, slugs, log)

@@ -1,9 +1,10 @@
-"""What does not belong to anybody: regions, stacks, and the status page."""
+"""What does not belong to anybody: regions, stacks, dyno sizes, and the status page."""
 
 from typing import Any
 
 from dynod.api import render
 from dynod.api.operation import Ask
+from dynod.model.formation import SIZES
 from dynod.model.refused import Refusal, Refused
 
 
@@ -33,6 +34,21 @@ async def stack(ask: Ask) -> Any:
     raise Refused(
         Refusal.NOT_FOUND,
         f"cannot find the stack {ask.params['stack'][:100]!r}; `stacks` lists those there are",
+    )
+
+
+async def sizes(ask: Ask) -> Any:  # noqa: ARG001  # a handler
+    """List Heroku's first, then those of dynod.toml."""
+    return [render.size(one) for one in SIZES.values()]
+
+
+async def size(ask: Ask) -> Any:
+    for one in await sizes(ask):
+        if ask.params["size"].lower() in {one["name"].lower(), one["id"]}:
+            return one
+    raise Refused(
+        Refusal.NOT_FOUND,
+        f"cannot find the dyno size {ask.params['size'][:100]!r}; `dyno-sizes` lists those there are",
     )
 
 

@@ -47,6 +47,8 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("regions.info", "GET", "/regions/{region}", _ACCOUNT, 200, catalogue.region),
     Operation("stacks.list", "GET", "/stacks", _ACCOUNT, 200, catalogue.stacks, ("name", "id")),
     Operation("stacks.info", "GET", "/stacks/{stack}", _ACCOUNT, 200, catalogue.stack),
+    Operation("sizes.list", "GET", "/dyno-sizes", _ACCOUNT, 200, catalogue.sizes, ("name", "id")),
+    Operation("sizes.info", "GET", "/dyno-sizes/{size}", _ACCOUNT, 200, catalogue.size),
     Operation("status.info", "GET", "/api/v4/current-status", _PUBLIC, 200, catalogue.status),
     Operation("buildpacks.lookup", "GET", "/buildpacks/{buildpack}", _PUBLIC, 200, buildpacks.lookup),
     # apps

@@ -12,7 +12,7 @@ from dynod.model.app import Account, App
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.domain import Domain, SniEndpoint
 from dynod.model.dyno import DynoView
-from dynod.model.formation import Formation
+from dynod.model.formation import HEROKUS, DynoSize, Formation
 from dynod.model.release import Build, Release, ReleaseStatus, Slug
 
 Json = dict[str, Any]
@@ -281,6 +281,22 @@ def formation(app: App, row: Formation) -> Json:
         "size": row.size.name,
         "type": row.type,
         "updated_at": stamp(app.updated_at),
+    }
+
+
+def size(one: DynoSize) -> Json:
+    """A size of dynod.toml costs nothing at Heroku."""
+    return {
+        **named("size", one.name),
+        "architecture": "cedar",
+        "compute": one.cpu,
+        "cost": {"cents": one.cents, "unit": "month"} if one.name.lower() in HEROKUS else None,
+        "dedicated": one.name.startswith("Performance"),
+        "dyno_units": int(one.units),
+        "generation": named("generation", "cedar"),
+        "memory": round(one.memory / 1024**3, 3),
+        "precise_dyno_units": one.units,
+        "private_space_only": False,
     }
 
 

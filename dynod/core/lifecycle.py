@@ -14,7 +14,7 @@ from dynod.core.effects import Boot, Died, Effect, Ended, Freeze, Note, Reap, Sa
 from dynod.model.app import AppId
 from dynod.model.codes import RCode
 from dynod.model.dyno import DynoId, DynoName, DynoState, Exit, exit_words
-from dynod.model.formation import WEB, dyno_size
+from dynod.model.formation import WEB, quota_of
 
 SIGTERM, SIGKILL, SIGHUP = 15, 9, 1
 LAUNCH_FAILED = 255
@@ -279,8 +279,8 @@ def _exited(dyno: Dyno, event: Exited, now: Now) -> tuple[Dyno, tuple[Effect, ..
     before: tuple[Effect, ...] = ()
     cause = exit_words(event.exit.status)
     if event.oom and dyno.phase in {Phase.STARTING, Phase.UP}:
-        bytes_ = dyno_size(dyno.size).memory
-        if event.peak >= quota.vast(bytes_):
+        bytes_ = quota_of(dyno.size)
+        if bytes_ and event.peak >= quota.vast(bytes_):
             before = tuple(Say(dyno.name, line) for line in quota.r15(event.peak, bytes_))
             dyno = replace(
                 dyno, fault=f"{quota.why_r15(event.peak, bytes_)}, and the kernel killed it at its limit"
@@ -296,7 +296,7 @@ def _vast(dyno: Dyno, used: int) -> tuple[Dyno, tuple[Effect, ...]]:
     """R15: over twice its quota."""
     if dyno.phase in {Phase.STOPPING, Phase.FAILING}:
         return dyno, ()
-    bytes_ = dyno_size(dyno.size).memory
+    bytes_ = quota_of(dyno.size)
     fault = quota.why_r15(used, bytes_)
     after = replace(dyno, phase=Phase.FAILING, deadline=None, killed=True, fault=fault)
     says = (Say(dyno.name, line) for line in quota.r15(used, bytes_))

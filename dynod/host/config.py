@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, NoReturn
 
+from dynod.host.sizes import BadSize, read_sizes
 from dynod.model.settings import Endpoint, Settings
 
 DEFAULT_FILE = "/etc/dynod/dynod.toml"
@@ -20,11 +21,11 @@ _BESIDE = 363  # from 80 to 443, and from 8080 to 8443
 _MAX_PORT = 65535
 _MIN = {
     "router_workers": 1,
-    "uid_first": 1_000,
     "router_in_flight": 0,
     "router_backlog": 0,
     "router_websockets": 0,
     "router_connections_per_address": 0,
+    "uid_first": 1_000,
     "uid_count": 1,
     "warm": 0,
 }  # everything else that counts: above 0
@@ -96,7 +97,13 @@ def from_toml(text: str, name: str) -> dict[str, Any]:
     for key in table:
         if key not in defaults:
             raise BadSettings(f"cannot use {key!r} in {name}: the keys are {', '.join(sorted(defaults))}")
-    return {key: _value(key, value, defaults[key], f"{key} in {name}") for key, value in table.items()}
+    try:
+        sizes = {"sizes": read_sizes(table.pop("sizes"), name)} if "sizes" in table else {}
+    except BadSize as error:
+        raise BadSettings(str(error)) from error
+    return sizes | {
+        key: _value(key, value, defaults[key], f"{key} in {name}") for key, value in table.items()
+    }
 
 
 def _from_file(path: str | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Process types, sizes and the formation."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NewType
 
@@ -36,23 +37,25 @@ class DynoSize:
     max_per_type: int
     cents: int
     one_offs: int = 50  # at the same time, of one app, in all sizes of the same kind
+    units: float = 0.0  # Heroku's own measure
 
 
-# HEROKU.md 1.6 (tasks) and 1.7 (RAM, shares, scaling rules, price per month, one-offs).
+# HEROKU.md 1.6 (tasks) and 1.7 (RAM, shares, scaling rules, price per month, one-offs, units); `offer` adds those of this machine.
 SIZES: dict[str, DynoSize] = {
     size.name.lower(): size
     for size in (
-        DynoSize("Eco", 512 * MIB, 1, 256, 1, 500, 1),
-        DynoSize("Basic", 512 * MIB, 1, 256, 1, 700),
-        DynoSize("Standard-1X", 512 * MIB, 1, 256, 100, 2500),
-        DynoSize("Standard-2X", 1024 * MIB, 2, 512, 100, 5000),
-        DynoSize("Performance-M", 2560 * MIB, 12, 16384, 10, 25000, 5),
-        DynoSize("Performance-L", 14336 * MIB, 50, 32768, 10, 50000, 5),
-        DynoSize("Performance-L-RAM", 30720 * MIB, 24, 16384, 10, 50000, 5),
-        DynoSize("Performance-XL", 63488 * MIB, 50, 32768, 10, 75000, 5),
-        DynoSize("Performance-2XL", 129024 * MIB, 100, 32768, 10, 150000, 5),
+        DynoSize("Eco", 512 * MIB, 1, 256, 1, 500, 1, units=0.28),
+        DynoSize("Basic", 512 * MIB, 1, 256, 1, 700, units=0.28),
+        DynoSize("Standard-1X", 512 * MIB, 1, 256, 100, 2500, units=1),
+        DynoSize("Standard-2X", 1024 * MIB, 2, 512, 100, 5000, units=2),
+        DynoSize("Performance-M", 2560 * MIB, 12, 16384, 10, 25000, 5, units=8),
+        DynoSize("Performance-L", 14336 * MIB, 50, 32768, 10, 50000, 5, units=16),
+        DynoSize("Performance-L-RAM", 30720 * MIB, 24, 16384, 10, 50000, 5, units=16),
+        DynoSize("Performance-XL", 63488 * MIB, 50, 32768, 10, 75000, 5, units=30),
+        DynoSize("Performance-2XL", 129024 * MIB, 100, 32768, 10, 150000, 5, units=60),
     )
 }
+HEROKUS = frozenset(SIZES)
 _ALIASES = {"1x": "standard-1x", "2x": "standard-2x", "px": "performance-l", "free": "eco", "hobby": "basic"}
 DEFAULT_SIZE = SIZES["standard-1x"]
 ECO = SIZES["eco"]
@@ -67,6 +70,23 @@ def dyno_size(text: str) -> DynoSize:
         names = ", ".join(each.name for each in SIZES.values())
         raise Refused(Refusal.INVALID, f"cannot find dyno size {text!r}; sizes are {names}")
     return size
+
+
+def taken(name: str) -> bool:
+    """Whether Heroku calls, or called, a size by this name, in any case."""
+    return name.lower() in HEROKUS or name.lower() in _ALIASES
+
+
+def offer(sizes: Iterable[DynoSize]) -> None:
+    """Add sizes to the table; those that are in it stay as they are. Once, before anything is decided by it."""
+    for size in sizes:
+        SIZES.setdefault(size.name.lower(), size)
+
+
+def quota_of(name: str) -> int:
+    """How much memory a dyno of this size has, in bytes; 0 for a size that was taken out of dynod.toml while it ran."""
+    size = SIZES.get(name.lower())
+    return 0 if size is None else size.memory
 
 
 @dataclass(frozen=True, slots=True)

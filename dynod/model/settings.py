@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from dynod.model.formation import DynoSize
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -26,8 +28,6 @@ class Settings:
     domain: str = "localhost"
     owner_email: str = "admin@localhost"
     router_workers: int = 2
-    acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
-    acme_email: str = ""
     router_in_flight: int = (
         50  # requests per dyno under way at once, then they wait; 0 for no limit (HEROKU.md 4.1)
     )
@@ -37,6 +37,8 @@ class Settings:
     router_head_timeout: float = 30.0  # a client within the head of a request
     router_idle_timeout: float = 55.0  # without a byte of either side: H15, H28
     router_keep_alive: float = 90.0  # a client between two requests
+    acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
+    acme_email: str = ""
     acme_trusted: str = ""  # PEM file of who signed the ACME server's own certificate; else the system's
     uid_first: int = (
         200_000  # dynos run as uids uid_first .. uid_first + uid_count - 1; uid_first - 1 owns slugs
@@ -54,6 +56,7 @@ class Settings:
     slug_entries: int = 500_000
     checkout_bytes: int = 1024**3
     build_memory: int = 2 * 1024**3
+    sizes: tuple[DynoSize, ...] = ()  # [sizes.NAME] in dynod.toml, beside Heroku's own
 
 
 def control_socket(run: str) -> str:

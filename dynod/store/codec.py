@@ -2,7 +2,8 @@
 
 A payload is `[FORM, {field: value}]` in JSON, beside its kind, the class's name: it can be read with eyes and with a
 program of another decade. A field that is missing takes its default; a field or kind that is not known means that a newer
-dynod wrote it, and is an error, never dropped. Sizes are stored by name, so that a table that is mended mends old entries.
+dynod wrote it, and is an error, never dropped. Heroku's sizes are stored by name, so that a table that is mended mends old entries;
+sizes of dynod.toml with all their fields, so that one that was taken out of it is still what it was for who has it.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from dynod.core.ledger import MEANING, Ledger
 from dynod.model.entry import Payload
-from dynod.model.formation import DynoSize, dyno_size
+from dynod.model.formation import HEROKUS, SIZES, DynoSize, dyno_size
 from dynod.model.refused import Refused
 from dynod.store.protocol import Unreadable
 
@@ -97,7 +98,7 @@ def _writer(hint: Any) -> Turn | None:
         write = _writer(inner[1])
         return _items(write) if write else dict
     if hint is DynoSize:
-        return lambda value: value.name
+        return _written_size
     if is_dataclass(hint):
         hints = get_type_hints(hint)
         writers = [(field.name, _writer(hints[field.name])) for field in fields(hint)]
@@ -170,7 +171,16 @@ def _record(kind: Any) -> Turn:
     return read
 
 
+def _written_size(size: DynoSize) -> Any:
+    if size.name.lower() in HEROKUS:
+        return size.name
+    return {field.name: getattr(size, field.name) for field in fields(size)}
+
+
 def _size(value: Any) -> DynoSize:
+    if isinstance(value, dict):
+        size: DynoSize = _record(DynoSize)(value)
+        return SIZES.get(size.name.lower(), size)
     try:
         return dyno_size(_expect(str, value))
     except Refused as refused:

@@ -8,6 +8,7 @@ from x509_samples import Signer
 
 from dynod.api.operations import OPERATIONS, STREAMS, parameters
 from dynod.model.autopsy import Autopsy, Cause, Changed
+from dynod.model.formation import MIB, SIZES, DynoSize, offer
 from dynod.model.release import ReleaseStatus
 from tests.api.fake_platform import OWNER
 from tests.api.served import Served
@@ -130,6 +131,22 @@ async def the_machine_is_one_region(whole):
     assert region["name"] == "us"
     assert (await whole.ask("GET", "/regions/us")).body == region
     assert (await whole.ask("GET", "/regions/eu")).status == 404
+
+
+@covers("sizes.list", "sizes.info")
+async def sizes_are_herokus_and_then_those_of_this_machine(whole):
+    offer([DynoSize("small", 128 * MIB, 1, 64, 20, 0)])
+    try:
+        sizes = (await whole.ask("GET", "/dyno-sizes")).body
+        assert {one["name"] for one in sizes} >= {"Eco", "Standard-1X", "Performance-2XL", "small"}
+        small = (await whole.ask("GET", "/dyno-sizes/SMALL")).body
+        assert (small["memory"], small["cost"], small["compute"]) == (0.125, None, 1)
+        eco = (await whole.ask("GET", "/dyno-sizes/eco")).body
+        assert (eco["memory"], eco["cost"], eco["dyno_units"]) == (0.5, {"cents": 500, "unit": "month"}, 0)
+        assert (await whole.ask("GET", f"/dyno-sizes/{eco['id']}")).body == eco
+        assert (await whole.ask("GET", "/dyno-sizes/mega")).status == 404
+    finally:
+        SIZES.pop("small", None)
 
 
 @covers("stacks.list", "stacks.info")

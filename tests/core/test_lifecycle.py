@@ -292,6 +292,13 @@ def test_a_machine_without_memory_is_not_the_dynos_fault():
     assert texts(effects)[0] == "The machine ran out of memory and the kernel killed the dyno"
 
 
+def test_a_kill_of_a_size_that_is_no_more_is_not_called_r15():
+    before = replace(dyno(phase=Phase.UP), size="was-in-dynod-toml")
+    crashed, effects = step(before, Exited(Exit(137), oom=True, peak=OVER), NOW)
+    assert not any("R15" in text for text in texts(effects))
+    assert crashed.shown is DynoState.CRASHED
+
+
 def test_a_dyno_that_was_stopped_is_not_told_of_a_kill_it_survived():
     _, effects = step(dyno(phase=Phase.STOPPING), Exited(Exit(143), oom=True, peak=OVER), NOW)
     assert texts(effects) == ["Process exited with status 143", "State changed from up to down"]

@@ -34,7 +34,7 @@ from dynod.model.entry import (
     ReleaseSettled,
     SlugAdded,
 )
-from dynod.model.formation import DEFAULT_SIZE, WEB, Formation
+from dynod.model.formation import DEFAULT_SIZE, MIB, SIZES, WEB, DynoSize, Formation, offer
 from dynod.model.release import BuildId, BuildStatus, ReleaseId, ReleaseStatus, SlugId
 from dynod.store import codec
 from dynod.store.protocol import Unreadable
@@ -123,6 +123,24 @@ def test_text_that_no_utf8_holds_comes_back() -> None:
     """Commit messages are what they are."""
     payload = SlugAdded(replace(slug(), commit_description="bad \udcff byte"))
     assert codec.decode(*codec.encode(payload)) == payload
+
+
+@pytest.fixture
+def mega():
+    """A size of somebody's dynod.toml."""
+    size = DynoSize("Mega", 7 * MIB, 3, 99, 5, 0)
+    yield size
+    SIZES.pop("mega", None)
+
+
+def test_a_size_of_ones_own_is_what_dynod_toml_says_now_and_else_what_it_was(mega) -> None:
+    asked = FormationSet((Formation("f1", WEB, 2, mega, "serve"),))
+    kind, data = codec.encode(asked)
+    assert codec.decode(kind, data) == asked
+    offer([replace(mega, memory=9 * MIB)])
+    assert codec.decode(kind, data).rows[0].size.memory == 9 * MIB
+    offer([mega])  # what is in the table stays
+    assert codec.decode(kind, data).rows[0].size.memory == 9 * MIB
 
 
 UNREADABLE = [
