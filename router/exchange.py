@@ -47,6 +47,7 @@ class Exchange:
     held_failure = Failure.H20  # what it comes to if it is held too long
     queue: Queue | None = None  # where it waits for a place
     piped = False  # a tunnel that is counted as one
+    cookie = b""  # a header line that the client gets in addition
     connect_ms: int | None = None
     connected_at: float | None = None
     ended = 0.0
@@ -138,6 +139,8 @@ class Exchange:
             return self._interim(head, data[end:], heads, closing=closing)
         self.status = status
         made = self._frame(head, closing=closing)
+        if self.cookie:
+            made = made[:-2] + self.cookie + b"\r\n"
         body = data[end:]
         if self._left == len(body):
             self.answered = self.head_made = True
@@ -197,7 +200,7 @@ class Exchange:
             self.status = 101
             self.head_made = True
             self.phase = Phase.TUNNEL
-            return tunnel_bytes(head) + rest
+            return tunnel_bytes(head)[:-2] + self.cookie + b"\r\n" + rest
         self._interims += 1
         if self._interims > INTERIM or (head.status == 100 and self._interims > 1):
             raise DynoFault("a second non-terminal status")

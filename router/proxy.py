@@ -15,6 +15,7 @@ from dynod.model.route import Limits, RouteTable, Standing
 from router import pages
 from router.activity import Activity
 from router.addresses import Addresses
+from router.affinity import cookie, wanted
 from router.balance import Target, checkin, checkout, share, tries
 from router.exchange import Exchange, Phase
 from router.headers import prepare
@@ -129,11 +130,15 @@ class Proxy:
 
     def start(self, client: "Client", exchange: Exchange, now: float) -> None:
         """Send it to a dyno, hold it, or refuse it, by the standing of its app."""
-        route = exchange.site.route
+        site = exchange.site
+        route = site.route
         if exchange.give_up is not None:
             self.waiting.let_go(client, exchange)
-        if exchange.site.targets:
-            target = checkout(exchange.site.targets, now, self._chance)
+        if site.targets:
+            if site.sticky is None:
+                target = checkout(site.targets, now, self._chance)
+            else:
+                target = self._checkout_sticky(exchange, site.sticky, now)
             if target is None:
                 refused = self.waiting.line_up(client, exchange, now)
                 if refused is not None:
@@ -157,6 +162,19 @@ class Proxy:
         if route.standing is Standing.IDLE:
             self.waiting.wake(route.app)
         self.waiting.hold(client, exchange, now, Failure.H20)
+
+    def _checkout_sticky(
+        self, exchange: Exchange, sticky: Mapping[bytes, Target], now: float
+    ) -> Target | None:
+        """Take the dyno that the browser's cookie means, or any and bind the browser to it."""
+        site = exchange.site
+        meant = wanted(exchange.request.lines, sticky)
+        if meant is not None:
+            return checkout((meant,), now, self._chance) or checkout(site.targets, now, self._chance)
+        target = checkout(site.targets, now, self._chance)
+        if target is not None:
+            exchange.cookie = cookie(site.route.app, target, site.host, time.time())
+        return target
 
     def _connect(self, client: "Client", exchange: Exchange, target: Target) -> None:
         exchange.phase = Phase.CONNECTING

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dynod.model.route import AppRoute, RouteTable, Standing
+from router.affinity import FEATURE, tokens
 from router.balance import NO_LIMIT, Queue, Target, targets
 
 CLOSE_DYNO = "http-disable-keepalive-to-dyno"
@@ -21,6 +22,9 @@ class Site(NamedTuple):
     host: str
     targets: tuple[Target, ...]
     close_dyno: bool = False  # the app wants a connection per request
+    sticky: Mapping[bytes, Target] | None = (
+        None  # by cookie: the app wants each browser to stay with one dyno
+    )
 
 
 class Routes:
@@ -67,7 +71,9 @@ class Routes:
         route = None if app is None else self.table.apps.get(app)
         if route is None:
             return None
-        return Site(route, name, self._targets[route.app], CLOSE_DYNO in route.features)
+        found = self._targets[route.app]
+        sticky = tokens(route.app, found) if FEATURE in route.features else None
+        return Site(route, name, found, CLOSE_DYNO in route.features, sticky)
 
 
 def without_port(host: bytes) -> bytes:

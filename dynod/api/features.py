@@ -11,6 +11,11 @@ _KNOWN = {
         "description": "Route all requests of one browser to the same dyno",
         "display_name": "Session affinity",
     },
+    "http-disable-keepalive-to-dyno": {
+        "description": "Have the router make a new connection to the dyno for each request",
+        "display_name": "No keep-alive to dynos",
+        "state": "labs",
+    },
     "preboot": {
         "description": "Start new web dynos before the old ones are stopped",
         "display_name": "Preboot",
