@@ -9,14 +9,14 @@ import os
 import signal
 import socket
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 
 import uvloop
 
 from dynod.api.server import serve_api
 from dynod.core.launch import Ground
+from dynod.engine import clock
 from dynod.engine.accounts import Accounts
 from dynod.engine.adopt import adopt
 from dynod.engine.books import Books
@@ -79,7 +79,7 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
     for directory in (settings.state, settings.run, f"{settings.state}/builds", f"{settings.state}/dynos"):
         os.makedirs(directory, mode=0o755, exist_ok=True)
     async with contextlib.AsyncExitStack() as cleanup:
-        store = await open_store(settings.state, time.time)
+        store = await open_store(settings.state, clock.wall)
         cleanup.push_async_callback(store.close)
         observations = await Observations.open(settings.state)
         cleanup.push_async_callback(observations.close)
@@ -116,6 +116,16 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
         unit().say("STOPPING=1")
 
 
+def run(settings: Settings, serving: Coroutine[None, None, None]) -> None:
+    """Run to the end; where a lab may advance time, on a loop that goes along, which is slower."""
+    if not settings.lab_time:
+        uvloop.run(serving)
+        return
+    clock.recall(settings.run)
+    with asyncio.Runner(loop_factory=clock.LabLoop) as runner:
+        runner.run(serving)
+
+
 def main(argv: Sequence[str]) -> int:
     """The `dynod serve` command: 0 after SIGTERM, 1 with one line if it cannot serve."""
     args = _parse(argv)
@@ -123,7 +133,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         settings = config.settings(vars(args))
         api_fd = next(iter(unit().named("api")), args.api_fd)
-        uvloop.run(serve(settings, api_fd, args.ready_fd))
+        run(settings, serve(settings, api_fd, args.ready_fd))
     except (config.BadSettings, Refused, Unreadable, OSError) as error:
         print(f"dynod serve: {error}", file=sys.stderr)  # noqa: T201  # the reason of a refusal to start
         return 1

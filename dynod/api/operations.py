@@ -16,6 +16,7 @@ from dynod.api import (
     dynos,
     features,
     formation,
+    lab,
     logs,
     releases,
     slugs,
@@ -125,6 +126,7 @@ STREAMS: tuple[Stream, ...] = (
     Stream("dynos.exec", ("app", "dyno"), _DEPLOY, dynos.exec_inside),
     Stream("dynos.forward", ("app", "dyno"), _DEPLOY, dynos.forward),
     Stream("dynos.explain", ("app", "dyno"), _VIEW, dynos.explain),
+    Stream("lab.advance", (), _ACCOUNT, lab.advance),
 )
 # fmt: on
 

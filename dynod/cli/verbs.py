@@ -195,6 +195,17 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb("help", "help:show", "show the verbs, or one verb", words="[VERB]", most=1, app=False),
     Verb(
+        "lab:advance",
+        "lab:advance",
+        "let time pass at once (24h, 90m, 1d2h), where dynod.toml says lab_time = true: dynos cycle, sleep, are tried again",
+        words="TIME",
+        least=1,
+        most=1,
+        flags=(Flag("wall", "set the wall clock alone, as NTP would; -- -24h sets it back: no time passes"),),
+        app=False,
+        reads=True,
+    ),
+    Verb(
         "logs",
         "logs:logs",
         "show log lines",

@@ -42,6 +42,11 @@ def after_failure(before: Attempt, reason: str, now: float) -> Attempt:
     return Attempt(before.failures + 1, now + pause, reason)
 
 
+def after_success(certificate: Certificate, now: float) -> Attempt | None:
+    """One that would be due again at once (it lives shorter than our clock and the authority's differ) waits as after failures."""
+    return Attempt(due=now + LONGEST_PAUSE) if renewal(certificate) <= now else None
+
+
 def status(attempt: Attempt | None) -> tuple[str, str]:
     """Say how it stands with a domain that has no certificate yet, in Heroku's words."""
     if attempt is None or not attempt.failures:

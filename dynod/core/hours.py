@@ -1,7 +1,7 @@
 """The pool of eco dyno hours: 1,000 a month for an account (HEROKU.md 1.9), counted from when its eco dynos were seen awake.
 
 Pure: the wall clock comes in, months are UTC's. An interval that began in an earlier month counts from the start of this one; a clock
-that was set back gives nothing back and takes nothing. Who looks, and what follows from an empty pool: engine/eco.py.
+that was set gives nothing and takes nothing (`jumped`). Who looks, and what follows from an empty pool: engine/eco.py.
 """
 
 from collections.abc import Iterable, Mapping
@@ -59,6 +59,12 @@ def turned(hours: Hours, now: float) -> Hours:
     begun = start.timestamp()
     awake = {dyno: replace(each, since=max(each.since, begun)) for dyno, each in hours.awake.items()}
     return Hours(month, {}, awake)
+
+
+def jumped(hours: Hours, by: float) -> Hours:
+    """The clock was set by so many seconds: nobody was awake for longer, or shorter, for that."""
+    awake = {dyno: replace(each, since=each.since + by) for dyno, each in hours.awake.items()}
+    return replace(hours, awake=awake)
 
 
 def seen(hours: Hours, app: AppId, dynos: Iterable[DynoId], now: float) -> Hours:

@@ -126,6 +126,8 @@ class Acm:
 
             await self._books.commit(self._actor(), wanted.app, rule)
             self._attempts.pop(domain.id, None)
+            if (waits := rules.after_success(certificate, now().wall)) is not None:
+                self._attempts[domain.id] = waits
         finally:
             for token in tokens:
                 self._certs.answered(token)

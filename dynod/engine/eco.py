@@ -11,26 +11,29 @@ from collections.abc import Callable, Mapping
 from dynod.core import hours
 from dynod.core.fleet import Fleet
 from dynod.core.hours import Hours
+from dynod.core.lifecycle import Now
 from dynod.engine import records
 from dynod.model.app import AppId
 
 _log = logging.getLogger(__name__)
+SLEWED = 1.0  # seconds by which the wall clock may be corrected between two looks without having been set
 LONGEST = 6 * 3600.0  # seconds until the clock is looked at again, which may be set meanwhile
 
 
 class Eco:
-    """`now`: epoch seconds; `keep` writes the record down; `changed` hears that the pool is empty, or full again."""
+    """`clock`: both readings, since who sets the wall clock neither uses up hours nor gives them; `keep` writes the record down; `changed` hears that the pool is empty, or full again."""
 
     def __init__(
         self,
         pool: float,
-        now: Callable[[], float],
+        clock: Callable[[], Now],
         keep: Callable[[bytes], None],
         changed: Callable[[], None],
     ) -> None:
         self.pool = pool
         self.spent = False
-        self._now, self._keep, self._changed = now, keep, changed
+        self._clock, self._keep, self._changed = clock, keep, changed
+        self._apart = self._difference()
         self._hours = Hours()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -44,15 +47,29 @@ class Eco:
 
     def seen(self, app: AppId, fleet: Fleet) -> None:
         """Take note of an app's dynos as they are now."""
-        after = hours.seen(self._hours, app, hours.awake(fleet), self._now())
+        now = self._now()
+        after = hours.seen(self._hours, app, hours.awake(fleet), now)
         if after is not self._hours:
             self._hours = after
             self._keep(records.encode_hours(after))
             self._look()
 
+    def _difference(self) -> float:
+        now = self._clock()
+        return now.wall - now.mono
+
+    def _now(self) -> float:
+        """Read the wall clock; see whether it was set since it was last read."""
+        by = self._difference() - self._apart
+        self._apart += by
+        if abs(by) > SLEWED:
+            self._hours = hours.jumped(self._hours, by)
+        return self._clock().wall
+
     def used(self) -> Mapping[AppId, float]:
         """Seconds of this month, by app."""
-        return hours.used(self._hours, self._now())
+        now = self._now()
+        return hours.used(self._hours, now)
 
     def close(self) -> None:
         """Look no more."""

@@ -131,7 +131,7 @@ class House:
         self._routes: dict[AppId, AppRoute] = {}
         self._watches: dict[DynoId, asyncio.Task[None]] = {}
         self.router = RouterLink(settings, self._wake, self._active)
-        self.eco = Eco(settings.eco_hours * 3600, lambda: clock.now().wall, self._keep_eco, self._eco_changed)
+        self.eco = Eco(settings.eco_hours * 3600, clock.now, self._keep_eco, self._eco_changed)
         self._certs = Certs(settings.state, settings.domain, lambda: self.ledger, self.router.publish_certs)
         self._acm = Acm(settings, books, self._certs, self.router.certs_settled, self.owner, self.say)
         self.domains = Domains(

@@ -103,6 +103,11 @@ class Platform(Protocol):
     settings: Settings
     domains: Domains
 
+    # -- time, in a lab ------------------------------------------------------------------------------------------
+    async def advance(self, seconds: int, *, wall_only: bool) -> float:
+        """Let time pass, or set the wall clock alone; return what time it is; raise Refused(FORBIDDEN) outside a lab."""
+        ...
+
     # -- who -----------------------------------------------------------------------------------------------------
     def account(self, token: str) -> Account:
         """Whose token this is; raise Refused(UNAUTHORIZED)."""

@@ -74,6 +74,10 @@ def _value(key: str, value: Any, default: Any, where: str) -> Any:
         if not isinstance(value, str):
             raise BadSettings(f"cannot use {where}: it must be a text, such as '127.0.0.1:5000'")
         return None if key == "router_tls" and value == "none" else endpoint(value, where)
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise BadSettings(f"cannot use {where} = {value!r}: it must be true or false")
+        return value
     if isinstance(default, str):
         if not isinstance(value, str) or not value:
             raise BadSettings(f"cannot use {where}: it must be a text that is not empty")

@@ -57,6 +57,7 @@ class Settings:
     checkout_bytes: int = 1024**3
     build_memory: int = 2 * 1024**3
     sizes: tuple[DynoSize, ...] = ()  # [sizes.NAME] in dynod.toml, beside Heroku's own
+    lab_time: bool = False  # whether `dyno lab:advance` may let time pass: for tests, never where apps count
 
 
 def control_socket(run: str) -> str:

@@ -160,6 +160,7 @@ class FakePlatform:
         self.deaths: list[Autopsy] = []
         self.done: list[tuple] = []  # what was asked of us that leaves no other trace
         self.children: list[Child] = []
+        self.moved: list[tuple[int, bool]] = []
         self.tails = 0
         self.pretend = False  # start no process for a one-off
         self.build_gate = asyncio.Event()
@@ -180,6 +181,11 @@ class FakePlatform:
     async def close(self) -> None:
         for child in self.children:
             await child.gone()
+
+    # -- time
+    async def advance(self, seconds: int, *, wall_only: bool) -> float:
+        self.moved.append((seconds, wall_only))
+        return START + seconds
 
     # -- who
     def account(self, token: str) -> Account:

@@ -70,6 +70,9 @@ def test_a_list_is_whole_unless_a_range_is_asked():
         ("builds.push", {"app": "demo", "body": {}}, Refusal.INVALID),
         ("dynos.attach", {"app": "demo", "body": {"command": "ls", "columns": 0}}, Refusal.INVALID),
         ("dynos.explain", {"app": "demo", "dyno": "web.9"}, Refusal.NOT_FOUND),
+        ("lab.advance", {"body": {}}, Refusal.INVALID),
+        ("lab.advance", {"body": {"seconds": -1}}, Refusal.INVALID),
+        ("lab.advance", {"body": {"seconds": "1"}}, Refusal.INVALID),
         ("dynos.exec", {"app": "demo", "dyno": "web.9", "body": {"command": "ls"}}, Refusal.NOT_FOUND),
         ("dynos.forward", {"app": "demo", "dyno": "web.9", "body": {"port": 80}}, Refusal.NOT_FOUND),
     ],
@@ -290,6 +293,15 @@ def test_what_was_mounted_is_told():
         house.dynos = [whole.platform._view(house, "web", 1, "serve")]
         lines = await peer.call("dynos.explain", {"app": "demo", "dyno": "web.1"})
         assert lines == ["mount overlay on /app", "name web.1"]
+
+    told(story)
+
+
+def test_time_is_moved_and_told():
+    async def story(whole, peer):
+        assert await peer.call("lab.advance", {"body": {"seconds": 60}}) == {"now": "2023-11-14T22:14:20Z"}
+        await peer.call("lab.advance", {"body": {"seconds": -60, "wall_only": True}})
+        assert whole.platform.moved == [(60, False), (-60, True)]
 
     told(story)
 

@@ -42,6 +42,13 @@ def test_pauses_double_up_to_a_day():
     assert pauses == sorted(pauses)
 
 
+def test_a_certificate_that_is_due_as_it_comes_is_not_fetched_over_and_over():
+    made = certificate("www.example.com", end=90.0)
+    assert acme.after_success(made, 59.0) is None
+    waits = acme.after_success(made, 60.0)
+    assert (waits.due, acme.status(waits)) == (60.0 + LONGEST_PAUSE, ("pending", ""))
+
+
 def test_how_it_stands_in_herokus_words():
     assert acme.status(None) == ("pending", "")
     assert acme.status(Attempt(busy=True)) == ("verified", "")

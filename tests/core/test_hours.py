@@ -83,6 +83,12 @@ def test_an_end_with_the_clock_set_back_takes_nothing():
     assert hours.used(account, at(5, 4)) == {"a": 0.0}
 
 
+def test_a_clock_that_was_set_counts_no_hour_more_or_less():
+    account = lived(("a", "d1", at(5, 5)))
+    assert hours.used(hours.jumped(account, 48 * HOUR), at(7, 6)) == {"a": HOUR}
+    assert hours.used(hours.jumped(account, -2 * HOUR), at(5, 4)) == {"a": HOUR}
+
+
 def test_turning_back_keeps_the_newer_month():
     account = Hours("2026-12", {"a": 7.0}, {"d1": Awake("a", at(2, month=12))})
     assert hours.turned(account, at(5)) is account

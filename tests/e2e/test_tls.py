@@ -181,7 +181,7 @@ def test_certificates_are_fetched_over_http_01_and_failures_are_said(tmp_path, a
     base.mkdir()
     tmp_path.chmod(0o755)
     (tmp_path / "dynod.toml").write_text(
-        f'acme_directory = "{directory}"\nacme_trusted = "{root}"\nacme_email = "a@example.com"\n'
+        f'acme_directory = "{directory}"\nacme_trusted = "{root}"\nacme_email = "a@example.com"\nlab_time = true\n'
     )
     platform = whole.start(base, "--config", str(tmp_path / "dynod.toml"))
     try:
@@ -202,10 +202,28 @@ def test_certificates_are_fetched_over_http_01_and_failures_are_said(tmp_path, a
         assert get(platform, NAME, issuer)[0] == 502  # H81: nothing was deployed
         (shown,) = platform.json("certs", "-a", "auto")
         assert (shown["ssl_cert"]["acm"], shown["ssl_cert"]["cert_domains"]) == (True, [NAME])
+        assert renewed_after(platform, "1218d") == 1  # Pebble's live for five years
+        assert (
+            renewed_after(platform, "1d") == 2
+        )  # for our clock it came too old, which is no reason to fetch all day
         platform.dyno("certs:auto:disable", "-a", "auto", "--confirm", "auto")
         assert platform.json("certs", "-a", "auto") == []
     finally:
         assert platform.stop() == 0
+
+
+def renewed_after(platform, time):
+    """Let time pass; return how often the certificate was renewed until the log tells of it anew."""
+    words, what = ("logs", "-a", "auto", "-n", "1500"), "Update SSL certificate"
+
+    def count():
+        return platform.dyno(*words).stdout.count(what)
+
+    before = count()
+    platform.dyno("lab:advance", time)
+    platform.until(lambda: count() > before, "auto")
+    assert platform.get("auto")[0] == 502
+    return count()
 
 
 def wait_for(platform, next_line, status, reason):

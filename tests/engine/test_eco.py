@@ -6,7 +6,7 @@ from dataclasses import replace
 from support.waiting import run
 
 from dynod.core.fleet import Fleet
-from dynod.core.lifecycle import Phase
+from dynod.core.lifecycle import Now, Phase
 from dynod.engine.eco import Eco
 from dynod.model.app import AppId
 from tests.core.test_lifecycle import dyno
@@ -23,8 +23,16 @@ class Clocked:
     """A pool of so many seconds on a clock that the test moves."""
 
     def __init__(self, pool):
-        self.now, self.kept, self.changes = START, [], asyncio.Queue()
-        self.eco = Eco(pool, lambda: self.now, self.kept.append, lambda: self.changes.put_nowait(None))
+        self.now, self.set_by, self.kept, self.changes = START, 0.0, [], asyncio.Queue()
+        self.eco = Eco(pool, self._read, self.kept.append, lambda: self.changes.put_nowait(None))
+
+    def _read(self):
+        return Now(self.now - START - self.set_by, self.now)
+
+    def set(self, by):
+        """Set the wall clock, and have the pool look at it."""
+        self.now, self.set_by = self.now + by, self.set_by + by
+        self.eco.used()
 
     def again(self, pool):
         after = Clocked(pool)
@@ -84,6 +92,21 @@ def test_a_spoiled_record_begins_anew():
         world = Clocked(3600.0)
         world.eco.recall(b"\xc1")
         assert (world.eco.spent, dict(world.eco.used())) == (False, {})
+        world.eco.close()
+
+    run(story())
+
+
+def test_setting_the_clock_uses_up_no_hours_and_gives_none():
+    async def story():
+        world = Clocked(3600.0)
+        world.eco.recall(None)
+        world.eco.seen(AppId("a1"), fleet(Phase.UP))
+        for by in (7200.0, -3 * 86_400.0, 2 * 86_400.0):
+            world.now += 60
+            world.set(by)
+        world.eco.seen(AppId("a1"), fleet(Phase.ENDED))
+        assert (world.eco.spent, dict(world.eco.used())) == (False, {"a1": 180.0})
         world.eco.close()
 
     run(story())

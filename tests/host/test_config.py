@@ -40,6 +40,7 @@ def test_what_is_written_for_a_child_reads_back_equal(tmp_path, monkeypatch):
         ("router_workers = 0", "router_workers in x.toml = 0: it must be a whole number, 1 or more"),
         ("router_workers = true", "router_workers in x.toml = True"),
         ("router_workers = 1.5", "must be a whole number"),
+        ("lab_time = 1", "lab_time in x.toml = 1: it must be true or false"),
         ("stop_grace = -1", "stop_grace in x.toml = -1: it must be a number, above 0"),
         ('domain = ""', "domain in x.toml: it must be a text that is not empty"),
         ("a = [", "cannot read x.toml"),
