@@ -38,10 +38,14 @@ def line(
             f" status={status} bytes={size} protocol=http1.1 tls=false"
         )
     at = "at=info" if failure is None else _at(failure)
+    said = "" if failure in _NO_STATUS else status
     return (
         f'{at} {what} request_id={request_id.decode()} fwd="{fwd}" dyno={dyno} connect={_ms(connect)} service={_ms(service)}'
-        f" status={status} bytes={'' if size is None else size} protocol=http1.1 tls=false"
+        f" status={said} bytes={'' if size is None else size} protocol=http1.1 tls=false"
     )
+
+
+_NO_STATUS = (Failure.H24, Failure.H33)  # nobody was told one
 
 
 def _ms(span: int | None) -> str:

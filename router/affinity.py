@@ -7,11 +7,11 @@ A dyno that is full or in quarantine is passed over and stays meant; only when i
 
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import formatdate
 from hashlib import sha256
 
-from router.balance import Target
+from router.balance import Target, checkout
 
 FEATURE = "http-session-affinity"
 NAME = b"heroku-session-affinity"
@@ -39,6 +39,17 @@ def wanted(lines: bytes, known: Mapping[bytes, Target]) -> Target | None:
         if name == NAME
     ]
     return known.get(values[0]) if len(values) == 1 else None
+
+
+def checkout_sticky(
+    lines: bytes, sticky: Mapping[bytes, Target], now: float, chance: Callable[[], float]
+) -> tuple[Target | None, bool]:
+    """Take the dyno that is asked for, or another; True if the browser stays with the one it has."""
+    everyone = tuple(sticky.values())
+    meant = wanted(lines, sticky)
+    if meant is None:
+        return checkout(everyone, now, chance), False
+    return checkout((meant,), now, chance) or checkout(everyone, now, chance), True
 
 
 def cookie(app: str, target: Target, host: str, now: float) -> bytes:

@@ -19,7 +19,9 @@ import h2.settings
 from hyperframe.frame import GoAwayFrame
 
 from router.h2_heads import Answer, Header, Request
+from router.h2_streams import Stream, StreamClient
 from router.reasons import ClientFault
+from router.server import BrokenStream
 from router.tls import SecureClient
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 STREAMS = 100
 WINDOW = 65_535  # of a stream's body that waits for a dyno
 CONNECTION_WINDOW = STREAMS * WINDOW  # one stream that waits holds up no other
-HIGH, LOW = 64 * 1024, 16 * 1024  # of a stream's response that waits for the client's window
 RESETS = 200  # streams given up beyond those that were answered
 NOISE = 2_000  # frames that bring nothing, between two answers
 _SETTINGS = {
@@ -41,6 +42,11 @@ _SETTINGS = {
 }
 _CONFIG = h2.config.H2Configuration(client_side=False, header_encoding=None)
 _Codes = h2.errors.ErrorCodes
+_GONE = {
+    _Codes.NO_ERROR,
+    _Codes.CANCEL,
+    _Codes.REFUSED_STREAM,
+}  # it does not want the answer any more: H27, not H33
 
 
 class Negotiated(asyncio.Protocol):
@@ -55,124 +61,6 @@ class Negotiated(asyncio.Protocol):
         made = H2(self._proxy, self._port) if chosen == "h2" else SecureClient(self._proxy, self._port)
         cast("asyncio.Transport", transport).set_protocol(made)
         made.connection_made(transport)
-
-
-class StreamClient(SecureClient):
-    """One stream's client."""
-
-    __slots__ = ()
-    protocol = "http2.0"
-    counted = False
-
-
-class Stream(asyncio.Transport):
-    """The transport of one stream's client."""
-
-    def __init__(self, connection: "H2", id: int, request: Request) -> None:
-        super().__init__()
-        self._h2 = connection
-        self.id = id
-        self.request = request
-        self.answer = Answer(request.method, tunnel=request.tunnel)
-        self.client: StreamClient | None = None
-        self.unread = 0  # bytes of the body that were not acknowledged yet
-        self._reading = True
-        self._blocked = False
-        self._closing = False
-        self.finished = False  # our half is closed
-
-    # -- for the client --------------------------------------------------------------------------------------------
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return self._h2.transport.get_extra_info(name, default)
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Ours are HIGH and LOW."""
-
-    def get_write_buffer_size(self) -> int:
-        return len(self.answer.body)
-
-    def is_closing(self) -> bool:
-        return self._closing
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self.finished:
-            for headers in self.answer.take(bytes(data)):
-                self._h2.send_head(self, headers)
-            self._h2.pump(self)
-            if len(self.answer.body) > HIGH and not self._blocked and self.client is not None:
-                self._blocked = True
-                self.client.pause_writing()
-
-    def write_eof(self) -> None:
-        """The response is at its end, and nobody wants the rest of the request."""
-        self.close()
-
-    def close(self) -> None:
-        """End the response; the client hears of it once all is out, and sees to it that this does not take for ever."""
-        if not self.answer.whole:
-            self.abort()  # the client must not take a part for all of it
-        elif not self._closing:
-            self._closing = True
-            self.answer.ended = True
-            self._h2.pump(self)
-            if self.finished:
-                self._leave()
-
-    def abort(self) -> None:
-        self._closing = True
-        self._h2.reset(self, _Codes.NO_ERROR if self.finished else _Codes.INTERNAL_ERROR)
-        self._leave()
-
-    def _leave(self) -> None:
-        self._h2.loop.call_soon(self.lost, None)
-
-    def sent(self) -> None:
-        """All is out."""
-        self.finished = True
-        if self._closing:
-            self._leave()
-
-    def pause_reading(self) -> None:
-        self._reading = False
-
-    def resume_reading(self) -> None:
-        self._reading = True
-        self._h2.acknowledge(self)
-
-    # -- for the connection ----------------------------------------------------------------------------------------
-
-    def received(self, data: bytes, size: int) -> None:
-        """Pass on a part of the body; it is acknowledged once the client reads."""
-        self.unread += size
-        if data and self.client is not None:
-            self.client.data_received(self.request.body(data))
-        if self._reading:
-            self._h2.acknowledge(self)
-
-    def received_end(self) -> None:
-        """Pass on the end of the body; a tunnel's end is the client's."""
-        if self.request.tunnel:
-            self.close()
-        elif self.request.end and self.client is not None:
-            self.client.data_received(self.request.end)
-
-    def drained(self) -> None:
-        """Let the dyno go on, when the client's window has taken enough."""
-        if self._blocked and len(self.answer.body) < LOW and self.client is not None:
-            self._blocked = False
-            self.client.resume_writing()
-
-    def lost(self, error: Exception | None) -> None:
-        """Tell the client, once, that this is over."""
-        self._closing = True
-        client, self.client = self.client, None
-        if client is not None:
-            client.connection_lost(error)
-            self._h2.forget(self)
 
 
 class H2(asyncio.Protocol):
@@ -195,6 +83,7 @@ class H2(asyncio.Protocol):
         self._blocked = False
         self._ending = False
         self._over = False  # no frame goes out any more
+        self._broken = False  # the client did not keep to the protocol
         self._resets = 0
         self._noise = 0
 
@@ -209,7 +98,7 @@ class H2(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._ending = True
         for stream in list(self._streams.values()):
-            stream.lost(exc or ConnectionResetError())
+            stream.lost(BrokenStream() if self._broken else exc or ConnectionResetError())
         self._proxy.closed(cast("Client", self))
 
     # -- frames in -------------------------------------------------------------------------------------------------
@@ -220,6 +109,7 @@ class H2(asyncio.Protocol):
             for event in self._conn.receive_data(data):
                 self._happened(event)
         except h2.exceptions.ProtocolError:  # h2 has put its GOAWAY into what is to be sent
+            self._broken = True
             self._hang_up()
             return
         self._receiving = False
@@ -241,7 +131,7 @@ class H2(asyncio.Protocol):
             case h2.events.StreamReset():
                 if (stream := self._streams.get(event.stream_id)) is not None:
                     self._resets += 1
-                    stream.lost(ConnectionResetError())
+                    stream.lost(ConnectionResetError() if event.error_code in _GONE else BrokenStream())
             case h2.events.WindowUpdated():
                 self._noise += 1
                 self._window(event.stream_id)

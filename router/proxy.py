@@ -15,7 +15,7 @@ from dynod.model.route import Limits, RouteTable, Standing
 from router import pages
 from router.activity import Activity
 from router.addresses import Addresses
-from router.affinity import cookie, wanted
+from router.affinity import checkout_sticky, cookie
 from router.balance import Target, checkin, checkout, share, tries
 from router.exchange import Exchange, Phase
 from router.headers import prepare
@@ -138,7 +138,9 @@ class Proxy:
             if site.sticky is None:
                 target = checkout(site.targets, now, self._chance)
             else:
-                target = self._checkout_sticky(exchange, site.sticky, now)
+                target, stays = checkout_sticky(exchange.request.lines, site.sticky, now, self._chance)
+                if target is not None and not stays:
+                    exchange.cookie = cookie(route.app, target, site.host, time.time())
             if target is None:
                 refused = self.waiting.line_up(client, exchange, now)
                 if refused is not None:
@@ -162,19 +164,6 @@ class Proxy:
         if route.standing is Standing.IDLE:
             self.waiting.wake(route.app)
         self.waiting.hold(client, exchange, now, Failure.H20)
-
-    def _checkout_sticky(
-        self, exchange: Exchange, sticky: Mapping[bytes, Target], now: float
-    ) -> Target | None:
-        """Take the dyno that the browser's cookie means, or any and bind the browser to it."""
-        site = exchange.site
-        meant = wanted(exchange.request.lines, sticky)
-        if meant is not None:
-            return checkout((meant,), now, self._chance) or checkout(site.targets, now, self._chance)
-        target = checkout(site.targets, now, self._chance)
-        if target is not None:
-            exchange.cookie = cookie(site.route.app, target, site.host, time.time())
-        return target
 
     def _connect(self, client: "Client", exchange: Exchange, target: Target) -> None:
         exchange.phase = Phase.CONNECTING
@@ -316,11 +305,11 @@ class Proxy:
         else:
             self.fail(client, exchange, failure)
 
-    def client_lost(self, client: "Client", exchange: Exchange) -> None:
+    def client_lost(self, client: "Client", exchange: Exchange, failure: Failure) -> None:
         """A client went away under its own request; a tunnel just ends."""
         if exchange.phase is not Phase.TUNNEL:
-            exchange.failure = Failure.H27
-            exchange.status = Failure.H27.value.status
+            exchange.failure = failure
+            exchange.status = failure.value.status
         elif client.dyno is not None:
             client.dyno.finish()
         self._part(client, exchange, self.loop.time(), keep=False)
@@ -391,7 +380,11 @@ class Proxy:
             self._timer.cancel()
         for task in list(self._connects):
             task.cancel()
+        now = self.loop.time()
         for client in list(self._clients):
+            if client.exchange is not None:
+                client.exchange.failure = Failure.H24  # ours, not the client's
+                self._part(client, client.exchange, now, keep=False)
             client.transport.abort()
         for target in self.routes.by_id().values():
             expire(target, inf)

@@ -1,12 +1,14 @@
 """The client's side of a connection: heads out of the stream in order, back-pressure, failures told. One Client per connection."""
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from router.exchange import Exchange, Phase
 from router.headers import RequestHead, origin_lines
 from router.heads import REQUEST_HEAD, Requests
 from router.reasons import Blame, ClientFault, Failure
+from router.unread import hint
 
 if TYPE_CHECKING:
     from router.proxy import Proxy
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
 
 HIGH = 64 * 1024  # of a client's bytes kept while no dyno takes them
 RESPONSE_BUFFER = 1024 * 1024  # HEROKU.md 4.1: so much of a response waits for a slow client
+
+
+class BrokenStream(ConnectionResetError):
+    """A client of HTTP/2 was lost because one side did not keep to the protocol."""
 
 
 class Client(asyncio.Protocol):
@@ -24,12 +30,14 @@ class Client(asyncio.Protocol):
         "_blocked_size",
         "_buffer",
         "_ending",
+        "_exchange",
         "_heads",
         "_keep_alive",
         "_proxy",
         "_reading",
         "_searched",
         "_served",
+        "_start",
         "blocked",
         "deadline",
         "dyno",
@@ -44,6 +52,8 @@ class Client(asyncio.Protocol):
 
     def __init__(self, proxy: "Proxy") -> None:
         self._proxy = proxy
+        self._exchange: type[Exchange] = Exchange
+        self._start: Callable[[Client, Exchange, float], None] = proxy.start
         self._heads = Requests()
         self._keep_alive = proxy.timers.keep_alive
         self._buffer = bytearray()
@@ -66,12 +76,13 @@ class Client(asyncio.Protocol):
         self.deadline = self._proxy.loop.time() + self._proxy.timers.head
         self._proxy.opened(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's shape
+    def connection_lost(self, exc: Exception | None) -> None:
         self._heads.close()
         self._buffer.clear()
         self._ending = True
         if self.exchange is not None:
-            self._proxy.client_lost(self, self.exchange)
+            failure = Failure.H33 if isinstance(exc, BrokenStream) else Failure.H27
+            self._proxy.client_lost(self, self.exchange, failure)
         self._proxy.closed(self)
 
     # -- bytes in ------------------------------------------------------------------------------------------------
@@ -131,7 +142,7 @@ class Client(asyncio.Protocol):
         try:
             request = self._heads.read(data)
         except ClientFault as fault:
-            self._refuse(fault.failure, None)
+            self._unread(data, fault.failure)
             return
         host = request.host
         assert host is not None
@@ -140,9 +151,22 @@ class Client(asyncio.Protocol):
             self._refuse(Failure.NO_SUCH_APP if proxy.has_table else Failure.NO_TABLE, request)
             return
         now = proxy.loop.time()
-        exchange = Exchange(request, site, request.request_id or next(proxy.ids), self.peer, now)
+        exchange = self._exchange(request, site, request.request_id or next(proxy.ids), self.peer, now)
         self.exchange = exchange
-        proxy.start(self, exchange, now)
+        self._start(self, exchange, now)
+
+    def _unread(self, data: bytes, failure: Failure) -> None:
+        """Refuse a head that cannot be forwarded; the app it was for, if that is beyond doubt, hears of it."""
+        proxy = self._proxy
+        request = hint(data)
+        site = None if request is None or request.host is None else proxy.routes.find(request.host)
+        if request is None or site is None:
+            self._refuse(failure, None)
+            return
+        exchange = self._exchange(request, site, next(proxy.ids), self.peer, proxy.loop.time())
+        exchange.request_done = False  # whatever follows it
+        self.exchange = exchange
+        proxy.fail(self, exchange, Failure.H26_HEADER if failure is Failure.BAD_REQUEST else failure)
 
     def _more(self, exchange: Exchange, data: bytes) -> None:
         """Take bytes that came while a request is under way: its body, a tunnel's, or the next request's."""

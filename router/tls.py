@@ -12,12 +12,13 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from dynod.model.certs import CertTable, Served
 from router.exchange import Exchange
 from router.headers import origin_lines
-from router.reasons import ClientFault, Failure
+from router.reasons import Failure
 from router.server import Client
 from router.table import without_port
 
@@ -62,19 +63,18 @@ class _Shown:
             served: known[served] for served in table.served if served in known
         }
 
-    def context(self, name: str | None) -> ssl.SSLContext | None:
-        """Find what to show for a name: exact, its wildcard one label up, else the first; None if there is nothing at all."""
+    def index(self, name: str) -> int | None:
+        """Find the certificate for a name: exact, or its wildcard one label up."""
+        key = name.lower().removesuffix(".")
+        found = self.table.hosts.get(key)
+        return self.table.hosts.get(f"*.{key.partition('.')[2]}") if found is None else found
+
+    def context(self, name: str | None, index: int | None) -> ssl.SSLContext | None:
+        """Give what to show: the one at `index`, else the first; None if there is nothing at all."""
         table = self.table
         if not table.served:
             return None
-        index = 0
-        if name is not None:
-            key = name.lower().removesuffix(".")
-            found = table.hosts.get(key)
-            if found is None:
-                found = table.hosts.get(f"*.{key.partition('.')[2]}")
-            index = found or 0
-        served = table.served[index]
+        served = table.served[index or 0]
         context = self.made.get(served)
         if context is None:
             try:
@@ -100,11 +100,13 @@ class Certificates:
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, base: ssl.SSLContext) -> int | None:  # noqa: ARG002
         """Answer OpenSSL in the middle of a handshake; the name is kept for the requests to come."""
-        context = self._shown.context(name)
+        index = None if name is None else self._shown.index(name)
+        context = self._shown.context(name, index)
         if context is None:
             return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
         connection.context = context
-        connection.asked = name  # type: ignore[attr-defined]  # an object of Python's, with room for one more
+        connection.asked = name  # type: ignore[attr-defined]  # an object of Python's, with room for more
+        connection.strange = name is not None and index is None  # type: ignore[attr-defined]
         return None
 
 
@@ -127,6 +129,12 @@ class SecureExchange(Exchange):
         return "".join(char for char in agent if char.isprintable() and char != '"')
 
 
+@cache
+def _exchanges(secured: str) -> type[SecureExchange]:
+    """Make the kind of exchange for connections of one kind: there are a handful, and none costs its requests anything."""
+    return type("SecureExchange", (SecureExchange,), {"secured": secured})
+
+
 _H31 = f'desc="{Failure.H31.value.desc}"'
 
 
@@ -138,7 +146,7 @@ def version(connection: ssl.SSLObject) -> str:
 class SecureClient(Client):
     """The client's side over TLS. `port` is the listener's, told to dynos; `protocol` is what the access line says."""
 
-    __slots__ = ("_asked", "_port", "_right", "_secured")
+    __slots__ = ("_asked", "_port", "_right", "_strange")
     protocol = "http1.1"
 
     def __init__(self, proxy: "Proxy", port: int) -> None:
@@ -146,37 +154,31 @@ class SecureClient(Client):
         self._port = port
         self._asked: str | None = None
         self._right = b""  # a Host that was found to be the name of the handshake
-        self._secured = ""
+        self._strange = False  # it was shown somebody else's certificate
+        self._start = self._start_secure
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         connection = transport.get_extra_info("ssl_object")
         asked = getattr(connection, "asked", None)
         self._asked = None if asked is None else asked.lower().removesuffix(".")
-        self._secured = f"protocol={self.protocol} tls=true tls_version={version(connection)}"
+        self._strange = getattr(connection, "strange", False)
+        self._exchange = _exchanges(f"protocol={self.protocol} tls=true tls_version={version(connection)}")
         super().connection_made(transport)
         self.origin = origin_lines(self.peer, b"https", self._port)
 
-    def _begin(self, data: bytes) -> None:
-        proxy = self._proxy
-        try:
-            request = self._heads.read(data)
-        except ClientFault as fault:
-            self._refuse(fault.failure, None)
-            return
-        host = request.host
-        assert host is not None
-        site = proxy.routes.seen.get(host) or proxy.routes.find(host)
-        if site is None:
-            self._refuse(Failure.NO_SUCH_APP if proxy.has_table else Failure.NO_TABLE, request)
-            return
-        now = proxy.loop.time()
-        exchange = SecureExchange(request, site, request.request_id or next(proxy.ids), self.peer, now)
-        exchange.secured = self._secured
-        self.exchange = exchange
-        if host != self._right and not self._agrees(host):
-            proxy.fail(self, exchange, Failure.H31)
-            return
-        proxy.start(self, exchange, now)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._start = self._proxy.start  # no cycle is left
+        super().connection_lost(exc)
+
+    def _start_secure(self, client: Client, exchange: Exchange, now: float) -> None:
+        """Let in only what the handshake was for, with a certificate that is for it."""
+        host = exchange.request.host
+        if host != self._right and not self._agrees(host or b""):
+            self._proxy.fail(client, exchange, Failure.H31)
+        elif self._strange:
+            self._proxy.fail(client, exchange, Failure.H32)
+        else:
+            self._proxy.start(client, exchange, now)
 
     def _agrees(self, host: bytes) -> bool:
         """Whether the request is for whom the handshake was (RFC 9110 7.4): a client without SNI may ask for anybody."""
