@@ -20,16 +20,20 @@ from typing import Any
 from dynod.jail import cgroups, packets, seccomp
 from dynod.jail.check import Rules
 from dynod.jail.diary import say
+from dynod.jail.disks import Disks
 from dynod.jail.door import Door
 from dynod.jail.dynos import Dynos
 from dynod.jail.enter import default_signals, only
 from dynod.jail.idmap import Maps
 from dynod.jail.init import compiled
+from dynod.jail.looks import Looks
 from dynod.jail.loop import Loop
 from dynod.jail.nursery import Nursery
 from dynod.jail.pool import Pool
 from dynod.jail.sessions import Sessions
+from dynod.jail.slots import Slots
 from dynod.jail.sweep import job_packet, sweeper
+from dynod.model.jail import Limits
 from dynod.unit import unit
 
 
@@ -55,10 +59,18 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="what a dyno's PID 1 becomes, if it is there (init.c, compiled)",
     )
+    parser.add_argument(
+        "--look",
+        type=float,
+        default=20.0,
+        metavar="S",
+        help="seconds between looks whether a disk is full (20)",
+    )
     parser.add_argument("--end-dynos", action="store_true", help="on SIGTERM end the dynos too")
     return parser.parse_args(argv)
 
 
+ANY = Limits(memory=1, tasks=1, cpu=1, disk=1)  # for which only the disk counts
 FIRST = -10  # nice: dynos that take every processor hold up neither a boot nor a stop
 
 
@@ -174,6 +186,14 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
 
     dynos.pool = Pool(loop, groups, nursery, options.warm, discard, dynos.serve, dynos.refuse_next)
 
+    def no_slot(why: str) -> None:
+        dynos.refuse_next(why)
+        dynos.serve()
+
+    slots = Slots(loop, f"{rules.state}/dynos/.slots", options.warm, dynos.serve, no_slot)
+    dynos.disks = Disks(rules, sweeping.sweep, slots)
+    dynos.looks = Looks(loop, dynos.disks, dynos.all, options.look)
+
     def facts() -> dict[str, Any]:
         live = sum(not dyno.ended for dyno in dynos.all.values())
         return {
@@ -183,6 +203,8 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
             "growing": dynos.pool.growing,
             "warm": options.warm,
             "cgroup": groups.version,
+            "disk": str(dynos.disks.way(ANY)),
+            "slots": slots.ready,
             "pid": os.getpid(),
         }
 
@@ -196,9 +218,14 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
         door.close()
         dynos.pool.close()
         maps.close()
+        slots.close()
         if options.end_dynos:
             dynos.end_all()
-        loop.until(lambda: not (dynos.pool.growing or sweeping.busy or (options.end_dynos and lives())))
+
+        def busy() -> bool:
+            return bool(dynos.pool.growing or sweeping.busy or slots.busy)
+
+        loop.until(lambda: not (busy() or (options.end_dynos and lives())))
 
     signals = _signals(loop, stop)
     dynos.adopt()
@@ -209,11 +236,13 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
     unit().say("READY=1")
     say(f"serves {rules.run}/host.sock, cgroups version {groups.version}")
     loop.run()
+    slots.end()
     nursery.close()  # so late, because it reaps the dynos
     signals.close()
     os.rmdir(base)
     if options.end_dynos:
         os.rmdir(directory)
+        slots.remove()
         os.unlink(f"{rules.run}/host.lock")
         groups.remove()
 

@@ -18,6 +18,7 @@ OWN = ("/", "/proc", "/dev", "/tmp", "/sys")  # made for each dyno: nothing is b
 SECRET = ("secrets", "host", "ledger.db", "observations.db")  # below STATE and RUN, never shown to a dyno
 LAYERS = 8
 BINDS = 64
+LEAST_DISK, MOST_DISK, DISK_UNIT, LEAST_INODES = 16 * 1024**2, 8 * 1024**4, 4096, 128
 
 
 class BadPlan(ValueError):
@@ -145,6 +146,10 @@ def _limit_problems(limits: Limits) -> Iterator[str]:
         yield f"{limits.tasks} tasks are too few: init is one"
     if not 1 <= limits.cpu <= 100:
         yield f"cpu x{limits.cpu} is outside 1 to 100"
+    if limits.disk and not (LEAST_DISK <= limits.disk <= MOST_DISK and limits.disk % DISK_UNIT == 0):
+        yield f"a disk of {limits.disk} bytes is outside {LEAST_DISK} to {MOST_DISK}, or no multiple of {DISK_UNIT}"
+    if limits.disk and not LEAST_INODES <= limits.inodes <= limits.disk // DISK_UNIT:
+        yield f"{limits.inodes} files on a disk of {limits.disk} bytes are outside {LEAST_INODES} to {limits.disk // DISK_UNIT}"
     if not 16 <= limits.files <= 1024**2:
         yield f"{limits.files} open files are outside 16 to {1024**2}"
 

@@ -11,7 +11,8 @@ from typing import Any
 from dynod.jail import packets
 from dynod.jail.check import BadPlan, parse, parse_join
 from dynod.jail.diary import say
-from dynod.jail.dynos import Asked, Dyno, Dynos
+from dynod.jail.dyno import Asked, Dyno
+from dynod.jail.dynos import Dynos
 from dynod.jail.loop import Loop
 from dynod.jail.sessions import Session, Sessions
 from dynod.model.jail import Stdio
@@ -84,6 +85,7 @@ class Door:
             "signal": self._signal,
             "freeze": self._freeze,
             "thaw": self._thaw,
+            "leavings": self._leavings,
             "list": self._list,
             "forget": self._forget,
             "watch": self._watch,
@@ -91,6 +93,7 @@ class Door:
             "stat": self._stat,
         }
         dynos.on_exit, dynos.on_pipe, dynos.on_gone = self._tell_exit, self._tell_pipe, self._tell_gone
+        dynos.looks.tell = self._tell_disk
         sessions.on_end = self._tell_end
 
     def open(self, path: str, group: int | None) -> None:
@@ -222,6 +225,14 @@ class Door:
     def _forget(self, client: Client, asked: dict[str, Any]) -> None:
         self._dynos.forget(str(asked.get("id")), self._answer(client, asked))
 
+    def _leavings(self, client: Client, asked: dict[str, Any]) -> None:
+        """Answer with a descriptor of the upper layer: what the dyno changed, for whoever wants to list it."""
+        id, answer = str(asked.get("id")), self._answer(client, asked)
+        try:
+            answer({"op": "done"}, [self._dynos.upper(id)])
+        except OSError as error:
+            answer({"op": "failed", "id": id, "error": f"cannot see what {id} wrote: {error.strerror}"}, [])
+
     def _list(self, client: Client, asked: dict[str, Any]) -> None:
         rows = [self._row(dyno) for dyno in self._dynos.all.values() if dyno.answer is None]
         for start in range(0, max(len(rows), 1), PAGE):
@@ -259,6 +270,11 @@ class Door:
     def _tell_exit(self, dyno: Dyno) -> None:
         for client in [one for one in self._clients if one.watching]:
             client.send(_exited(dyno))
+
+    def _tell_disk(self, dyno: Dyno) -> None:
+        said = {"op": "disk", "id": dyno.record.id, "fault": dyno.fault}
+        for client in [one for one in self._clients if one.watching]:
+            client.send(said)
 
     def _tell_end(self, session: Session, status: int) -> None:
         plan = session.plan

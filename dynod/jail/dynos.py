@@ -10,58 +10,28 @@ import os
 import select
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dynod.jail import handover, packets, records
 from dynod.jail.cgroups import Cgroups
 from dynod.jail.check import BadPlan, Rules, check
 from dynod.jail.diary import say
+from dynod.jail.disks import Disks, Taken
+from dynod.jail.dyno import KILLED, Answer, Asked, Dyno
 from dynod.jail.enter import Handed
 from dynod.jail.idmap import Maps
+from dynod.jail.looks import Looks
 from dynod.jail.loop import Loop
 from dynod.jail.pool import SETTLE, Embryo, Pool
 from dynod.jail.records import Ended, Record
 from dynod.model.jail import JailPlan, Stdio
 
-Answer = Callable[[Mapping[str, Any], list[int]], None]
-KILLED = 128 + signal.SIGKILL
 UNFORWARDED = (signal.SIGCHLD, signal.SIGSTOP)  # init's own, and one that no process can take
 
 
-class CannotBoot(Exception):
-    """`cannot start ...`, with everything undone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A boot that was asked for. `said`: the plan as it came; `stdio`: the dyno's ends of the asker's pipes, ours to close."""
-
-    plan: JailPlan
-    said: Mapping[str, Any]
-    stdio: Sequence[int]
-    answer: Answer
-
-
-@dataclass(slots=True)
-class Dyno:
-    """A dyno whose plan was passed on. `answer` is set until it is up; `ended` once it is not."""
-
-    record: Record
-    pidfd: int
-    embryo: Embryo | None = None
-    answer: Answer | None = None
-    handed_out: tuple[int, ...] = ()  # the caller's ends, until it got them
-    log: int | None = None
-    ended: Ended | None = None
-    swept: bool = False
-    asleep: bool = False  # whether it is to be frozen, which takes its time
-    forgotten: list[Answer] = field(default_factory=list)  # who waits until nothing of it is left
-
-
 class Dynos:
-    """`on_exit(id, ended)`, `on_pipe(dyno)` and `on_gone(id)` report to whoever watches."""
+    """`on_exit(dyno)`, `on_pipe(dyno)` and `on_gone(id)` report to whoever watches."""
 
     def __init__(
         self,
@@ -80,6 +50,8 @@ class Dynos:
         self._undoing: set[str] = set()
         self.all: dict[str, Dyno] = {}
         self.pool: Pool
+        self.disks: Disks
+        self.looks: Looks
         self.on_exit: Callable[[Dyno], None]
         self.on_pipe: Callable[[Dyno], None]
         self.on_gone: Callable[[str], None]
@@ -107,16 +79,18 @@ class Dynos:
                 )
 
     def serve(self) -> None:
-        """Give ready embryos to the boots that wait."""
+        """Give ready embryos, and what they are to write to, to the boots that wait."""
         while self._waiting:
             self.pool.wanted = len(self._waiting)
+            if not self.disks.ready(self._waiting[0].plan.limits, len(self._waiting)):
+                return
             one = self.pool.take()
             if one is None:
                 return
             self._pass(self._next(), one)
 
     def refuse_next(self, why: str) -> None:
-        """An embryo could not be made: whoever waits longest hears why."""
+        """An embryo, or a slot, could not be made: whoever waits longest hears why."""
         if self._waiting:
             asked = self._next()
             self._refuse(asked, f"cannot start {asked.plan.id}: {why}")
@@ -138,15 +112,14 @@ class Dynos:
         """
         plan, opened = asked.plan, list(asked.stdio)
         directory = f"{self._directory}/{plan.id}"
-        group, scratch = one.name, False
+        group, disk = one.name, Taken(-1)
         try:
             packets.send(one.door, asked.said)
             if one.limits != plan.limits:
                 self._cgroups.limit(one.name, plan.limits)
             self.pool.usual = plan.limits
-            handover.make_scratch(plan)
-            scratch = True
-            trees = handover.trees(plan, self._rules, self._maps, opened)
+            disk = self.disks.take(plan, opened)
+            trees = handover.trees(plan, self._rules, self._maps, disk.tree, opened)
             netns = handover.netns(plan, opened)
             pipes = handover.given(plan, asked.stdio) if asked.stdio else handover.pipes(plan, opened)
             os.mkdir(directory, 0o700)
@@ -155,12 +128,24 @@ class Dynos:
             packets.send(one.door, "all of it", Handed(trees, status, netns, pipes.theirs).flat())
             group = self._cgroups.rename(one.name, plan.id)
             record = Record(
-                plan.id, one.pid, one.started, plan.uid, plan.stdio, plan.scratch, group, dict(plan.labels)
+                plan.id,
+                one.pid,
+                one.started,
+                plan.uid,
+                plan.stdio,
+                plan.scratch,
+                group,
+                dict(plan.labels),
+                disk.slot,
+                disk.device,
+                plan.limits.disk,
+                plan.limits.inodes,
             )
             records.write(directory, "record", record)
         except (OSError, BadPlan) as error:
             packets.close(opened)
-            self._undo(plan.id, one, [plan.scratch] if scratch else [], group, _say(error), asked.answer)
+            scratch = plan.scratch if disk.tree >= 0 else ""
+            self._undo(plan.id, one, scratch, disk.slot, group, _say(error), asked.answer)
             return
         packets.close([fd for fd in opened if fd not in pipes.ours])
         dyno = Dyno(record, one.pidfd, embryo=one, answer=asked.answer)
@@ -173,8 +158,11 @@ class Dynos:
         self._loop.read(one.pidfd, lambda: self._exited(dyno))
         if not self._maps.full:
             self._loop.after(SETTLE, self._maps.fill)
+        self.looks.later()
 
-    def _undo(self, id: str, one: Embryo, trees: list[str], group: str, why: str, answer: Answer) -> None:
+    def _undo(
+        self, id: str, one: Embryo, scratch: str, slot: str, group: str, why: str, answer: Answer
+    ) -> None:
         """Undo a boot that did not come off, then say why. The embryo had a limit or a plan and is not used again."""
 
         def undone(error: str) -> None:
@@ -188,7 +176,7 @@ class Dynos:
         select.select([one.pidfd], [], [])  # rare, and at once
         one.door.close()
         os.close(one.pidfd)
-        self._sweep(trees, group, f"{self._directory}/{id}", undone)
+        self.disks.clear(scratch, slot, group, f"{self._directory}/{id}", undone)
 
     def _hear(self, dyno: Dyno) -> None:
         """The embryo says `up`, or why not; if it died without a word, its pidfd tells."""
@@ -206,7 +194,8 @@ class Dynos:
             self._loop.forget(dyno.pidfd)
             packets.close([*dyno.handed_out, *([] if dyno.log is None else [dyno.log])])
             del self.all[id]
-            self._undo(id, one, [dyno.record.scratch], dyno.record.cgroup, said["error"], answer)
+            record = dyno.record
+            self._undo(id, one, record.scratch, record.slot, record.cgroup, said["error"], answer)
             return
         one.door.close()
         given = [*dyno.handed_out, *fds]
@@ -220,6 +209,12 @@ class Dynos:
         return list(self._cgroups.directories(dyno.record.cgroup))
 
     # Ends
+
+    def upper(self, id: str) -> int:
+        """Open what a dyno wrote, which is there until it is forgotten; raise FileNotFoundError."""
+        if id not in self.all:
+            raise FileNotFoundError(2, "there is no such dyno", id)
+        return self.disks.upper(self.all[id].record)
 
     def signal(self, id: str, signum: int) -> str:
         """Send a signal to every process of a dyno (its init passes it on); give why not, or ''."""
@@ -302,6 +297,7 @@ class Dynos:
             peak, oom = usage.peak, usage.oom_kills > 0
         except (OSError, ValueError):  # an earlier host removed it before it could write down the end
             peak, oom = 0, False
+        self.looks.at(dyno)
         dyno.ended = Ended(KILLED if written is None else written, oom, peak)
         records.write(directory, "ended", dyno.ended)
         self.on_exit(dyno)
@@ -333,7 +329,7 @@ class Dynos:
                 else:
                     answer({"op": "done"}, [])
 
-        self._sweep([dyno.record.scratch], "", f"{self._directory}/{id}", done)
+        self.disks.clear(dyno.record.scratch, dyno.record.slot, "", f"{self._directory}/{id}", done)
 
     # A new host after a dead one
 
@@ -343,7 +339,9 @@ class Dynos:
             if record is None:
                 self._sweep([], "", directory, _quiet)
             else:
+                self.disks.adopt(record)
                 self._adopt(record, directory)
+        self.disks.adopted()
         known = {dyno.record.cgroup for dyno in self.all.values()}
         for name in self._cgroups.names():
             if name not in known:
@@ -369,6 +367,7 @@ class Dynos:
         if record.stdio == Stdio.LOG:
             dyno.log = handover.log_of(record.pid)
         self._loop.read(dyno.pidfd, lambda: self._exited(dyno))
+        self.looks.later()
 
     def end_all(self) -> None:
         """Kill and forget every dyno (`--end-dynos`)."""

@@ -120,6 +120,7 @@ def rehearse() -> None:
     os.setresuid(0, 0, 0)
     _write("/dev/null", "")
     for motion in (
+        lambda: mounts.share(1 << 20, 0),
         lambda: mounts.assemble(mounts.Trees((), -1, ()), ()),
         lambda: k.openat2(-1, "-", os.O_PATH, 0),
         lambda: k.setns(-1, k.CLONE_NEWNET),
@@ -133,6 +134,7 @@ def rehearse() -> None:
 
 def become(plan: JailPlan, handed: Handed, door: socket.socket, program: int | None) -> NoReturn:
     """Build what the plan says around this process, start the app in it, and be its init."""
+    mounts.share(plan.limits.shm, plan.limits.inodes)
     mounts.assemble(handed.trees, plan.binds)
     mounts.enter()
     _network(handed.netns)

@@ -26,8 +26,8 @@ class Pipes:
     ours: tuple[int, ...]
 
 
-def trees(plan: JailPlan, rules: Rules, maps: Maps, opened: list[int]) -> mounts.Trees:
-    """Open every source as a detached mount."""
+def trees(plan: JailPlan, rules: Rules, maps: Maps, scratch: int, opened: list[int]) -> mounts.Trees:
+    """Open every source as a detached mount; `scratch` is one already."""
 
     def one(path: str, *, writable: bool, idmap: bool) -> int:
         fd = mounts.source(path, rules)
@@ -39,7 +39,6 @@ def trees(plan: JailPlan, rules: Rules, maps: Maps, opened: list[int]) -> mounts
         return opened[-1]
 
     lower = tuple(one(path, writable=False, idmap=idmap) for path, idmap in plan.lower)
-    scratch = one(plan.scratch, writable=True, idmap=False)
     binds = tuple(one(bind.source, writable=bind.writable, idmap=bind.idmap) for bind in plan.binds)
     return mounts.Trees(lower, scratch, binds)
 
@@ -52,15 +51,19 @@ def _map(fd: int, path: str, uid: int, maps: Maps) -> int:
         raise OSError(error.errno, error.strerror, path) from error
 
 
-def make_scratch(plan: JailPlan) -> None:
+def make_scratch(scratch: str) -> None:
     try:
-        os.mkdir(plan.scratch, 0o700)
+        os.mkdir(scratch, 0o700)
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(plan.scratch), 0o711, exist_ok=True)
-        os.mkdir(plan.scratch, 0o700)
+        os.makedirs(os.path.dirname(scratch), 0o711, exist_ok=True)
+        os.mkdir(scratch, 0o700)
+
+
+def make_layers(scratch: str) -> None:
+    """Make what overlay needs, once a quota is on the directory around it."""
     for name in ("upper", "work", "upper/tmp"):
-        os.mkdir(f"{plan.scratch}/{name}", 0o755)
-    os.chmod(f"{plan.scratch}/upper/tmp", 0o1777)  # noqa: S103  # as every /tmp
+        os.mkdir(f"{scratch}/{name}", 0o755)
+    os.chmod(f"{scratch}/upper/tmp", 0o1777)  # noqa: S103  # as every /tmp
 
 
 def netns(plan: JailPlan, opened: list[int]) -> int | None:

@@ -24,6 +24,10 @@ class Record:
     scratch: str
     cgroup: str
     labels: Mapping[str, str]
+    slot: str = ""  # the image of what it writes to, and behind which loop device (disks.py); '' if that is a directory
+    device: int = -1
+    disk: int = 0  # what fits
+    inodes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from dynod.jail import packets
 from dynod.jail.cgroups import Cgroups
-from dynod.jail.dynos import KILLED, Answer, Dyno
+from dynod.jail.dyno import KILLED, Answer, Dyno
 from dynod.jail.loop import Loop
 from dynod.jail.nursery import Nursery
 from dynod.model.jail import JoinPlan, Stdio

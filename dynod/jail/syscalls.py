@@ -38,6 +38,7 @@ MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 0x1
 MOUNT_ATTR_NOSUID = 0x2
 MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOATIME = 0x10
 MOUNT_ATTR_IDMAP = 0x00100000
 
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -49,6 +50,14 @@ PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2
 
 CAP_SYS_ADMIN = 1 << 21
+CAP_SYS_RESOURCE = 1 << 24
+
+FSOPEN_CLOEXEC = 0x1
+FSMOUNT_CLOEXEC = 0x1
+FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE = 0, 1, 6
+
+PRJQUOTA = 2
+Q_XGETQSTATV, Q_GETQUOTA, Q_SETQUOTA = 0x5808, 0x800007, 0x800008
 
 KEYCTL_JOIN_SESSION_KEYRING = 1
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -56,8 +65,12 @@ LINUX_CAPABILITY_VERSION_3 = 0x20080522
 # Numbers above 403 are the same on every machine; keyctl is older than that rule.
 SYS_OPEN_TREE = 428
 SYS_MOVE_MOUNT = 429
+SYS_FSOPEN = 430
+SYS_FSCONFIG = 431
+SYS_FSMOUNT = 432
 SYS_OPENAT2 = 437
 SYS_MOUNT_SETATTR = 442
+SYS_QUOTACTL_FD = 443
 SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}.get(platform.machine())
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -117,6 +130,33 @@ def openat2(directory: int, path: str, flags: int, resolve: int) -> int:
     return _check(_libc.syscall(SYS_OPENAT2, directory, path.encode(), how, len(how)), path)
 
 
+def fsmount(kind: str, source: str, flags: tuple[str, ...], attributes: int) -> int:
+    """Mount a block device nowhere: the descriptor is the mount, and its last close the end of it."""
+    context = _check(_libc.syscall(SYS_FSOPEN, kind.encode(), FSOPEN_CLOEXEC), kind)
+    try:
+        _check(
+            _libc.syscall(SYS_FSCONFIG, context, FSCONFIG_SET_STRING, b"source", source.encode(), 0), source
+        )
+        for flag in flags:
+            _check(_libc.syscall(SYS_FSCONFIG, context, FSCONFIG_SET_FLAG, flag.encode(), None, 0), flag)
+        _check(_libc.syscall(SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, None, None, 0), source)
+        return _check(_libc.syscall(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, attributes), source)
+    finally:
+        os.close(context)
+
+
+def quotactl_fd(fd: int, command: int, project: int, value: bytearray) -> None:
+    """Ask about, or set, a project's quota on the file system that `fd` is on; `value` is the kernel's structure."""
+    room = (ctypes.c_char * len(value)).from_buffer(value)
+    code = ctypes.c_uint(command << 8 | PRJQUOTA)
+    _check(_libc.syscall(SYS_QUOTACTL_FD, fd, code, ctypes.c_uint(project), room), f"project {project}")
+
+
+def syncfs(fd: int) -> None:
+    """Write out a file system; raise when anything could not be written since `fd` was opened."""
+    _check(_libc.syncfs(ctypes.c_int(fd)), "syncfs")
+
+
 class Filter:
     """A seccomp program, with all that the kernel wants to have said about it made ahead."""
 
@@ -134,6 +174,19 @@ def capset(capabilities: int) -> None:
     """Have those and no others, effective and permitted; none is inheritable, so that the ambient set is empty."""
     header = struct.pack("Ii", LINUX_CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, struct.pack("III12x", capabilities, capabilities, 0)), "capabilities")
+
+
+def lower_effective(capability: int) -> bytes:
+    """Do without a capability for a while; give what `restore_effective` takes."""
+    header, now = struct.pack("Ii", LINUX_CAPABILITY_VERSION_3, 0), ctypes.create_string_buffer(24)
+    _check(_libc.capget(header, now), "capabilities")
+    effective, *rest = struct.unpack("6I", now.raw)
+    _check(_libc.capset(header, struct.pack("6I", effective & ~capability, *rest)), "capabilities")
+    return now.raw
+
+
+def restore_effective(was: bytes) -> None:
+    _check(_libc.capset(struct.pack("Ii", LINUX_CAPABILITY_VERSION_3, 0), was), "capabilities")
 
 
 def join_new_session_keyring() -> None:

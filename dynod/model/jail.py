@@ -34,18 +34,41 @@ class Bind:
         return f"bind {self.source} at {self.target} ({mode}, nosuid, nodev{owner})"
 
 
+class Ceiling(StrEnum):
+    """How the kernel is made to keep a dyno from writing more than its plan says."""
+
+    AUTO = "auto"  # by QUOTA where that is in force, else by IMAGE
+    QUOTA = "quota"  # the file system's project quotas
+    IMAGE = "image"  # a file system of that size, in a file
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """In force before the app's first instruction, or the dyno does not start.
 
     `memory` in bytes (the kernel's hard stop), `tasks` processes and threads, `cpu` shares of a Standard-1X (1 = 1,024
-    v1 shares = 100 v2 weight), `files` open descriptors per process.
+    v1 shares = 100 v2 weight), `files` open descriptors per process. `disk` in bytes and `inodes` are for all that it
+    writes anywhere but in memory; 0 is no ceiling.
     """
 
     memory: int
     tasks: int
     cpu: int
     files: int = 10_000
+    disk: int = 0
+    inodes: int = 0
+    ceiling: Ceiling = Ceiling.AUTO
+
+    @property
+    def shm(self) -> int:
+        """What /dev/shm takes, in bytes: full before the kernel would have to kill for it."""
+        return self.memory // 2
+
+    def disk_words(self) -> str:
+        if not self.disk:
+            return "disk: no ceiling"
+        return f"disk: {self.disk} bytes and {self.inodes} files for all it writes ({self.ceiling})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +112,7 @@ class JailPlan:
                 **value,
                 "lower": tuple((str(path), bool(idmap)) for path, idmap in value["lower"]),
                 "binds": tuple(Bind(**bind) for bind in value["binds"]),
-                "limits": Limits(**value["limits"]),
+                "limits": Limits(**_limits(value["limits"])),
                 "argv": tuple(value["argv"]),
                 "stdio": Stdio(value["stdio"]),
             }
@@ -112,10 +135,17 @@ class JailPlan:
             f"uid and gid {self.uid}, no groups, no capabilities in any set, no_new_privs",
             "namespace user: new, knows this uid alone",
             "system calls: those that containers have by default, no new namespaces",
+            limits.disk_words(),
+            f"/dev/shm: {limits.shm} bytes, counted as memory",
             f"open files {limits.files}, core dumps off",
             f"stdio {self.stdio}",
             f"run in {self.cwd}: {' '.join(self.argv)}",
         )
+
+
+def _limits(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An older control plane says nothing of disks."""
+    return {**value, "ceiling": Ceiling(value.get("ceiling", Ceiling.AUTO))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ def test_a_good_plan_passes():
         },
         {"binds": [bind("/var/lib/dynod/cache/a", writable=True, idmap=True)]},
         {"hostname": "a"},
+        {"limits": GOOD["limits"] | {"disk": 64 * 1024**2, "inodes": 4096, "ceiling": "image"}},
+        {"limits": GOOD["limits"] | {"disk": 0, "inodes": 0, "ceiling": "none"}},
     ],
 )
 def test_what_else_may_run(change):
@@ -84,6 +86,10 @@ def test_what_else_may_run(change):
         ({"limits": {**GOOD["limits"], "tasks": 1}}, "1 tasks are too few"),
         ({"limits": {**GOOD["limits"], "cpu": 0}}, "cpu x0 is outside"),
         ({"limits": {**GOOD["limits"], "files": 1}}, "1 open files are outside"),
+        ({"limits": {**GOOD["limits"], "disk": 1024, "inodes": 128}}, "a disk of 1024 bytes is outside"),
+        ({"limits": {**GOOD["limits"], "disk": 2**25 + 1, "inodes": 128}}, "or no multiple of 4096"),
+        ({"limits": {**GOOD["limits"], "disk": 2**50, "inodes": 128}}, "is outside"),
+        ({"limits": {**GOOD["limits"], "disk": 2**25, "inodes": 1}}, "1 files on a disk of 33554432 bytes"),
         ({"lower": []}, "0 layers"),
         ({"lower": [["/var/lib/dynod/slugs/f", True]] * 9}, "9 layers"),
         ({"lower": [["/var/lib/dynod/../../etc", False]]}, "is not absolute and plain"),
@@ -130,6 +136,8 @@ def test_what_may_not_run(change, words):
         {"binds": [bind("/usr", writable="no")]},
         {"limits": {"memory": 1}},
         {"limits": {**GOOD["limits"], "memory": "much"}},
+        {"limits": {**GOOD["limits"], "disk": 1.5}},
+        {"limits": {**GOOD["limits"], "ceiling": "sky"}},
         {"stdio": "tape"},
         {"more": 1},
         {"lines": None},

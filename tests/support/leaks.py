@@ -36,6 +36,7 @@ def note(mark):
     return {
         "process": _processes(mark),
         "mount": _mounts(),
+        "loop device": _loop_devices(),
         "cgroup": _cgroups(),
         "network namespace": _namespaces(),
         "network link": _links(),
@@ -138,6 +139,16 @@ def _mounts():
 
 def _namespaces():
     return {point: line for point, kind, line in _mountinfo() if kind == "nsfs"}
+
+
+def _loop_devices():
+    """By the file behind each; a mount that is nowhere shows only here."""
+    found = {}
+    for name in os.listdir("/sys/block"):
+        with contextlib.suppress(OSError), open(f"/sys/block/{name}/loop/backing_file") as file:
+            behind = file.read().strip()
+            found[f"/dev/{name} {behind}"] = behind
+    return found
 
 
 def _cgroups():
