@@ -129,7 +129,8 @@ class Client(asyncio.Protocol):
             self._refuse(Failure.BAD_REQUEST, None)
         elif self._searched == 0:
             self.deadline = self._proxy.loop.time() + self._proxy.timers.head
-        self._searched = max(0, len(self._buffer) - 3)
+        # At least 1: an empty line before a request, or a half of one, is a part of its head and buys no time.
+        self._searched = max(1, len(self._buffer) - 3)
 
     @property
     def awaited(self) -> bool:

@@ -204,8 +204,10 @@ class Running:
         self.port = port
         self.logplex = logplex
 
-    async def connect(self) -> "Connection":
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**21)
+    async def connect(self, local: str | None = None) -> "Connection":
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, limit=2**21, local_addr=None if local is None else (local, 0)
+        )
         return Connection(reader, writer)
 
     async def connect_tls(

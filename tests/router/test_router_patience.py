@@ -1,12 +1,18 @@
 """Clients that are slow, still or too many: how long each is waited for, and how much it can make us keep."""
 
+import asyncio
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pytest
+
+from dynod.model.route import Limits
+from router.addresses import who
 from router.exchange import Phase
 from router.reasons import Failure
-from router.server import Client
-from tests.router.routing import GET, QUICK, run, serving
+from router.server import HIGH, Client
+from tests.router.routing import GET, HELLO, QUICK, run, serving, turns
+from tests.router.test_router_h2 import talk
 
 
 def test_an_early_answer_reaches_a_client_that_still_sends():
@@ -65,3 +71,168 @@ def test_a_client_that_does_not_read_at_all_is_given_up():
             assert " code=H28 " in await house.logplex.line()
 
     run(test)
+
+
+# -- limits that are set --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"GET / HTTP/1.1\r\nHost: app.localhost\r\n", b"X: y\r\n"],
+        [b"", b"\r", b"\n"],
+        [b"", b"\r\n"],
+        [b"G"],
+    ],
+)
+def test_a_head_that_does_not_end_is_not_waited_for_however_it_dribbles(pieces):
+    """Slowloris. Each byte starts no clock anew, and empty lines before a request are no way around it."""
+
+    async def test():
+        limits = Limits(head=0.2, keep_alive=1000.0)
+        async with serving(limits=limits) as (house, dyno), await house.connect() as connection:
+            await connection.ask()
+            first, *more = pieces
+            connection.writer.write(first)
+            ended = asyncio.ensure_future(connection.closed())
+            while not ended.done():
+                for piece in more:
+                    if not connection.writer.transport.is_closing():
+                        connection.writer.write(piece)
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            assert ended.result() in {b"", b"reset"}
+            assert len(dyno.heads) == 1
+
+    run(test)
+
+
+def test_a_head_without_end_is_refused_before_it_is_kept():
+    async def test():
+        async with serving() as (house, _), await house.connect() as connection:
+            connection.writer.write(GET[:-2])
+            client = await only_client(house)
+            for _ in range(40):
+                connection.writer.write(b"X: " + b"y" * 8000 + b"\r\n")
+            assert (await connection.response()).status == 400
+            assert len(client._buffer) == 0
+
+    run(test)
+
+
+async def only_client(house):
+    await turns(lambda: house.worker.proxy._clients)
+    (client,) = house.worker.proxy._clients
+    return client
+
+
+def test_an_idle_client_is_kept_as_long_as_is_set():
+    async def test():
+        async with (
+            serving(limits=Limits(keep_alive=0.05)) as (house, _),
+            await house.connect() as connection,
+        ):
+            await connection.ask()
+            assert await connection.closed() == b""
+
+    run(test)
+
+
+def test_a_websocket_whose_client_is_gone_without_a_word_ends_after_the_silence_that_is_set():
+    """Nobody closed anything: neither side hears of the other, as when a laptop is shut."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+        assert await reader.read() == b""
+        return False
+
+    async def test():
+        limits = Limits(idle=0.05)
+        async with serving(answer, limits=limits) as (house, _), await house.connect() as connection:
+            upgrade = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+            assert (await connection.ask(upgrade, head_only=True)).status == 101
+            connection.writer.transport.pause_reading()
+            assert " code=H15 " in await house.logplex.line()
+            await turns(lambda: not house.worker.proxy._clients)
+
+    run(test)
+
+
+def test_what_is_sent_ahead_of_an_answer_is_bounded_and_answered_in_the_end():
+    """Pipelining: the client is not read from while what it sent waits."""
+    many = 100_000
+    go = asyncio.Event()
+
+    async def answer(head, reader, writer):
+        if head.startswith(b"GET /wait"):
+            await go.wait()
+        writer.write(HELLO)
+        return True
+
+    async def test():
+        async with serving(answer) as (house, _), await house.connect() as connection:
+            connection.writer.write(GET.replace(b" / ", b" /wait ") + GET * many)
+            client = await only_client(house)
+            await turns(lambda: not client._reading)
+            assert HIGH <= len(client._buffer) < HIGH + 2**19
+            go.set()
+            for _ in range(2_000):
+                assert (await connection.response()).body == b"hello"
+            assert len(client._buffer) < HIGH + 2**19
+
+    run(test)
+
+
+def test_one_address_has_so_many_connections_and_others_have_theirs():
+    async def test():
+        async with serving(limits=Limits(per_address=3)) as (house, _):
+            mine = [await house.connect() for _ in range(3)]
+            for connection in mine:
+                assert (await connection.ask()).status == 200
+            async with await house.connect() as connection:
+                connection.writer.write(GET)
+                assert await connection.closed() in {b"", b"reset"}
+            async with await house.connect(local="127.0.0.9") as other:
+                assert (await other.ask()).status == 200
+            proxy = house.worker.proxy
+            mine[0].writer.transport.abort()
+            await turns(lambda: len(proxy._clients) == 2)
+            async with await house.connect() as connection:
+                assert (await connection.ask()).status == 200
+            for connection in mine:
+                connection.writer.transport.abort()
+            await turns(lambda: not proxy._clients)
+            assert len(proxy._addresses) == 0
+
+    run(test)
+
+
+def test_the_streams_of_one_connection_are_one_connection():
+    async def test():
+        async with serving(limits=Limits(per_address=1)) as (house, _):
+            client = await talk(house)
+            ids = [client.send() for _ in range(5)]
+            for id in ids:
+                assert (await client.answer(id))[1] == b"hello"
+            async with await house.connect() as connection:
+                assert await connection.closed() in {b"", b"reset"}
+            client.raw.writer.transport.abort()
+            await turns(lambda: not house.worker.proxy._clients)
+            assert len(house.worker.proxy._addresses) == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("10.0.0.1", "10.0.0.1", True),
+        ("10.0.0.1", "10.0.0.2", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+    ],
+)
+def test_who_is_one_client(one, other, same):
+    assert (who(one) == who(other)) is same
