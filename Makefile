@@ -13,7 +13,7 @@ CODE    := dynod router slugc lab tests benchmarks
 
 .PHONY: setup run check test bench docs install uninstall lab lab-run lab-test lab-setup box clean
 
-setup: .venv/.done .venv/bin/dyno-init
+setup: .venv/.done .venv/bin/dyno-init .venv/.heads
 
 # The virtual environment is the distribution's Python (dynos see the same one); pip runs again when pyproject.toml changes.
 .venv/.done: pyproject.toml
@@ -26,6 +26,11 @@ setup: .venv/.done .venv/bin/dyno-init
 # The dynos' PID 1 in C: 50 KB each instead of 2.7 MB. Where it cannot be compiled, dynod's own serves (dynod/jail/init.py).
 .venv/bin/dyno-init: dynod/jail/init.c .venv/.done
 	@cc -O2 -Wall -static -o $@ $< || echo "cannot compile $<: dynos will take 2.7 MB more each" >&2
+
+# The router's quick reader of heads. Where it cannot be compiled, Python's own serves (router/compiled.py).
+.venv/.heads: router/heads.c .venv/.done
+	@sh .ci/heads $(PY) $< || echo "cannot compile $<: the router will take half as much time again" >&2
+	@touch $@
 
 run: setup
 	@exec $(PY) -m dynod quickstart $(ARGS)

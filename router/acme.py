@@ -7,6 +7,7 @@ the app, which may fetch certificates of its own.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from router.heads import read_request
 from router.reasons import ClientFault
 from router.server import Client
 
@@ -42,7 +43,7 @@ class Challenged(Client):
 
     def _answer(self, data: bytes) -> bytes:
         try:
-            request = self._heads.read(data)
+            request = read_request(data)
         except ClientFault:
             return b""  # told by whom it belongs to
         token = request.target.removeprefix(PREFIX).decode("latin-1")

@@ -6,6 +6,7 @@ the request is (`phase`), what may be kept alive, what a lost connection or a pa
 
 from enum import Enum
 
+from router import compiled
 from router.access_line import chain, line, subject
 from router.balance import Queue, Target
 from router.framing import BadChunk, Chunks, chunk, last_chunk
@@ -14,10 +15,9 @@ from router.headers import (
     UNTIL_CLOSE,
     RequestHead,
     ResponseHead,
-    response_bytes,
     tunnel_bytes,
 )
-from router.heads import RESPONSE_HEAD, Responses
+from router.heads import RESPONSE_HEAD, read_response
 from router.reasons import ClientFault, DynoFault, Failure
 from router.table import Site
 
@@ -119,42 +119,37 @@ class Exchange:
 
     # -- the dyno's bytes ---------------------------------------------------------------------------------------
 
-    def from_dyno(self, data: bytes, heads: Responses, *, closing: bool = False) -> bytes:
+    def from_dyno(self, data: bytes, *, closing: bool = False) -> bytes:
         """Take response bytes, return what the client gets; raise DynoFault. `closing`: the client's connection must end."""
         if self.head_made:
             return self._body(data)
-        if self._partial is not None:
-            self._partial += data
-            end = self._partial.find(b"\r\n\r\n", max(0, len(self._partial) - len(data) - 3)) + 4
-            if end != 3:
-                data = bytes(self._partial)
-                self._partial = None
-        else:
-            end = data.find(b"\r\n\r\n") + 4
-        if end == 3:
-            return self._keep(data)
-        head = heads.read(data[:end])
-        status = head.status
-        if status < 200:
-            return self._interim(head, data[end:], heads, closing=closing)
-        self.status = status
-        made = self._frame(head, closing=closing)
-        if self.cookie:
-            made = made[:-2] + self.cookie + b"\r\n"
-        body = data[end:]
+        head = None if self._partial is not None else compiled.quick_response(data)
+        if head is None:
+            if self._partial is not None:
+                self._partial += data
+                end = self._partial.find(b"\r\n\r\n", max(0, len(self._partial) - len(data) - 3)) + 4
+                if end != 3:
+                    data = bytes(self._partial)
+                    self._partial = None
+            else:
+                end = data.find(b"\r\n\r\n") + 4
+            if end == 3:
+                return self._keep(data)
+            head = read_response(data[:end])
+            if head.status < 200:
+                return self._interim(head, data[end:], closing=closing)
+        self.status = head.status
+        body = data[head.size :]
+        chunked = self._frame(head, closing=closing)
         if self._left == len(body):
-            self.answered = self.head_made = True
+            self._left = 0
+            self.answered = True
+        else:
+            self.phase = Phase.ANSWERING
             if body:
-                self._left = 0
-                if not heads.unread:
-                    heads.skip(body)
-                return made + body
-            return made
-        self.phase = Phase.ANSWERING
-        if body:
-            made += self._body(body)  # may find a fault, while nothing has gone out yet
+                body = self._body(body)  # may find a fault, while nothing has gone out yet
         self.head_made = True
-        return made
+        return compiled.client_head(head, self.keep_client, chunked, self.cookie, body)
 
     def _keep(self, data: bytes) -> bytes:
         if self._partial is None:
@@ -163,8 +158,8 @@ class Exchange:
             raise DynoFault("an oversized head", Failure.H25_HEADER)
         return b""
 
-    def _frame(self, head: ResponseHead, *, closing: bool) -> bytes:
-        """Decide how long the response is and what may be kept alive; make its head."""
+    def _frame(self, head: ResponseHead, *, closing: bool) -> bool:
+        """Decide how long the response is and what may be kept alive; say whether it goes out in chunks."""
         request = self.request
         chunked = False
         bounded = True
@@ -182,16 +177,9 @@ class Exchange:
         if self.request_done:
             self.keep_client = bounded and request.keep_alive and not closing
             self.keep_dyno = head.keep_alive and not request.upgrade and not self.site.close_dyno
-        if head.made and head.made_keep is self.keep_client and not chunked:
-            return head.made  # the same head was answered with before
-        head.made = response_bytes(head, self.keep_client, chunked)
-        head.made_keep = self.keep_client
-        if chunked:
-            made, head.made = head.made, b""
-            return made
-        return head.made
+        return chunked
 
-    def _interim(self, head: ResponseHead, rest: bytes, heads: Responses, *, closing: bool) -> bytes:
+    def _interim(self, head: ResponseHead, rest: bytes, *, closing: bool) -> bytes:
         if head.status == 101:
             if not self.request.upgrade or not head.upgrade:
                 raise DynoFault("a 101 that nobody asked for")
@@ -207,7 +195,7 @@ class Exchange:
         made = b""
         if self.request.minor == 1 and not (head.status == 100 and self.continued):
             made = b"HTTP/1.1%b%b\r\n\r\n" % (head.start[8:], head.lines)
-        return made + self.from_dyno(rest, heads, closing=closing) if rest else made
+        return made + self.from_dyno(rest, closing=closing) if rest else made
 
     def _body(self, data: bytes) -> bytes:
         left = self._left
@@ -279,15 +267,12 @@ class Exchange:
         """Sum it up for logplex: [app, at, source, process, text]."""
         request = self.request
         site = self.site
-        if not request.what:
-            request.what = subject(request.method, request.target, site.host)
-            before = request.forwarded_for
-            request.fwd = chain(before + b", " + self.peer if before else self.peer)
+        before = request.forwarded_for
         connected = self.connected_at
         text = line(
-            request.what,
+            subject(request.method, request.target, site.host),
             self.request_id,
-            request.fwd,
+            chain(before + b", " + self.peer if before else self.peer),
             "" if self.target is None else self.target.backend.dyno,
             self.connect_ms,
             None if connected is None else int((self.ended - connected) * 1000 + 0.5),

@@ -18,43 +18,69 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class RequestHead:
-    """One request's head. The defaults are the class's own, so that making one costs nothing for what is absent."""
+    """One request's head."""
 
-    method: bytes
-    target: bytes
-    minor: int = 1  # HTTP/1.minor
-    lines: bytes = b""  # kept header lines, each led by CRLF
-    host: bytes | None = None
-    length: int | None = None  # of the body; CHUNKED; None if not said
-    keep_alive: bool = True
-    connection: bytes = b""
-    upgrade: bytes = b""
-    expect: bytes | None = None
-    expects_continue: bool = False
-    via: bytes = b""
-    forwarded_for: bytes = b""
-    request_id: bytes = b""
-    lead: bytes = b""  # what was made of it for the dyno, up to the request id
-    trail: bytes = b""  # and behind that, up to the time
-    close: bool = False  # whether that tells the dyno to close
-    what: str = ""  # what the access line says of it
-    fwd: str = ""
+    __slots__ = (
+        "connection",
+        "expect",
+        "expects_continue",
+        "forwarded_for",
+        "host",
+        "keep_alive",
+        "length",
+        "lines",
+        "method",
+        "minor",
+        "request_id",
+        "target",
+        "upgrade",
+        "via",
+    )
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.target = b""
+        self.minor = 1  # HTTP/1.minor
+        self.lines = b""  # kept header lines, each led by CRLF
+        self.host: bytes | None = None
+        self.length: int | None = None  # of the body; CHUNKED; None if not said
+        self.keep_alive = True
+        self.connection = b""
+        self.upgrade = b""
+        self.expect: bytes | None = None
+        self.expects_continue = False
+        self.via = b""
+        self.forwarded_for = b""
+        self.request_id = b""
 
 
 class ResponseHead:
     """One response's head."""
 
-    status: int
-    start: bytes  # the status line, without CRLF
-    minor: int = 1
-    lines: bytes = b""
-    length: int | None = None
-    keep_alive: bool = True  # the connection may carry another request
-    via: bytes = b""
-    has_server: bool = False
-    upgrade: bool = False
-    made: bytes = b""  # what was made of it, in case it comes again
-    made_keep: bool = False
+    __slots__ = (
+        "has_server",
+        "keep_alive",
+        "length",
+        "lines",
+        "minor",
+        "size",
+        "start",
+        "status",
+        "upgrade",
+        "via",
+    )
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.start = b""  # the status line, without CRLF
+        self.size = 0  # in bytes, to the end of the empty line
+        self.minor = 1
+        self.lines = b""
+        self.length: int | None = None
+        self.keep_alive = True  # the connection may carry another request
+        self.via = b""
+        self.has_server = False
+        self.upgrade = False
 
 
 def _drop(head: "RequestHead | ResponseHead", value: bytes) -> bool:  # noqa: ARG001  # a rule's shape
@@ -170,11 +196,8 @@ def _tokens(value: bytes) -> list[bytes]:
     return [token.strip(b" \t") for token in value.split(b",")]
 
 
-def prepare(head: RequestHead, origin: bytes, *, close: bool) -> None:
-    """Make the head that the dyno gets, all but the request id and the time: `lead`, id, `trail`, time, an empty line.
-
-    `origin`: see `origin_lines`; `close`: the dyno is to close its connection.
-    """
+def dyno_head(head: RequestHead, origin: bytes, request_id: bytes, start: bytes, close: bool) -> bytes:
+    """Make the head that the dyno gets. `origin`: see `origin_lines`; `start`: the time; `close`: the dyno is to close its connection."""
     added = b""
     if head.length == CHUNKED:
         added = b"\r\nTransfer-Encoding: chunked"
@@ -184,10 +207,16 @@ def prepare(head: RequestHead, origin: bytes, *, close: bool) -> None:
         added += b"\r\nConnection: close"
     if head.forwarded_for:
         origin = origin.replace(b"-For: ", b"-For: " + head.forwarded_for + b", ", 1)
-    head.lead = b"%b %b HTTP/1.1%b%b\r\nX-Request-Id: " % (head.method, head.target, head.lines, added)
-    via = head.via + b", " + VIA if head.via else VIA
-    head.close = close
-    head.trail = b"%b\r\nVia: %b\r\nX-Request-Start: " % (origin, via)
+    return b"%b %b HTTP/1.1%b%b\r\nX-Request-Id: %b%b\r\nVia: %b\r\nX-Request-Start: %b\r\n\r\n" % (
+        head.method,
+        head.target,
+        head.lines,
+        added,
+        request_id,
+        origin,
+        head.via + b", " + VIA if head.via else VIA,
+        start,
+    )
 
 
 def origin_lines(peer: bytes, proto: bytes, port: int) -> bytes:
@@ -246,15 +275,17 @@ RESPONSE_RULES: dict[bytes, ResponseRule] = {
 }
 
 
-def response_bytes(head: ResponseHead, keep: bool, chunked: bool) -> bytes:
-    """Make the head that the client gets; `keep`: its connection may go on."""
-    return b"%b%b%b%b%b\r\nVia: %b\r\n\r\n" % (
+def client_head(head: ResponseHead, keep: bool, chunked: bool, line: bytes, body: bytes) -> bytes:
+    """Make the head that the client gets, and put the body behind it; `keep`: its connection may go on; `line`: one more, or nothing."""
+    return b"%b%b%b%b%b\r\nVia: %b\r\n%b\r\n%b" % (
         head.start if head.minor else b"HTTP/1.1" + head.start[8:],
         head.lines,
         b"\r\nTransfer-Encoding: chunked" if chunked else b"",
         b"\r\nConnection: keep-alive" if keep else b"\r\nConnection: close",
         b"" if head.has_server else b"\r\nServer: Heroku",
         head.via + b", " + VIA if head.via else VIA,
+        line,
+        body,
     )
 
 

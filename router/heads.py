@@ -6,16 +6,16 @@ router does for a request. It is safe because the grammar has been judged before
 before a colon, so that a line cannot hide another. What llhttp lets through and we do not is refused here: HTTP/0.9, 2.0, RTSP,
 CONNECT, other encodings than chunked, fragments, lines over the limits. Sans-io: server.py and exchange.py find where a head ends.
 
-A head that is byte for byte the one before it on its connection (a poll, a health check, an API client) means what that one meant, and
-is not read again. Where it differs, the comparison has cost a few nanoseconds.
+Most heads never come here: the compiled part (compiled.py) takes the plain ones, a subset of these with the same results.
 """
 
 import re
 from collections.abc import Callable, MutableMapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httptools
 
+from router import compiled
 from router.headers import (
     REQUEST_RULES,
     RESPONSE_RULES,
@@ -33,8 +33,6 @@ COUNT = 1_000
 REQUEST_HEAD = 256 * 1024  # the whole of it: what one slow client can make us keep
 RESPONSE_LINE = 512 * 1024
 RESPONSE_HEAD = 1024 * 1024
-
-REMEMBERED = 2_048  # the longest head that is compared with the next
 
 _SHORTEST = 5  # bytes of the shortest header line, so that counting is needed only beyond COUNT times this
 _SPELLINGS = 4096  # header names remembered, as they were spelled
@@ -66,76 +64,63 @@ def _without(lines: bytes, names: list[bytes]) -> bytes:
     return kept + lines[at:]
 
 
-class Requests:
-    """The heads of one client connection, in turn. llhttp's state serves again as long as no body comes between."""
+class _Lines:
+    """What httptools tells of one head's lines: each goes to its rule, and which are to be cut is remembered."""
 
-    __slots__ = ("_complete", "_cut", "_head", "_last", "_parser")
+    __slots__ = ("_head", "_rules", "cut")
 
-    def __init__(self) -> None:
-        self._parser = httptools.HttpRequestParser(self)
-        self._complete = True
-        self._cut: list[bytes] = []
-        self._head = RequestHead()
-        self._last = b""
+    def __init__(self, head: RequestHead | ResponseHead, rules: MutableMapping[bytes, Any]) -> None:
+        self._head = head
+        self._rules = rules
+        self.cut: list[bytes] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Hear of a header from httptools."""
         try:
-            rule = _request_rules[name]
+            rule = self._rules[name]
         except KeyError:
-            rule = _learn(_request_rules, name)
+            rule = _learn(self._rules, name)
         if rule is not None and not rule(self._head, value.rstrip(b" \t")):
-            self._cut.append(name)
+            self.cut.append(name)
 
-    def on_message_complete(self) -> None:
-        """Hear from httptools that the head had no body behind it."""
-        self._complete = True
 
-    def close(self) -> None:
-        """Break the cycle with the parser, so that both go at once."""
-        del self._parser
+def read_request(data: bytes) -> RequestHead:
+    """Read one head, from the method to the empty line; raise ClientFault."""
+    return compiled.quick_request(data) or _read_request(data)
 
-    def read(self, data: bytes) -> RequestHead:
-        """Read one head, from the method to the empty line; raise ClientFault."""
-        if data == self._last:
-            return self._head
-        self._last = b""
-        if not self._complete:
-            self._parser = httptools.HttpRequestParser(self)
-        self._complete = False
-        self._head = head = RequestHead()
-        at = data.find(b"\r\n")
-        try:
-            head.method, head.target, version = data[:at].split(b" ")
-        except ValueError:
-            raise ClientFault("a bad request line") from None
-        if version != b"HTTP/1.1":
-            if version != b"HTTP/1.0":
-                raise ClientFault("another version than HTTP/1.0 and HTTP/1.1")
-            head.minor = 0
-            head.keep_alive = False
-        if len(data) > NAME:
-            _check_limits(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._complete = False
-        except httptools.HttpParserCallbackError as error:
-            raise error.__context__ or error from None
-        except httptools.HttpParserError as error:
-            raise ClientFault(f"not HTTP: {error}") from None
-        head.lines = data[at:-4]
-        if self._cut:
-            head.lines = _without(head.lines, self._cut)
-            self._cut = []
-            settle_request(head)
-        elif head.host is None:
-            raise ClientFault("no Host header")
-        if head.target[0] != 47 or b"#" in head.target:
-            _absolute(head)
-        if len(data) <= REMEMBERED:
-            self._last = data
-        return head
+
+def _read_request(data: bytes) -> RequestHead:
+    head = RequestHead()
+    at = data.find(b"\r\n")
+    try:
+        head.method, head.target, version = data[:at].split(b" ")
+    except ValueError:
+        raise ClientFault("a bad request line") from None
+    if version != b"HTTP/1.1":
+        if version != b"HTTP/1.0":
+            raise ClientFault("another version than HTTP/1.0 and HTTP/1.1")
+        head.minor = 0
+        head.keep_alive = False
+    if len(data) > NAME:
+        _check_limits(data)
+    lines = _Lines(head, _request_rules)
+    try:
+        httptools.HttpRequestParser(lines).feed_data(data)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserCallbackError as error:
+        raise error.__context__ or error from None
+    except httptools.HttpParserError as error:
+        raise ClientFault(f"not HTTP: {error}") from None
+    head.lines = data[at:-4]
+    if lines.cut:
+        head.lines = _without(head.lines, lines.cut)
+        settle_request(head)
+    elif head.host is None:
+        raise ClientFault("no Host header")
+    if head.target[0] != 47 or b"#" in head.target:
+        _absolute(head)
+    return head
 
 
 def _check_limits(data: bytes) -> None:
@@ -162,84 +147,42 @@ def _absolute(head: RequestHead) -> None:
     head.target = path if path.startswith(b"/") else b"/" + path
 
 
-class Responses:
-    """The heads of one connection to a dyno, in turn."""
-
-    __slots__ = ("_complete", "_cut", "_head", "_last", "_parser", "unread")
-
-    def __init__(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
-        self._complete = True
-        self._cut: list[bytes] = []
-        self._head = ResponseHead()
-        self._last = b""
-        self.unread = False  # the last head was remembered, not read: httptools waits for no body
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Hear of a header from httptools."""
-        try:
-            rule = _response_rules[name]
-        except KeyError:
-            rule = _learn(_response_rules, name)
-        if rule is not None and not rule(self._head, value.rstrip(b" \t")):
-            self._cut.append(name)
-
-    def on_message_complete(self) -> None:
-        """Hear from httptools that the message has ended."""
-        self._complete = True
-
-    def close(self) -> None:
-        """Break the cycle with the parser."""
-        del self._parser
-
-    def read(self, data: bytes) -> ResponseHead:
-        """Read one head, from the version to the empty line; raise DynoFault."""
-        self.unread = data == self._last
-        if self.unread:
-            return self._head
-        self._last = b""
-        if not self._complete:
-            self._parser = httptools.HttpResponseParser(self)
-        self._complete = False
-        self._head = head = ResponseHead()
-        at = data.find(b"\r\n")
-        head.start = start = data[:at]
-        if at > LINE:
-            raise DynoFault("an oversized status line", Failure.H25_STATUS)
-        version = start[:9]
-        if version != b"HTTP/1.1 ":
-            if version != b"HTTP/1.0 ":
-                raise DynoFault("another version than HTTP/1.0 and HTTP/1.1")
-            head.minor = 0
-            head.keep_alive = False
-        if len(data) > LINE:
-            _check_response_limits(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._complete = False
-        except httptools.HttpParserCallbackError as error:
-            raise error.__context__ or error from None
-        except httptools.HttpParserError as error:
-            length = "Content-Length" in str(error)
-            raise DynoFault(f"not HTTP: {error}", Failure.H25_LENGTH if length else Failure.H17) from None
-        try:
-            head.status = status = int(start[9:12])
-        except ValueError:
-            status = 0
-        if not 100 <= status < 600 or start[12:13] != b" ":
-            raise DynoFault("a bad status line")
-        head.lines = data[at:-4]
-        if self._cut:
-            head.lines = _without(head.lines, self._cut)
-            self._cut = []
-        if len(data) <= REMEMBERED:
-            self._last = data
-        return head
-
-    def skip(self, body: bytes) -> None:
-        """Show httptools a body that is there whole, which keeps its state good for the next response. Not after `unread`."""
-        self._parser.feed_data(body)
+def read_response(data: bytes) -> ResponseHead:
+    """Read one head, from the version to the empty line; raise DynoFault."""
+    head = ResponseHead()
+    at = data.find(b"\r\n")
+    head.size = len(data)
+    head.start = start = data[:at]
+    if at > LINE:
+        raise DynoFault("an oversized status line", Failure.H25_STATUS)
+    version = start[:9]
+    if version != b"HTTP/1.1 ":
+        if version != b"HTTP/1.0 ":
+            raise DynoFault("another version than HTTP/1.0 and HTTP/1.1")
+        head.minor = 0
+        head.keep_alive = False
+    if len(data) > LINE:
+        _check_response_limits(data)
+    lines = _Lines(head, _response_rules)
+    try:
+        httptools.HttpResponseParser(lines).feed_data(data)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserCallbackError as error:
+        raise error.__context__ or error from None
+    except httptools.HttpParserError as error:
+        length = "Content-Length" in str(error)
+        raise DynoFault(f"not HTTP: {error}", Failure.H25_LENGTH if length else Failure.H17) from None
+    try:
+        head.status = status = int(start[9:12])
+    except ValueError:
+        status = 0
+    if not 100 <= status < 600 or start[12:13] != b" ":
+        raise DynoFault("a bad status line")
+    head.lines = data[at:-4]
+    if lines.cut:
+        head.lines = _without(head.lines, lines.cut)
+    return head
 
 
 def _check_response_limits(data: bytes) -> None:

@@ -17,8 +17,8 @@ from router.activity import Activity
 from router.addresses import Addresses
 from router.affinity import checkout_sticky, cookie
 from router.balance import Target, checkin, checkout, share, tries
+from router.compiled import dyno_head
 from router.exchange import Exchange, Phase
-from router.headers import prepare
 from router.reasons import Failure
 from router.request_ids import request_ids
 from router.table import Routes
@@ -217,10 +217,9 @@ class Proxy:
         started = exchange.started
         if self._stamped != started:
             self._stamp(started)
-        request = exchange.request
-        if request.close is not exchange.site.close_dyno or not request.lead:
-            prepare(request, client.origin, close=exchange.site.close_dyno)
-        return b"%b%b%b%b\r\n\r\n" % (request.lead, exchange.request_id, request.trail, self._stamp_ms)
+        return dyno_head(
+            exchange.request, client.origin, exchange.request_id, self._stamp_ms, exchange.site.close_dyno
+        )
 
     def _stamp(self, now: float) -> None:
         self._stamped = now

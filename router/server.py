@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from router.exchange import Exchange, Phase
 from router.headers import RequestHead, origin_lines
-from router.heads import REQUEST_HEAD, Requests
+from router.heads import REQUEST_HEAD, read_request
 from router.reasons import Blame, ClientFault, Failure
 from router.unread import hint
 
@@ -31,7 +31,6 @@ class Client(asyncio.Protocol):
         "_buffer",
         "_ending",
         "_exchange",
-        "_heads",
         "_keep_alive",
         "_proxy",
         "_reading",
@@ -54,7 +53,6 @@ class Client(asyncio.Protocol):
         self._proxy = proxy
         self._exchange: type[Exchange] = Exchange
         self._start: Callable[[Client, Exchange, float], None] = proxy.start
-        self._heads = Requests()
         self._keep_alive = proxy.timers.keep_alive
         self._buffer = bytearray()
         self._searched = 0  # no end of a head before here
@@ -77,7 +75,6 @@ class Client(asyncio.Protocol):
         self._proxy.opened(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._heads.close()
         self._buffer.clear()
         self._ending = True
         if self.exchange is not None:
@@ -141,7 +138,7 @@ class Client(asyncio.Protocol):
         proxy = self._proxy
         self._served = True
         try:
-            request = self._heads.read(data)
+            request = read_request(data)
         except ClientFault as fault:
             self._unread(data, fault.failure)
             return

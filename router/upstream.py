@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, cast
 
 from router.balance import Target
 from router.exchange import CONTINUE, Exchange, Phase
-from router.heads import Responses
 from router.reasons import DynoFault
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ class Dyno(asyncio.Protocol):
 
     __slots__ = (
         "_finishing",
-        "_heads",
         "_proxy",
         "_reading",
         "blocked",
@@ -35,7 +33,6 @@ class Dyno(asyncio.Protocol):
 
     def __init__(self, proxy: "Proxy", target: Target) -> None:
         self._proxy = proxy
-        self._heads = Responses()
         self._reading = True
         self.target = target
         self.client: Client | None = None
@@ -80,7 +77,7 @@ class Dyno(asyncio.Protocol):
             return
         proxy = self._proxy
         try:
-            out = exchange.from_dyno(data, self._heads, closing=proxy.draining)
+            out = exchange.from_dyno(data, closing=proxy.draining)
         except DynoFault as fault:
             proxy.fail(client, exchange, fault.failure)
             return
@@ -95,7 +92,6 @@ class Dyno(asyncio.Protocol):
                 proxy.piped(client, exchange)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._heads.close()
         client = self.client
         if client is None:
             if self in self.target.idle:

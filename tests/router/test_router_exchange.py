@@ -4,16 +4,17 @@ import pytest
 
 from dynod.model.route import AppRoute, Standing
 from router.exchange import INTERIM, Exchange, Phase
-from router.heads import Requests, Responses
+from router.heads import read_request
 from router.reasons import ClientFault, DynoFault, Failure
 from router.table import Site
 
+pytestmark = pytest.mark.usefixtures("either_reader")
 SITE = Site(AppRoute("app-id", "app", Standing.SERVING), "a", ())
 VIA = b"Via: 1.1 heroku-router\r\n\r\n"
 
 
 def exchange(lines: bytes = b"", start: bytes = b"GET / HTTP/1.1") -> Exchange:
-    head = Requests().read(start + b"\r\nHost: a\r\n" + lines + b"\r\n")
+    head = read_request(start + b"\r\nHost: a\r\n" + lines + b"\r\n")
     return Exchange(head, SITE, b"id", b"10.0.0.1", 1.0)
 
 
@@ -26,13 +27,12 @@ def answered(
 ) -> None:
     for parts in pieces(data):
         x = exchange(**request)
-        heads = Responses()
-        assert dechunked(b"".join([x.from_dyno(part, heads) for part in parts if part])) == dechunked(made)
+        assert dechunked(b"".join([x.from_dyno(part) for part in parts if part])) == dechunked(made)
         assert x.answered
         assert (x.keep_client, x.keep_dyno) == (keep_client, keep_dyno)
     if keep_dyno:
         x = exchange(**request)
-        assert dechunked(x.from_dyno(data + b"TAIL", Responses())) == dechunked(made)
+        assert dechunked(x.from_dyno(data + b"TAIL")) == dechunked(made)
         assert (x.answered, x.keep_dyno) == (True, False)
 
 
@@ -105,8 +105,7 @@ def test_no_body_where_none_is_allowed_whatever_is_declared(start, status, lines
 def test_a_body_that_ends_with_the_connection():
     for parts in pieces(b"HTTP/1.1 200 OK\r\nServer: x\r\n\r\nhello"):
         x = exchange()
-        heads = Responses()
-        made = b"".join([x.from_dyno(part, heads) for part in parts if part])
+        made = b"".join([x.from_dyno(part) for part in parts if part])
         assert made == b"HTTP/1.1 200 OK\r\nServer: x\r\nConnection: close\r\n" + VIA + b"hello"
         assert not x.answered
         assert x.ends_by_close()
@@ -125,28 +124,28 @@ def test_interim_responses_go_on_and_too_many_do_not():
     answered(hints + final, made, start=b"GET / HTTP/1.0", keep_client=False)
     for bad in (hints * (INTERIM + 1), b"HTTP/1.1 100 Continue\r\n\r\n" * 2):
         with pytest.raises(DynoFault):
-            exchange().from_dyno(bad, Responses())
+            exchange().from_dyno(bad)
 
 
 def test_a_100_is_not_told_twice():
     x = exchange(b"Expect: 100-continue\r\nContent-Length: 1\r\n", b"POST / HTTP/1.1")
     x.continued = True
-    assert x.from_dyno(b"HTTP/1.1 100 Continue\r\n\r\n", Responses()) == b""
+    assert x.from_dyno(b"HTTP/1.1 100 Continue\r\n\r\n") == b""
 
 
 def test_a_switch_of_protocols_opens_a_tunnel_only_if_asked_for():
     wire = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x00"
     x = exchange(b"Connection: upgrade\r\nUpgrade: websocket\r\n")
-    assert x.from_dyno(wire, Responses()) == (
+    assert x.from_dyno(wire) == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         + VIA
         + b"\x81\x00"
     )
     assert x.phase is Phase.TUNNEL
-    assert x.from_dyno(b"\r\n\r\nanything", Responses()) == b"\r\n\r\nanything"
+    assert x.from_dyno(b"\r\n\r\nanything") == b"\r\n\r\nanything"
     assert x.dyno_lost(clean=False) is None
     with pytest.raises(DynoFault):
-        exchange().from_dyno(wire, Responses())
+        exchange().from_dyno(wire)
 
 
 def test_request_bodies_go_on_whole_byte_by_byte_and_with_a_tail():
@@ -171,7 +170,7 @@ def test_request_bodies_go_on_whole_byte_by_byte_and_with_a_tail():
 
 def test_an_answer_before_the_body_is_in_ends_both_connections():
     x = exchange(b"Content-Length: 10\r\n", b"POST / HTTP/1.1")
-    made = x.from_dyno(b"HTTP/1.1 413 Too Large\r\nServer: x\r\nContent-Length: 0\r\n\r\n", Responses())
+    made = x.from_dyno(b"HTTP/1.1 413 Too Large\r\nServer: x\r\nContent-Length: 0\r\n\r\n")
     assert b"\r\nConnection: close\r\n" in made
     assert (x.answered, x.keep_client, x.keep_dyno) == (True, False, False)
 
@@ -198,12 +197,12 @@ def test_what_a_lost_dyno_means():
     x = exchange()
     x.phase = Phase.WAITING
     assert x.dyno_lost(clean=True) is Failure.H13
-    x.from_dyno(b"HTTP/1.1 2", Responses())
+    x.from_dyno(b"HTTP/1.1 2")
     assert x.dyno_lost(clean=True) is Failure.H18
     x = exchange(b"Content-Length: 10\r\n", b"POST / HTTP/1.1")
     assert x.dyno_lost(clean=True) is Failure.H18
     x = exchange()
-    x.from_dyno(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe", Responses())
+    x.from_dyno(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")
     assert x.dyno_lost(clean=True) is Failure.H18
 
 

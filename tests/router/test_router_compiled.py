@@ -1,0 +1,256 @@
+"""The compiled part beside Python: what it takes Python takes, with the same result and the same bytes; what is plain it does take."""
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from router import compiled, headers, heads
+from router.headers import REQUEST_RULES, RESPONSE_RULES, origin_lines
+from router.heads import read_response
+
+if not compiled.there:
+    pytest.skip("heads.c is not compiled (make setup)", allow_module_level=True)
+
+router_heads = pytest.importorskip("router_heads")
+ORIGIN = origin_lines(b"10.0.0.1", b"http", 8080)
+ID = b"407b828f-ec16-bfef-cff3-25e749e57945"
+PLAIN = b"GET /a?b=%20 HTTP/1.1\r\nHost: a.b\r\nAccept: */*\r\nX-Empty:\r\nX-Utf: \xc3\xa4\tx\r\nCookie: a=1; b=2\r\n\r\n"
+POSTED = (
+    b"POST / HTTP/1.1\r\nhost:a\r\nConnection: Keep-Alive\r\nContent-Length: 3 \r\nVia: 1.1 cdn\r\nX-Forwarded-For: 1.1.1.1\r\n"
+    b"X-Request-Id: abcdefghijklmnopqrst\r\nTE: trailers\r\nX-Forwarded-Proto: https\r\nX-Last:  v \r\n\r\n"
+)
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nServer: x\r\nDate: Sat, 21 Nov 2026 11:55:10 GMT\r\nConnection: keep-alive\r\nContent-Length: 3\r\n"
+    b"Set-Cookie: a\r\nset-cookie: b\r\nVia: 1.1 app\r\n\r\n"
+)
+CHUNKED = b"HTTP/1.1 404 \r\nTransfer-Encoding: chunked\r\nConnection: close\r\nKeep-Alive: timeout=5\r\n\r\n"
+
+
+def fields(head) -> dict:
+    """All but what the reader itself needed."""
+    return {name: getattr(head, name) for name in head.__slots__ if name != "connection"}
+
+
+def agree_on_request(data: bytes) -> bool:
+    """Whether the compiled reader took it."""
+    quick = router_heads.read_request(data)
+    if quick is None:
+        return False
+    slow = heads._read_request(data)
+    assert fields(quick) == fields(slow)
+    for close in (False, True):
+        made = router_heads.dyno_head(quick, ORIGIN, ID, b"1234567890123", close)
+        assert made == headers.dyno_head(slow, ORIGIN, ID, b"1234567890123", close)
+    return True
+
+
+def agree_on_response(data: bytes) -> bool:
+    quick = router_heads.read_response(data)
+    if quick is None:
+        return False
+    slow = read_response(data[: data.index(b"\r\n\r\n") + 4])
+    assert fields(quick) == fields(slow)
+    for keep in (False, True):
+        for chunked in (False, True):
+            made = router_heads.client_head(quick, keep, chunked, b"Set-Cookie: c\r\n", b"body")
+            assert made == headers.client_head(slow, keep, chunked, b"Set-Cookie: c\r\n", b"body")
+    return True
+
+
+@pytest.mark.parametrize(
+    "data", [PLAIN, POSTED, POSTED.replace(b"Content-Length: 3 ", b"Transfer-Encoding: Chunked")]
+)
+def test_a_plain_request_is_taken_whole_not_in_parts_and_not_with_a_tail(data):
+    assert agree_on_request(data)
+    for at in range(len(data)):
+        assert router_heads.read_request(data[:at]) is None
+    for tail in (b"\r", b"x", data):
+        assert router_heads.read_request(data + tail) is None
+
+
+@pytest.mark.parametrize("data", [ANSWER, CHUNKED])
+def test_a_plain_response_is_taken_whole_and_with_a_body_but_not_in_parts(data):
+    assert agree_on_response(data)
+    for at in range(len(data)):
+        assert router_heads.read_response(data[:at]) is None
+    for tail in (b"\r", b"x", data, b"\x00" * 100_000):
+        assert agree_on_response(data + tail)
+        assert router_heads.read_response(data + tail).size == len(data)
+
+
+@pytest.mark.parametrize("data", [PLAIN, POSTED])
+def test_no_byte_in_any_place_of_a_request_means_something_else(data):
+    taken = 0
+    for at in range(len(data)):
+        for byte in range(256):
+            taken += agree_on_request(data[:at] + bytes((byte,)) + data[at + 1 :])
+            taken += byte % 16 == 0 and agree_on_request(data[:at] + bytes((byte,)) + data[at:])
+    assert taken > 5_000
+
+
+@pytest.mark.parametrize("data", [ANSWER, CHUNKED])
+def test_no_byte_in_any_place_of_a_response_means_something_else(data):
+    taken = 0
+    for at in range(len(data)):
+        for byte in range(256):
+            taken += agree_on_response(data[:at] + bytes((byte,)) + data[at + 1 :])
+    assert taken > 5_000
+
+
+VALUES = [
+    b"",
+    b"x",
+    b"3",
+    b"03",
+    b" 3\t",
+    b"close",
+    b"Keep-Alive",
+    b"upgrade",
+    b"chunked",
+    b"CHUNKED ",
+    b"gzip",
+    b"a" * 20,
+    b"a" * 201,
+    b"1.1 a",
+    b"100-continue",
+]
+
+
+@pytest.mark.parametrize("name", [*sorted({*REQUEST_RULES, *RESPONSE_RULES}), b"x-other"])
+def test_every_header_with_a_rule_means_the_same_once_and_twice(name):
+    assert agree_on_request(b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n")
+    for spelling in (name, name.title(), name.upper()):
+        for value in VALUES:
+            line = spelling + b":" + value + b"\r\n"
+            for lines in (line, line * 2, b"Content-Length: 1\r\n" + line, line + b"Content-Length: 1\r\n"):
+                agree_on_request(b"GET / HTTP/1.1\r\nHost: a\r\n" + lines + b"X: y\r\n\r\n")
+                agree_on_response(b"HTTP/1.1 200 OK\r\n" + lines + b"X: y\r\n\r\n")
+
+
+@pytest.mark.parametrize("name", [*sorted({*REQUEST_RULES, *RESPONSE_RULES}), b"x-other"])
+def test_lookalikes_of_a_name_are_other_names(name):
+    for at in range(len(name)):
+        for other in (b"-", b"_", b"0", bytes((name[at] ^ 64,)), bytes((name[at] ^ 16,))):
+            line = name[:at] + other + name[at + 1 :] + b": close\r\n"
+            agree_on_request(b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n")
+            agree_on_response(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n")
+
+
+@pytest.mark.parametrize(
+    ("most", "more"),
+    [
+        (b"GET /" + b"a" * (8192 - 14) + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"/a"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 8189 + b"\r\n\r\n", b"X: a"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX-" + b"a" * 998 + b": b\r\n\r\n", b"X-a"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 999 + b"\r\n", b"A: b\r\n"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999999999999\r\n\r\n", b"9"),
+    ],
+)  # fmt: skip
+def test_the_limits_are_the_same_to_the_byte(most, more):
+    assert agree_on_request(most)
+    assert not agree_on_request(most.replace(more, more + more[-1:] if len(more) < 6 else more * 2, 1))
+
+
+METHODS = ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_usual_methods_are_taken(method):
+    assert agree_on_request(b"%b /x HTTP/1.1\r\nHost: a\r\n\r\n" % method.encode())
+    assert not agree_on_request(b"%bS /x HTTP/1.1\r\nHost: a\r\n\r\n" % method.encode())
+
+
+def test_makers_refuse_what_is_no_head_and_no_bytes():
+    head = router_heads.read_request(PLAIN)
+    answer = router_heads.read_response(ANSWER)
+    for args in (
+        (),
+        (head,),
+        (None, ORIGIN, ID, b"1", False),
+        (head, b"x", ID, b"1", False),
+        (head, ORIGIN, "x", b"1", False),
+        (head, ORIGIN, ID, None, False),
+    ):
+        with pytest.raises(TypeError):
+            router_heads.dyno_head(*args)
+    for args in (
+        (),
+        (answer,),
+        (head, True, True, b"", b""),
+        (answer, True, True, "", b""),
+        (answer, True, True, b"", None),
+    ):
+        with pytest.raises(TypeError):
+            router_heads.client_head(*args)
+    for name in ("method", "target", "lines"):
+        head = router_heads.read_request(PLAIN)
+        delattr(head, name)
+        with pytest.raises(TypeError):
+            router_heads.dyno_head(head, ORIGIN, ID, b"1", False)
+    for broken in (b"", "x", None, bytearray(PLAIN)):
+        assert router_heads.read_request(broken) is None
+        assert router_heads.read_response(broken) is None
+    with pytest.raises(TypeError):
+        router_heads.learn(int, str)
+    assert agree_on_request(PLAIN)
+
+
+# -- whatever comes ----------------------------------------------------------------------------------------------------
+
+_names = st.sampled_from([*REQUEST_RULES, *RESPONSE_RULES, b"X-A", b"Cookie", b"Accept", b"Set-Cookie", b""])
+_values = st.one_of(st.sampled_from(VALUES), st.binary(max_size=12))
+_ends = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\r\n", b"\n", b"\r", b"\r\n ", b""])
+_lines = st.lists(
+    st.builds(
+        lambda n, c, v, e: n + c + v + e, _names, st.sampled_from([b":", b": ", b" :"]), _values, _ends
+    ),
+    max_size=8,
+)
+_starts = st.sampled_from(
+    [
+        b"GET / HTTP/1.1\r\n",
+        b"POST /a?b#c HTTP/1.1\r\n",
+        b"GET / HTTP/1.0\r\n",
+        b"PUT http://a/ HTTP/1.1\r\n",
+        b"OPTIONS * HTTP/1.1\r\n",
+    ]
+)
+_firsts = st.sampled_from(
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 304 \r\n",
+        b"HTTP/1.0 200 OK\r\n",
+        b"HTTP/1.1 101 x\r\n",
+        b"HTTP/1.1 999 x\r\n",
+    ]
+)
+
+
+@settings(max_examples=400)
+@given(_starts, _lines, st.booleans())
+@example(b"GET / HTTP/1.1\r\n", [b"connection: keep-alive\r\n", b"Connection: close\r\n"], True)
+@example(
+    b"GET / HTTP/1.1\r\n",
+    [b"via:\r\n", b"Via: a\r\n", b"x-forwarded-for:\r\n", b"x-forwarded-for: 1\r\n"],
+    True,
+)
+def test_lines_of_all_kinds_make_no_difference_in_requests(start, lines, host):
+    agree_on_request(start + (b"Host: a\r\n" if host else b"") + b"".join(lines) + b"\r\n")
+
+
+@settings(max_examples=400)
+@given(_firsts, _lines, st.binary(max_size=8))
+def test_lines_of_all_kinds_make_no_difference_in_responses(start, lines, body):
+    agree_on_response(start + b"".join(lines) + b"\r\n" + body)
+
+
+@settings(max_examples=400)
+@given(
+    st.sampled_from([PLAIN, POSTED, ANSWER, CHUNKED]),
+    st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=3), st.integers(0, 3)), max_size=4),
+)
+def test_heads_with_holes_and_patches_make_no_difference(data, patches):
+    for at, patch, hole in patches:
+        data = data[:at] + patch + data[at + hole :]
+    agree_on_request(data)
+    agree_on_response(data)
