@@ -30,6 +30,7 @@ from dynod.host.programs import stage
 from dynod.host.slugs import Slugs, slug_limits, slug_owner
 from dynod.host.stack import build_stack
 from dynod.model.formation import offer
+from dynod.model.jail import Ceiling
 from dynod.model.refused import Refused
 from dynod.model.settings import Settings, control_socket, log_socket
 from dynod.store.observations import Observations
@@ -95,10 +96,18 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
         slugs = Slugs(settings.state, slug_owner(settings), slug_limits(settings), settings.slug_bytes)
         await asyncio.to_thread(slugs.prepare)
         house = House(settings, accounts, books, observations, slugs, log)
-        ground = Ground(stack.skeleton, stack.binds, f"{settings.state}/dynos", slugs.blank())
+        ceiling = Ceiling(settings.disk_ceiling)
+        ground = Ground(stack.skeleton, stack.binds, f"{settings.state}/dynos", slugs.blank(), ceiling)
         programs = await asyncio.to_thread(stage, settings.state, _PACKAGES)
         machine = Machine(
-            settings, ground, stack.name, stack.env, programs, house.on_exit, partial(adopt, house)
+            settings,
+            ground,
+            stack.name,
+            stack.env,
+            programs,
+            house.on_exit,
+            house.on_disk,
+            partial(adopt, house),
         )
         cleanup.push_async_callback(house.close)
         await house.open(machine)

@@ -7,20 +7,23 @@ from dynod.core import quota
 from dynod.core.environ import argv
 from dynod.core.lifecycle import Dyno
 from dynod.model.formation import DynoSize
-from dynod.model.jail import Bind, JailPlan, Limits, Stdio
+from dynod.model.jail import Bind, Ceiling, JailPlan, Limits, Stdio
+
+BYTES_PER_FILE = 16 * 1024  # as mkfs.ext4 has it: so many files fit on a disk that may be written
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What every dyno of this machine stands on: the stack's skeleton, its binds, where scratch directories are made.
 
-    `blank`: the tree of a slug that holds nothing but an empty /app.
+    `blank`: the tree of a slug that holds nothing but an empty /app. `ceiling`: how disks are kept to their size.
     """
 
     skeleton: str
     binds: tuple[Bind, ...]
     scratch: str
     blank: str
+    ceiling: Ceiling = Ceiling.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +35,16 @@ class Wiring:
     address: str = ""
 
 
-def limits(size: DynoSize) -> Limits:
+def limits(size: DynoSize, ceiling: Ceiling = Ceiling.AUTO) -> Limits:
     """What the kernel enforces; R14 and R15 come before it (core/quota.py)."""
-    return Limits(memory=quota.ceiling(size.memory), tasks=size.tasks, cpu=size.cpu)
+    return _bounded(quota.ceiling(size.memory), size.tasks, size.cpu, size.disk, ceiling)
+
+
+def _bounded(memory: int, tasks: int, cpu: int, disk: int, ceiling: Ceiling) -> Limits:
+    disk = 0 if ceiling is Ceiling.NONE else disk
+    return Limits(
+        memory=memory, tasks=tasks, cpu=cpu, disk=disk, inodes=disk // BYTES_PER_FILE, ceiling=ceiling
+    )
 
 
 def launch_plan(
@@ -58,7 +68,7 @@ def launch_plan(
         binds=ground.binds,
         scratch=f"{ground.scratch}/{dyno.id}",
         netns=wiring.netns,
-        limits=limits(size),
+        limits=limits(size, ground.ceiling),
         argv=argv(dyno.command),
         env=env,
         cwd="/app",
@@ -86,6 +96,7 @@ def build_plan(
     cache: str,
     programs: tuple[Bind, ...],
     memory: int,
+    disk: int,
     ground: Ground,
     wiring: Wiring,
     stack_env: Mapping[str, str],
@@ -104,7 +115,7 @@ def build_plan(
         ),
         scratch=f"{ground.scratch}/{build}",
         netns=wiring.netns,
-        limits=Limits(memory=memory, tasks=2048, cpu=1),
+        limits=_bounded(memory, 2048, 1, disk, ground.ceiling),
         argv=("/usr/bin/python3", "-m", "slugc", "compile", "/build", "/cache"),
         env={
             **stack_env,

@@ -53,16 +53,21 @@ class Autopsies:
         """Take note of an end."""
         self._expected[died.dyno] = died
 
-    async def open(self, app: AppId, dyno: DynoId, scratch: str) -> Opened | None:
-        """Look at what a dead dyno wrote; None if its end was not seen."""
+    async def open(self, app: AppId, dyno: DynoId, upper: int | None) -> Opened | None:
+        """Look at what a dead dyno wrote, in the directory that is ours to close (None: nobody knows); None if its end was not seen."""
         died = self._expected.pop(dyno, None)
         if died is None:
+            if upper is not None:
+                os.close(upper)
             return None
         try:
-            files, cut = await asyncio.to_thread(changed, scratch)
+            files, cut = ((), True) if upper is None else await asyncio.to_thread(changed, upper)
         except OSError as error:
             _log.warning("cannot list what %s wrote: %s", died.name, error)
             files, cut = (), True
+        finally:
+            if upper is not None:
+                os.close(upper)
         return Opened(app, died, files, cut)
 
     async def close(self, opened: Opened) -> None:

@@ -100,6 +100,7 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
             f"{house.settings.state}/cache/{app.id}",
             machine.programs,
             house.settings.build_memory,
+            house.settings.build_disk,
             machine.ground,
             wiring,
             machine.stack_env,

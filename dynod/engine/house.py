@@ -13,7 +13,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Sequence
 
-from dynod.core import activity, sleeping, why
+from dynod.core import activity, room, sleeping, why
 from dynod.core.effects import (
     AskActivity,
     Boot,
@@ -31,6 +31,7 @@ from dynod.core.effects import (
 from dynod.core.fleet import Desired, Draw, Fleet, Habit, handover
 from dynod.core.ledger import AppState, Ledger
 from dynod.core.lifecycle import (
+    SIGKILL,
     SIGTERM,
     Dyno,
     Exited,
@@ -56,6 +57,7 @@ from dynod.engine.routerlink import RouterLink
 from dynod.engine.tasks import Tasks
 from dynod.engine.tidy import tidy
 from dynod.engine.watch_memory import MemoryWatch
+from dynod.host.jail_link import DiskFault
 from dynod.host.jail_link import Ended as HostEnded
 from dynod.host.log_link import LogLink
 from dynod.host.slugs import Slugs
@@ -207,6 +209,16 @@ class House:
         for loop in self._loops.values():
             if dyno in loop.fleet.dynos:
                 loop.post(Happened(dyno, Exited(Exit(ended.status), ended.oom, ended.peak)))
+                return
+
+    def on_disk(self, found: DiskFault) -> None:
+        """The dyno host says that what a dyno writes to is full, or broken, which it does not survive."""
+        for app, loop in self._loops.items():
+            if (dyno := loop.fleet.dynos.get(DynoId(found.id))) is not None:
+                for line in room.lines(found.fault, found.disk):
+                    self.say(app, str(dyno.name), line)
+                if found.fault == room.BROKEN:
+                    self.tasks.spawn(self.machine.signal(dyno.id, SIGKILL))
                 return
 
     # -- surroundings of the loops -------------------------------------------------------------------------------
@@ -367,7 +379,7 @@ class House:
         self.memory.end(dyno)
         self.plans.pop(dyno, None)
         self.sessions.pop(dyno, None)
-        opened = await self.autopsies.open(app, dyno, self.machine.scratch_of(dyno))
+        opened = await self.autopsies.open(app, dyno, await self.machine.leavings(dyno))
         await self.machine.give_back(dyno)
         if opened is not None and app in self.ledger.apps:
             await self.autopsies.close(opened)

@@ -7,12 +7,11 @@ The dyno host and the network helper may be killed and started again at any time
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from dynod.core.launch import Ground, Wiring
 from dynod.engine.tasks import Tasks
-from dynod.host.jail_link import Booted, Ended, JailLink, Joined, Live
+from dynod.host.jail_link import Booted, DiskFault, Ended, JailLink, Joined, Live
 from dynod.host.net_link import NetLink, Wired
 from dynod.host.users import Uids
 from dynod.link import RemoteRefused
@@ -59,7 +58,7 @@ async def _pause(seconds: float) -> None:
 
 
 class Machine:
-    """`on_exit` hears of every dyno that ended; `on_host` gets what lives each time the dyno host was (re)connected."""
+    """`on_exit` hears of every dyno that ended, `on_disk` of one whose disk is full or broken; `on_host` gets what lives each time the dyno host was (re)connected."""
 
     def __init__(
         self,
@@ -69,6 +68,7 @@ class Machine:
         stack_env: Mapping[str, str],
         programs: tuple[Bind, ...],
         on_exit: Callable[[Ended], None],
+        on_disk: Callable[[DiskFault], None],
         on_host: Callable[[Sequence[Live]], Awaitable[None]],
     ) -> None:
         self.settings = settings
@@ -77,7 +77,7 @@ class Machine:
         self.stack_env = stack_env
         self.programs = programs
         self.uids = Uids(settings.uid_first, settings.uid_count)
-        self._on_exit = on_exit
+        self._on_exit, self._on_disk = on_exit, on_disk
         self._on_host = on_host
         self._jail = _Kept()
         self._net = NetLink(settings.run)
@@ -100,7 +100,7 @@ class Machine:
         retry = _FIRST_RETRY
         while True:
             try:
-                link = await JailLink.connect(host_socket(self.settings.run), self._on_exit)
+                link = await JailLink.connect(host_socket(self.settings.run), self._on_exit, self._on_disk)
             except OSError:
                 await _pause(retry)
                 retry = min(retry * 2, _LONGEST_RETRY)
@@ -205,6 +205,8 @@ class Machine:
             with contextlib.suppress(ValueError):
                 self.uids.give(uid)
 
-    def scratch_of(self, dyno: str) -> str:
-        """Where a dyno's writes go while it lives."""
-        return os.path.join(self.ground.scratch, dyno)
+    async def leavings(self, dyno: str) -> int | None:
+        """Open what a dyno wrote, which is there until it is given back; None if there is nothing to be seen."""
+        with contextlib.suppress(ConnectionError, Refused, RuntimeError):
+            return await (await self._jail.get()).leavings(dyno)
+        return None

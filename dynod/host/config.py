@@ -12,6 +12,7 @@ from dataclasses import fields, replace
 from typing import Any, NoReturn
 
 from dynod.host.sizes import BadSize, read_sizes
+from dynod.model.jail import Ceiling
 from dynod.model.settings import Endpoint, Settings
 
 DEFAULT_FILE = "/etc/dynod/dynod.toml"
@@ -81,6 +82,8 @@ def _value(key: str, value: Any, default: Any, where: str) -> Any:
     if isinstance(default, str):
         if not isinstance(value, str) or not value:
             raise BadSettings(f"cannot use {where}: it must be a text that is not empty")
+        if key == "disk_ceiling" and value not in list(Ceiling):
+            raise BadSettings(f"cannot use {where} = {value!r}: it is one of {', '.join(Ceiling)}")
         return os.path.abspath(value) if key in ("state", "run") else value
     kind = "a whole number" if isinstance(default, int) else "a number"
     least = _MIN.get(key)

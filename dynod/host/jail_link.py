@@ -67,6 +67,15 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskFault:
+    """What is wrong with what a dyno writes to, which has `disk` bytes: `full` or `broken`."""
+
+    id: str
+    fault: str
+    disk: int
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """A command in a dyno that runs. `fds` as of Booted; `ended`: its exit status (137 too when the host went away)."""
 
@@ -77,9 +86,14 @@ class Joined:
 class JailLink:
     """`boot`, `exec`, `signal`, `list`, `forget`, and `on_exit` for each dyno that ended and is not forgotten."""
 
-    def __init__(self, sock: socket.socket, on_exit: Callable[[Ended], None]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        on_exit: Callable[[Ended], None],
+        on_disk: Callable[[DiskFault], None],
+    ) -> None:
         """Use `JailLink.connect`."""
-        self._sock, self._on_exit = sock, on_exit
+        self._sock, self._on_exit, self._on_disk = sock, on_exit, on_disk
         self._loop = asyncio.get_running_loop()
         self._room = bytearray(PACKET)
         self._answers: dict[int, asyncio.Future[Said]] = {}
@@ -91,8 +105,15 @@ class JailLink:
         self._loop.add_reader(sock, self._read)
 
     @classmethod
-    async def connect(cls, path: str, on_exit: Callable[[Ended], None]) -> Self:
-        """Connect and watch: `on_exit` is called for exits from now on, first for those not yet forgotten."""
+    async def connect(
+        cls,
+        path: str,
+        on_exit: Callable[[Ended], None],
+        on_disk: Callable[[DiskFault], None] = lambda fault: None,  # noqa: ARG005  # who does not care
+    ) -> Self:
+        """Connect and watch: `on_exit` is called for exits from now on, first for those not yet forgotten; `on_disk` once of
+        each fault.
+        """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
@@ -101,7 +122,7 @@ class JailLink:
         except BaseException:
             sock.close()
             raise
-        link = cls(sock, on_exit)
+        link = cls(sock, on_exit, on_disk)
         link._send({"op": "watch"})
         return link
 
@@ -138,6 +159,11 @@ class JailLink:
     async def thaw(self, id: str) -> None:
         """Let a dyno run on. RuntimeError if there is none that lives."""
         await self._ask({"op": "thaw", "id": id})
+
+    async def leavings(self, id: str) -> int:
+        """Open what a dyno wrote, until it is forgotten: a directory, the caller's to close. RuntimeError if nothing is left."""
+        _, (fd,) = await self._ask({"op": "leavings", "id": id})
+        return fd
 
     async def forget(self, id: str) -> None:
         """Let an exit status go; returns when nothing is left of the dyno. RuntimeError while it runs."""
@@ -250,6 +276,9 @@ class JailLink:
         match said:
             case {"op": "exited", "id": id, "status": status, "oom": oom, "peak": peak}:
                 self._on_exit(Ended(id, status, oom, peak))
+                return
+            case {"op": "disk", "id": id, "fault": fault, "disk": disk}:
+                self._on_disk(DiskFault(id, fault, disk))
                 return
             case {"op": "exec-ended", "session": session, "status": status}:
                 self._session_ended(session, status)

@@ -13,37 +13,30 @@ from dynod.model.autopsy import Changed
 MOST = 1_000
 
 
-def changed(scratch: str, most: int = MOST) -> tuple[tuple[Changed, ...], bool]:
-    """List changed files by path, and whether there were more. Directories count, but are not listed."""
+def changed(top: int, most: int = MOST) -> tuple[tuple[Changed, ...], bool]:
+    """List changed files by path, and whether there were more. Directories count, but are not listed. `top`: the upper layer."""
     found: list[Changed] = []
     seen = 0
-    try:
-        top = os.open(f"{scratch}/upper", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:  # it never came to life
-        return (), False
-    try:
-        waiting = deque(["."])
-        while waiting:
-            path = waiting.popleft()
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
-            except OSError:  # deeper than a path can be long
-                return _sorted(found), True
-            try:
-                with os.scandir(fd) as entries:
-                    for entry in entries:
-                        if seen >= most:
-                            return _sorted(found), True
-                        seen += 1
-                        inner = f"{path}/{entry.name}"
-                        if entry.is_dir(follow_symlinks=False):
-                            waiting.append(inner)
-                        else:
-                            found.append(_one(inner, entry.stat(follow_symlinks=False)))
-            finally:
-                os.close(fd)
-    finally:
-        os.close(top)
+    waiting = deque(["."])
+    while waiting:
+        path = waiting.popleft()
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
+        except OSError:  # deeper than a path can be long
+            return _sorted(found), True
+        try:
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    if seen >= most:
+                        return _sorted(found), True
+                    seen += 1
+                    inner = f"{path}/{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(inner)
+                    else:
+                        found.append(_one(inner, entry.stat(follow_symlinks=False)))
+        finally:
+            os.close(fd)
     return _sorted(found), False
 
 

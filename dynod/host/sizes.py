@@ -5,6 +5,7 @@
     cpu = 1               # shares of a Standard-1X
     processes = 64        # with threads; 256 if left out
     dynos = 20            # of one process type at most; 100 if left out
+    disk = "2GB"          # for all that it writes; 4GB if left out
 
 One entry point, `read_sizes`; every error names the key and what is allowed.
 """
@@ -13,13 +14,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dynod.model.formation import MAX_DYNOS, MIB, DynoSize, taken
+from dynod.model.formation import GIB, MAX_DYNOS, MIB, DynoSize, taken
 
 _NAME = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,30}[A-Za-z0-9]")
 _AMOUNT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?(MB|GB|TB)")
 _UNITS = {"MB": MIB, "GB": 1024 * MIB, "TB": 1024 * 1024 * MIB}
 LEAST_MEMORY = 32 * MIB  # a shell and an interpreter of some kind
 MOST_MEMORY = 16 * _UNITS["TB"]
+LEAST_DISK, MOST_DISK = 64 * MIB, 8 * _UNITS["TB"]
 LEAST_PROCESSES, MOST_PROCESSES = 8, 32_768  # PID 1, a shell and what it runs; Heroku's own most
 MOST_CPU = 100  # a weight of 10,000, the kernel's most
 
@@ -41,6 +43,13 @@ def _memory(value: Any) -> int:
     return bytes_
 
 
+def _disk(value: Any) -> int:
+    bytes_ = amount(value)
+    if bytes_ is None or not LEAST_DISK <= bytes_ <= MOST_DISK:
+        raise ValueError("it must be a text such as '512MB' or '4GB', from 64MB to 8TB")
+    return bytes_ - bytes_ % MIB
+
+
 def _count(least: int, most: int) -> Callable[[Any], int]:
     def read(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -56,6 +65,7 @@ KEYS: dict[str, tuple[str, Callable[[Any], int], int | None]] = {
     "cpu": ("cpu", _count(1, MOST_CPU), 1),
     "processes": ("tasks", _count(LEAST_PROCESSES, MOST_PROCESSES), 256),
     "dynos": ("max_per_type", _count(1, MAX_DYNOS), MAX_DYNOS),
+    "disk": ("disk", _disk, 4 * GIB),
 }
 
 

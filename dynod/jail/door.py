@@ -272,7 +272,7 @@ class Door:
             client.send(_exited(dyno))
 
     def _tell_disk(self, dyno: Dyno) -> None:
-        said = {"op": "disk", "id": dyno.record.id, "fault": dyno.fault}
+        said = {"op": "disk", "id": dyno.record.id, "fault": dyno.fault, "disk": dyno.record.disk}
         for client in [one for one in self._clients if one.watching]:
             client.send(said)
 

@@ -14,6 +14,7 @@ RELEASE = ProcessType("release")
 _PROCESS_TYPE = re.compile(r"[-\w]{1,128}", re.ASCII)  # HEROKU.md 1.8
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 
 
 def process_type(text: str) -> ProcessType:
@@ -28,7 +29,9 @@ def process_type(text: str) -> ProcessType:
 
 @dataclass(frozen=True, slots=True)
 class DynoSize:
-    """`memory` in bytes (R14 at it, R15 at twice it), `cpu` in shares of a Standard-1X, `tasks` processes and threads."""
+    """`memory` in bytes (R14 at it, R15 at twice it), `cpu` in shares of a Standard-1X, `tasks` processes and threads,
+    `disk` bytes for all that it writes.
+    """
 
     name: str
     memory: int
@@ -38,6 +41,7 @@ class DynoSize:
     cents: int
     one_offs: int = 50  # at the same time, of one app, in all sizes of the same kind
     units: float = 0.0  # Heroku's own measure
+    disk: int = 4 * GIB  # ours: Heroku names none
 
 
 # HEROKU.md 1.6 (tasks) and 1.7 (RAM, shares, scaling rules, price per month, one-offs, units); `offer` adds those of this machine.
@@ -47,12 +51,12 @@ SIZES: dict[str, DynoSize] = {
         DynoSize("Eco", 512 * MIB, 1, 256, 1, 500, 1, units=0.28),
         DynoSize("Basic", 512 * MIB, 1, 256, 1, 700, units=0.28),
         DynoSize("Standard-1X", 512 * MIB, 1, 256, 100, 2500, units=1),
-        DynoSize("Standard-2X", 1024 * MIB, 2, 512, 100, 5000, units=2),
-        DynoSize("Performance-M", 2560 * MIB, 12, 16384, 10, 25000, 5, units=8),
-        DynoSize("Performance-L", 14336 * MIB, 50, 32768, 10, 50000, 5, units=16),
-        DynoSize("Performance-L-RAM", 30720 * MIB, 24, 16384, 10, 50000, 5, units=16),
-        DynoSize("Performance-XL", 63488 * MIB, 50, 32768, 10, 75000, 5, units=30),
-        DynoSize("Performance-2XL", 129024 * MIB, 100, 32768, 10, 150000, 5, units=60),
+        DynoSize("Standard-2X", 1024 * MIB, 2, 512, 100, 5000, units=2, disk=8 * GIB),
+        DynoSize("Performance-M", 2560 * MIB, 12, 16384, 10, 25000, 5, units=8, disk=16 * GIB),
+        DynoSize("Performance-L", 14336 * MIB, 50, 32768, 10, 50000, 5, units=16, disk=32 * GIB),
+        DynoSize("Performance-L-RAM", 30720 * MIB, 24, 16384, 10, 50000, 5, units=16, disk=32 * GIB),
+        DynoSize("Performance-XL", 63488 * MIB, 50, 32768, 10, 75000, 5, units=30, disk=64 * GIB),
+        DynoSize("Performance-2XL", 129024 * MIB, 100, 32768, 10, 150000, 5, units=60, disk=64 * GIB),
     )
 }
 HEROKUS = frozenset(SIZES)

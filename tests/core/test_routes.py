@@ -12,7 +12,7 @@ from dynod.model import route
 from dynod.model.app import Account, App, AppId, AppName
 from dynod.model.dyno import DynoState
 from dynod.model.formation import DEFAULT_SIZE, MIB, Formation, ProcessType
-from dynod.model.jail import Bind, JailPlan, Limits
+from dynod.model.jail import Bind, Ceiling, JailPlan, Limits
 from dynod.model.route import Backend, Standing
 from dynod.model.settings import Settings
 from tests.core.test_lifecycle import dyno
@@ -145,13 +145,19 @@ def test_a_dynos_plan_survives_its_journey_and_can_be_read():
     )
     assert JailPlan.from_json(plan.to_json()) == plan
     assert plan.lower == (("/state/slugs/abc", True), ("/state/stack/debian-12", False))
-    assert plan.limits == Limits((2 * 512 + 64) * MIB, 256, 1)
+    assert plan.limits == Limits((2 * 512 + 64) * MIB, 256, 1, disk=4096 * MIB, inodes=262_144)
     assert plan.labels["name"] == "web.1"
     told = "\n".join(plan.describe())
     assert "overlay at /: lower /state/slugs/abc (idmapped) : /state/stack/debian-12" in told
     assert "bind /usr at /usr (ro, nosuid, nodev)" in told
     with pytest.raises(ValueError, match="unknown fields"):
         JailPlan.from_json({**plan.to_json(), "extra": 1})
+
+
+def test_a_machine_without_a_ceiling_asks_for_none():
+    ground = replace(GROUND, ceiling=Ceiling.NONE)
+    plan = launch.launch_plan(dyno(), "demo", "", DEFAULT_SIZE, {}, ground, Wiring(200_001, ""))
+    assert (plan.limits.disk, plan.limits.inodes) == (0, 0)
 
 
 def test_a_blank_app_runs_on_an_empty_app_of_its_own():
@@ -169,6 +175,7 @@ def test_a_build_sees_its_directory_and_its_cache_and_nothing_else_of_the_host()
         "/state/cache/a1",
         (Bind("/x", "/opt/x"),),
         2048,
+        4096 * MIB,
         GROUND,
         Wiring(200_001, ""),
         {"LANG": "C"},

@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from support.waiting import run
 
 from dynod.core.effects import Died
@@ -36,9 +37,9 @@ async def recent(query):
     return [LogLine(APP, 5, "app", query.dyno, "last words")]
 
 
-async def die(made, died, scratch="/nonexistent"):
+async def die(made, died, upper=None):
     made.expect(died)
-    opened = await made.open(APP, died.dyno, scratch)
+    opened = await made.open(APP, died.dyno, upper)
     await made.close(opened)
 
 
@@ -48,7 +49,10 @@ def test_an_end_is_kept_with_its_log_and_its_files(tmp_path):
 
     async def story():
         made = Autopsies(str(tmp_path), recent)
-        await die(made, death(), str(tmp_path / "scratch"))
+        upper = os.open(tmp_path / "scratch" / "upper", os.O_RDONLY)
+        await die(made, death(), upper)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.close(upper)
         return await made.find(APP, "web.1"), await made.find(APP, "d1"), await made.find(APP, "web.2")
 
     by_name, by_id, other = run(story())
@@ -84,7 +88,20 @@ def test_the_last_twenty_are_kept_and_a_deploy_pushes_out_no_crash(tmp_path):
 
 def test_an_end_that_nobody_saw_has_no_autopsy(tmp_path):
     made = Autopsies(str(tmp_path), recent)
-    assert run(made.open(APP, DynoId("d9"), "/nonexistent")) is None
+    upper = os.open(tmp_path, os.O_RDONLY)
+    assert run(made.open(APP, DynoId("d9"), upper)) is None
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(upper)
+
+
+def test_of_a_dyno_whose_files_nobody_can_see_any_more_it_is_not_said_that_it_had_none(tmp_path):
+    async def story():
+        made = Autopsies(str(tmp_path), recent)
+        await die(made, death())
+        return await made.find(APP, "web.1")
+
+    (found,) = run(story())
+    assert (found.files, found.cut) == ((), True)
 
 
 def test_without_a_log_the_rest_is_kept(tmp_path):

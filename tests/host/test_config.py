@@ -42,6 +42,7 @@ def test_what_is_written_for_a_child_reads_back_equal(tmp_path, monkeypatch):
         ("router_workers = 1.5", "must be a whole number"),
         ("lab_time = 1", "lab_time in x.toml = 1: it must be true or false"),
         ("stop_grace = -1", "stop_grace in x.toml = -1: it must be a number, above 0"),
+        ('disk_ceiling = "sky"', "disk_ceiling in x.toml = 'sky': it is one of auto, quota, image, none"),
         ('domain = ""', "domain in x.toml: it must be a text that is not empty"),
         ("a = [", "cannot read x.toml"),
     ],

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from dynod.host.leavings import changed
+from dynod.host import leavings
 from dynod.model.autopsy import Changed
 
 
@@ -15,6 +15,14 @@ def upper(tmp_path):
     (made / "app" / "log").mkdir(parents=True)
     (made / "tmp").mkdir()
     return made
+
+
+def changed(scratch, **more):
+    top = os.open(f"{scratch}/upper", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return leavings.changed(top, **more)
+    finally:
+        os.close(top)
 
 
 def test_files_are_listed_by_path_with_their_sizes_and_directories_are_not(tmp_path, upper):
@@ -35,10 +43,6 @@ def test_links_are_named_and_never_followed(tmp_path, upper):
         (Changed("/app/dir", "link", 0), Changed("/app/file", "link", 0)),
         False,
     )
-    os.rename(upper, tmp_path / "elsewhere")
-    upper.symlink_to(tmp_path / "secret")
-    with pytest.raises(OSError, match=r"directory|symbolic"):
-        changed(str(tmp_path))
 
 
 def test_odd_things_have_a_word(tmp_path, upper):
@@ -77,7 +81,3 @@ def test_a_tree_deeper_than_any_path_ends_the_look(tmp_path, upper):
         fd = inner
     os.close(fd)
     assert changed(str(tmp_path)) == ((Changed("/aaa", "file", 0),), True)
-
-
-def test_a_dyno_that_never_came_to_life_left_nothing(tmp_path):
-    assert changed(str(tmp_path / "none")) == ((), False)

@@ -15,11 +15,14 @@ def test_a_size_needs_its_memory_and_the_rest_has_defaults():
 
 
 def test_all_that_can_be_said_of_a_size():
-    text = 'warm = 2\n[sizes.Big-One]\nmemory = "1.5 GB"\ncpu = 100\nprocesses = 8\ndynos = 3\n' + SMALL
+    text = (
+        'warm = 2\n[sizes.Big-One]\nmemory = "1.5 GB"\ncpu = 100\nprocesses = 8\ndynos = 3\ndisk = "64MB"\n'
+        + SMALL
+    )
     found = from_toml(text, "x.toml")
     assert found["warm"] == 2
     assert found["sizes"] == (
-        DynoSize("Big-One", 1536 * MIB, 100, 8, 3, 0),
+        DynoSize("Big-One", 1536 * MIB, 100, 8, 3, 0, disk=64 * MIB),
         DynoSize("small", 128 * MIB, 1, 256, 100, 0),
     )
 
@@ -41,6 +44,8 @@ def test_all_that_can_be_said_of_a_size():
         (SMALL + "cpu = true", "sizes.small.cpu = True in x.toml"),
         (SMALL + "processes = 7", "sizes.small.processes = 7 in x.toml: it must be a whole number from 8 to 32768"),
         (SMALL + "dynos = 101", "sizes.small.dynos = 101 in x.toml: it must be a whole number from 1 to 100"),
+        (SMALL + 'disk = "63MB"', "sizes.small.disk = '63MB' in x.toml: it must be a text such as '512MB' or '4GB', from 64MB"),
+        (SMALL + "disk = 7", "sizes.small.disk = 7 in x.toml: it must be a text"),
         (SMALL + "swap = 1", "cannot use sizes.small.swap in x.toml: the keys are memory, cpu, processes"),
         ('[sizes.a]\nmemory = "1GB"', "cannot use sizes.a in x.toml: a size is named by 2 to 32 letters"),
         ('[sizes."3x"]\nmemory = "1GB"', "cannot use sizes.3x in x.toml: a size is named by"),

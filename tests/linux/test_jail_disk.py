@@ -177,7 +177,7 @@ def test_a_full_disk_is_told_once_while_the_dyno_runs(host):
     watcher = host.connect()
     packets.send(watcher, {"op": "watch"})
     id, fds = living(host, "dd if=/dev/zero of=/app/big bs=1M")
-    assert packets.receive(watcher)[0] == {"op": "disk", "id": id, "fault": "full"}
+    assert packets.receive(watcher)[0] == {"op": "disk", "id": id, "fault": "full", "disk": DISK}
     over(host, id, fds)
     assert packets.receive(watcher)[0]["op"] == "exited"
 
@@ -284,7 +284,7 @@ def test_a_slot_that_breaks_is_told_and_thrown_away(host):
     noted = record(host, id)
     with open(f"/sys/fs/ext4/loop{noted['device']}/trigger_fs_error", "w") as file:
         file.write("broken by a test")
-    assert packets.receive(watcher)[0] == {"op": "disk", "id": id, "fault": "broken"}
+    assert packets.receive(watcher)[0] == {"op": "disk", "id": id, "fault": "broken", "disk": DISK}
     over(host, id, fds)
     assert not os.path.exists(noted["slot"])
 
@@ -308,3 +308,16 @@ def test_what_a_file_system_keeps_for_root_no_dyno_gets_by_way_of_its_overlay(sm
         assert "No space left on device" in said
         assert room.f_bfree - room.f_bavail > 0.3 * room.f_blocks
         assert room.f_bavail < room.f_blocks / 32  # what is left is too little for one more piece
+
+
+def test_what_a_dyno_wrote_is_never_shown_by_way_of_a_link(host):
+    plan = host.plan("sh", "-c", "echo x > /app/x", limits=limits(disk=0))
+    _, fds = host.boot(plan)
+    host.ended(plan["id"])
+    assert wrote(host, plan["id"]) == {"app/x"}
+    scratch = host.state / "dynos" / plan["id"]
+    os.rename(scratch / "upper", scratch / "elsewhere")
+    (scratch / "upper").symlink_to("/etc")
+    assert "cannot see what" in wrote(host, plan["id"])
+    close_all(fds)
+    host.forget(plan["id"])
