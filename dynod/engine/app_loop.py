@@ -1,12 +1,13 @@
 """One app's loop: a mailbox, one step at a time, kept before it is acted upon.
 
-message -> core (fleet, effects) -> the fleet's record is written -> routes change -> effects are performed -> their completions
+messages -> core (fleet, effects) -> the fleet's record is written -> routes change -> effects are performed -> their completions
 come back as messages. There is one timer per loop, for the fleet's next deadline. A bug in one app's loop is logged and that
 app is read anew from its record; the other apps do not notice.
 """
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -78,6 +79,8 @@ class Quiet:
 
 Message = Reconcile | Happened | Restart | StartOneOff | StopDyno | Adopt | Wake | Active | Quiet
 
+_Letter = tuple[Message | None, asyncio.Future[None] | None]  # None: a deadline has passed
+
 
 class Surroundings(Protocol):
     """What a loop needs of the house; nothing else of it is in reach."""
@@ -104,9 +107,7 @@ class AppLoop:
     app: AppId
     house: Surroundings
     fleet: Fleet
-    _mailbox: asyncio.Queue[tuple[Message, asyncio.Future[None] | None]] = field(
-        default_factory=asyncio.Queue
-    )
+    _mailbox: asyncio.Queue[_Letter] = field(default_factory=asyncio.Queue)
 
     def post(self, message: Message) -> None:
         """Leave a message; it is taken in order."""
@@ -119,50 +120,49 @@ class AppLoop:
         await done
 
     async def run(self) -> None:
-        """Take messages until cancelled."""
+        """Take messages until cancelled; those that came while a record was written share the next."""
         while True:
-            message, done = await self._next()
+            batch = await self._next()
             try:
-                await self._take(message)
+                await self._take([message for message, _ in batch])
             except Exception:  # noqa: BLE001  # the guard that STYLE.md names: one app's bug stays that app's
                 _log.exception("app %s: a step failed, reading its dynos anew", self.app)
                 self.fleet = await self.house.recall(self.app)
-            if done is not None and not done.done():
-                done.set_result(None)
+            for _, done in batch:
+                if done is not None and not done.done():
+                    done.set_result(None)
 
-    async def _next(self) -> tuple[Message | None, asyncio.Future[None] | None]:
+    async def _next(self) -> list[_Letter]:
         habit = self.house.desired(self.app).habit
         times = (fleets.next_deadline(self.fleet), sleeping.next_deadline(self.fleet, habit))
         deadline = min((each for each in times if each is not None), default=None)
-        if deadline is None:
-            return await self._mailbox.get()
         try:
-            async with asyncio.timeout(max(0.0, deadline - self.house.now().mono)):
-                return await self._mailbox.get()
+            async with asyncio.timeout(
+                None if deadline is None else max(0.0, deadline - self.house.now().mono)
+            ):
+                batch: list[_Letter] = [await self._mailbox.get()]
         except TimeoutError:
-            return None, None
+            return [(None, None)]
+        while not self._mailbox.empty():
+            batch.append(self._mailbox.get_nowait())
+        return batch
 
-    def _decide(self, message: Message | None) -> Outcome:
-        fleet, effects = self._follow(message)
+    def _decide(self, fleet: Fleet, message: Message | None) -> Outcome:
+        fleet, effects = self._follow(fleet, message)
         desired, now = self.house.desired(self.app), self.house.now()
         fleet, more = sleeping.together(fleet, desired, now, self.house.draw)
         return fleet, (*effects, *more)
 
-    def _tick(self, desired: Desired, now: Now) -> Outcome:
-        fleet, effects = fleets.tick(self.fleet, desired, now, self.house.draw)
+    def _tick(self, fleet: Fleet, desired: Desired, now: Now) -> Outcome:
+        fleet, effects = fleets.tick(fleet, desired, now, self.house.draw)
         fleet, more = sleeping.tick(fleet, desired.habit, now)
         return fleet, (*effects, *more)
 
-    def _follow(self, message: Message | None) -> Outcome:
-        now, desired, draw, fleet = (
-            self.house.now(),
-            self.house.desired(self.app),
-            self.house.draw,
-            self.fleet,
-        )
+    def _follow(self, fleet: Fleet, message: Message | None) -> Outcome:
+        now, desired, draw = self.house.now(), self.house.desired(self.app), self.house.draw
         match message:
             case None:
-                return self._tick(desired, now)
+                return self._tick(fleet, desired, now)
             case Reconcile(why):
                 return fleets.reconcile(fleet, desired, why, now, draw)
             case Happened(dyno, event):
@@ -175,7 +175,7 @@ class AppLoop:
                 found = fleet.dynos.get(dyno_id)
                 return (fleet, ()) if found is None else fleets.stop_dyno(fleet, found, why, now, signal)
             case Adopt(effects, lost):
-                return self._adopt(effects, lost, now)
+                return self._adopt(fleet, effects, lost, now)
             case Wake(why):
                 return sleeping.wake(fleet, desired, why, now, draw)
             case Active():
@@ -183,21 +183,37 @@ class AppLoop:
             case Quiet():
                 return sleeping.quiet(fleet, desired.habit, now)
 
-    def _adopt(self, effects: tuple[Effect, ...], lost: tuple[DynoId, ...], now: Now) -> Outcome:
-        fleet, more = self.fleet, list(effects)
+    def _adopt(
+        self, fleet: Fleet, effects: tuple[Effect, ...], lost: tuple[DynoId, ...], now: Now
+    ) -> Outcome:
+        more = list(effects)
         for dyno in lost:
             fleet, each = fleets.lost(fleet, self.house.desired(self.app), dyno, now, self.house.draw)
             more += each
         return fleet, tuple(more)
 
-    async def _take(self, message: Message | None) -> None:
-        fleet, effects = self._decide(message)
+    async def _take(self, messages: Sequence[Message | None]) -> None:
+        fleet, steps = self.fleet, list[Outcome]()
+        for message in messages:
+            try:
+                steps.append(self._decide(fleet, message))
+            except Exception:  # noqa: BLE001  # a message that cannot be followed must not take its neighbours along
+                _log.exception("app %s: cannot follow %s", self.app, message)
+            else:
+                fleet = steps[-1][0]
         if fleet is not self.fleet:
             await self.house.keep(self.app, fleet)
             self.fleet = fleet
             self.house.route_changed(self.app, fleet)
-        for effect in effects:
-            try:
-                self.house.perform(self.app, fleet, effect)
-            except Exception:  # noqa: BLE001  # one effect that cannot be begun must not take the others of its step along
-                _log.exception("app %s: cannot perform %s", self.app, effect)
+        for (
+            then,
+            effects,
+        ) in steps:  # each with the fleet that it was decided for: a later step may have let a dyno go
+            for effect in effects:
+                self._perform(then, effect)
+
+    def _perform(self, fleet: Fleet, effect: Effect) -> None:
+        try:
+            self.house.perform(self.app, fleet, effect)
+        except Exception:  # noqa: BLE001  # one effect that cannot be begun must not take the others of its step along
+            _log.exception("app %s: cannot perform %s", self.app, effect)

@@ -130,6 +130,7 @@ class House:
         self.coming: dict[DynoId, Dyno] = {}  # one-offs on their way into their app's fleet
         self.machine: Machine
         self._loops: dict[AppId, AppLoop] = {}
+        self._encoders: dict[AppId, records.Encoder] = {}
         self._routes: dict[AppId, AppRoute] = {}
         self._watches: dict[DynoId, asyncio.Task[None]] = {}
         self.router = RouterLink(settings, self._wake, self._active)
@@ -248,8 +249,10 @@ class House:
     async def keep(self, app: AppId, fleet: Fleet) -> None:
         """Write the fleet's record; it is there for the next daemon before anything is done about it."""
         if fleet.dynos or app in self.ledger.apps:
-            await self.observations.put_dyno(app, records.encode(fleet))
+            encoder = self._encoders.setdefault(app, records.Encoder())
+            await self.observations.put_dyno(app, encoder.encode(fleet))
         else:
+            self._encoders.pop(app, None)
             await self.observations.delete_dyno(app)
         self.eco.seen(app, fleet)
 
@@ -389,6 +392,7 @@ class House:
     async def _forget_app(self, app: AppId) -> None:
         self._loops.pop(app, None)
         self._routes.pop(app, None)
+        self._encoders.pop(app, None)
         await self.observations.delete_dyno(app)
         with contextlib.suppress(ConnectionError, Refused):
             await self.log.forget(app)

@@ -4,8 +4,8 @@ And the eco hours that were used, for the same.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 import msgpack
 
@@ -16,18 +16,57 @@ from dynod.model.app import AppId
 from dynod.model.dyno import DynoId, DynoName, DynoState, Exit, dyno_name
 
 _SLOT = tuple(field.name for field in fields(Slot))
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in (Dyno, Slot)}
+_Value = TypeVar("_Value", Dyno, Slot)
 
 
 class BadRecord(Exception):
     """These bytes are no fleet of this version."""
 
 
+class Encoder:
+    """One app's. It packs anew only what has changed since its last fleet, so that an event of one dyno costs one dyno's packing."""
+
+    def __init__(self) -> None:
+        self._dynos: dict[DynoId, tuple[Dyno, bytes]] = {}
+        self._slots: dict[DynoName, tuple[Slot, bytes]] = {}
+        self._packer = msgpack.Packer()
+
+    def encode(self, fleet: Fleet) -> bytes:
+        """Write a fleet; `decode` reads it back equal."""
+        self._dynos = {
+            key: self._kept(self._dynos.get(key), dyno, dyno.name) for key, dyno in fleet.dynos.items()
+        }
+        self._slots = {
+            name: self._kept(self._slots.get(name), slot, name) for name, slot in fleet.slots.items()
+        }
+        pack = self._packer.pack
+        return b"".join(
+            (
+                self._packer.pack_map_header(5),
+                *(pack("v"), pack(1), pack("active"), pack(fleet.active), pack("asked"), pack(fleet.asked)),
+                *(pack("dynos"), self._packer.pack_array_header(len(self._dynos))),
+                *(packed for _, packed in self._dynos.values()),
+                *(pack("slots"), self._packer.pack_array_header(len(self._slots))),
+                *(packed for _, packed in self._slots.values()),
+            )
+        )
+
+    def _kept(
+        self, known: tuple[_Value, bytes] | None, value: _Value, name: DynoName
+    ) -> tuple[_Value, bytes]:
+        """Values are frozen: the same one has the same bytes."""
+        if known is not None and known[0] is value:
+            return known
+        row = {field: getattr(value, field) for field in _FIELDS[type(value)]}
+        if isinstance(value, Dyno):
+            row["exit"] = None if value.exit is None else {"status": value.exit.status}
+        return value, self._packer.pack({**row, "name": str(name)})
+
+
 def encode(fleet: Fleet) -> bytes:
-    """Write a fleet; `decode` reads it back equal."""
-    dynos = [{**asdict(dyno), "name": str(dyno.name)} for dyno in fleet.dynos.values()]
-    slots = [{**asdict(slot), "name": str(name)} for name, slot in fleet.slots.items()]
-    value = {"v": 1, "dynos": dynos, "slots": slots, "active": fleet.active, "asked": fleet.asked}
-    return bytes(msgpack.packb(value))
+    """Write one fleet; `decode` reads it back equal."""
+    return Encoder().encode(fleet)
 
 
 def _dyno(value: Mapping[str, Any]) -> Dyno:

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import replace
 
-from dynod.core.effects import AskActivity, Boot, Signal
+from dynod.core.effects import AskActivity, Boot, Reap, Signal, WatchPort
 from dynod.core.fleet import Fleet, Habit
 from dynod.core.lifecycle import Exited, Launched, Now, Phase, PortBound
 from dynod.engine.app_loop import (
@@ -206,3 +206,52 @@ def test_an_effect_that_cannot_be_begun_does_not_take_the_others_along():
         return Boot("d2") in house.log, len(loop.fleet.dynos)
 
     assert play(story, web=2) == (True, 2)
+
+
+def test_what_comes_while_a_record_is_written_shares_the_next():
+    async def story(loop, house):
+        await loop.ask(Reconcile("release"))
+        del house.log[:]
+        for number in range(1, 51):
+            loop.post(Happened(f"d{number}", Launched("172.16.0.2")))
+        await loop.ask(Happened("d1", PortBound()))
+        watched = [each.dyno for each in house.log if isinstance(each, WatchPort)]
+        return house.log.count("kept"), house.log.count("routed"), watched, loop.fleet.dynos["d1"].phase
+
+    kept, routed, watched, phase = play(story, web=50)
+    assert (kept, routed, phase) == (1, 1, Phase.UP)
+    assert watched == [f"d{number}" for number in range(1, 51)]
+
+
+def test_effects_are_begun_in_order_with_the_fleet_of_their_own_step():
+    """A dyno that ended in the same turn is in the newest fleet no more, but what was to be done about it is done."""
+
+    async def story(loop, house):
+        await loop.ask(Reconcile("release"))
+        fleets, whole = {}, house.perform
+
+        def perform(app, fleet, effect):
+            fleets[type(effect)] = fleet
+            whole(app, fleet, effect)
+
+        house.perform = perform
+        loop.post(Happened("d1", Launched("172.16.0.2")))
+        house.world.desired = replace(house.world.desired, rows=())
+        loop.post(Reconcile("scaled to nothing"))
+        await loop.ask(Happened("d1", Exited(Exit(143))))
+        kinds = [type(each) for each in house.log]
+        assert kinds.index(WatchPort) < kinds.index(Signal) < kinds.index(Reap)
+        return "d1" in fleets[WatchPort].dynos, "d1" in loop.fleet.dynos
+
+    assert play(story) == (True, False)
+
+
+def test_a_message_that_cannot_be_followed_does_not_take_its_neighbours_along():
+    async def story(loop, house):
+        await loop.ask(Reconcile("release"))
+        loop.post(Happened("d1", Launched("172.16.0.2")))
+        loop.post(Happened("d1", Launched("172.16.0.2")))  # cannot happen twice
+        await loop.ask(Happened("d2", Launched("172.16.0.6")))
+        return [loop.fleet.dynos[each].phase for each in ("d1", "d2")]
+
+    assert play(story, web=2) == [Phase.STARTING, Phase.STARTING]

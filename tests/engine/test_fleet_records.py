@@ -59,3 +59,23 @@ def test_a_slot_without_its_dyno_is_refused():
     value["dynos"] = []
     with pytest.raises(records.BadRecord, match="a slot names a dyno"):
         records.decode(msgpack.packb(value))
+
+
+def test_an_encoder_that_knows_the_last_fleet_writes_the_same_as_a_new_one():
+    """It packs only what has changed; nothing of an older fleet may be left in it."""
+    world, encoder = World(web=3, worker=1).reconcile(), records.Encoder()
+
+    def scale():
+        world.desired = world.release("r1", 1, web=1)
+        world.reconcile()
+
+    steps = (
+        lambda: world.up("d1").tell("d2", Launched("172.16.0.6")),
+        lambda: world.tell("d2", Exited(Exit(1))),
+        scale,
+        lambda: world.tell("d1", Exited(Exit(0))),
+    )
+    for step in steps:
+        step()
+        assert encoder.encode(world.fleet) == records.encode(world.fleet)
+        assert records.decode(encoder.encode(world.fleet)) == world.fleet
