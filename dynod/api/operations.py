@@ -18,6 +18,7 @@ from dynod.api import (
     formation,
     lab,
     logs,
+    metrics,
     releases,
     slugs,
 )
@@ -105,6 +106,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("dynos.list", "GET", _APP + "/dynos", _VIEW, 200, dynos.index, ("name", "id")),
     Operation("dynos.create", "POST", _APP + "/dynos", _DEPLOY, 201, dynos.create),
     Operation("dynos.info", "GET", _APP + "/dynos/{dyno}", _VIEW, 200, dynos.info),
+    Operation("metrics.router", "GET", _APP + "/router-metrics", _VIEW, 200, metrics.router),
     Operation("dynos.why", "GET", _APP + "/dynos/{dyno}/why", _VIEW, 200, dynos.why),
     Operation("dynos.autopsy", "GET", _APP + "/dynos/{dyno}/autopsy", _VIEW, 200, dynos.autopsy),
     Operation("dynos.run-inside", "POST", _APP + "/dynos/{dyno}", _DEPLOY, 201, dynos.run_inside),

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from dynod.api import git, tls, uploads
+from dynod.api.exposition import serve_metrics
 from dynod.api.http import application
 from dynod.api.links import Seal
 from dynod.api.operation import Front
@@ -46,6 +47,7 @@ class ApiServer:
     _rendezvous: Rendezvous
     _control: asyncio.AbstractServer
     _renewal: asyncio.Task[None]
+    _metrics: web.AppRunner | None
 
     async def close(self) -> None:
         """Take no more requests, end the endless ones, let the others end."""
@@ -54,6 +56,8 @@ class ApiServer:
         await self._streams.close()
         await self._rendezvous.close()
         self._control.close()
+        if self._metrics is not None:
+            await self._metrics.cleanup()
         await self._runner.cleanup()
 
 
@@ -135,7 +139,8 @@ async def serve_api(
     await runner.setup()
     await web.SockSite(runner, sock, ssl_context=context).start()
     control = await serve_control(front, control_socket(settings.run))
+    metrics = None if settings.metrics is None else await serve_metrics(platform, settings.metrics)
     renewal = asyncio.ensure_future(_renew(context, settings))
     return ApiServer(
-        port, meeting.port, tls.ca_path(settings.run), runner, streams, meeting, control, renewal
+        port, meeting.port, tls.ca_path(settings.run), runner, streams, meeting, control, renewal, metrics
     )

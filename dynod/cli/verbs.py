@@ -221,6 +221,12 @@ VERBS: tuple[Verb, ...] = (
     Verb("maintenance", "apps:maintenance", "print whether maintenance mode is on", reads=True),
     Verb("maintenance:on", "apps:maintenance_on", "answer every request with the maintenance page"),
     Verb("maintenance:off", "apps:maintenance_off", "let requests through again"),
+    Verb(
+        "metrics",
+        "metrics:metrics",
+        "show what came of an app's requests: statuses, codes, bytes, latencies",
+        reads=True,
+    ),
     Verb("ps", "ps:ps", "list dynos", words="[TYPE...]", most=None, reads=True),
     Verb(
         "ps:copy",

@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from dynod.core import activity, room, sleeping, why
@@ -133,6 +134,7 @@ class House:
         self._encoders: dict[AppId, records.Encoder] = {}
         self._routes: dict[AppId, AppRoute] = {}
         self._watches: dict[DynoId, asyncio.Task[None]] = {}
+        self.happened: Counter[str] = Counter()  # boots, and how dynos ended, since we began
         self.router = RouterLink(settings, self._wake, self._active)
         self.eco = Eco(settings.eco_hours * 3600, clock.now, self._keep_eco, self._eco_changed)
         self._certs = Certs(settings.state, settings.domain, lambda: self.ledger, self.router.publish_certs)
@@ -315,6 +317,7 @@ class House:
         """Carry out one effect; completions come back to the loop as messages."""
         match effect:
             case Boot(dyno):
+                self.happened["boot"] += 1
                 self.launching.add(dyno)
                 self.tasks.spawn(self._boot(app, fleet.dynos[dyno]))
             case WatchPort(dyno):
@@ -338,6 +341,7 @@ class House:
                 if ending is not None and not ending.done():
                     ending.set_result(status)
             case Died():
+                self.happened[str(effect.state)] += 1
                 self.autopsies.expect(effect)
             case Note(dyno, name, what, detail):
                 note = Observation(dyno, str(name), app, what, clock.now().wall, detail)

@@ -16,6 +16,7 @@ from dynod.model.formation import DynoSize, Formation, Scale
 from dynod.model.log import LogLine, LogQuery
 from dynod.model.release import Build, Release, Slug
 from dynod.model.settings import Settings
+from dynod.model.traffic import AppTraffic, Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,21 @@ class Quota:
     used: Mapping[AppId, float]
 
 
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The whole machine's, for whoever draws curves. Apps by name, dynos by state, what happened to them by its name."""
+
+    traffic: Mapping[str, Traffic]
+    in_flight: Mapping[str, int]
+    dynos: Mapping[str, int]
+    happened: Mapping[str, int]
+    lines: int  # that logplex took since it began
+    lines_dropped: int  # of the platform's own, while logplex was away
+    router_lines: int
+    router_lines_dropped: int
+    workers: int  # of the router, that are there
+
+
 class Platform(Protocol):
     settings: Settings
     domains: Domains
@@ -119,6 +135,15 @@ class Platform(Protocol):
 
     def quota(self, account: Account) -> Quota:
         """How many eco dyno hours there are, and who used them."""
+        ...
+
+    # -- counts --------------------------------------------------------------------------------------------------
+    async def traffic(self, app: App) -> AppTraffic:
+        """What came of an app's requests, up to now."""
+        ...
+
+    async def readings(self) -> Readings:
+        """All that is counted, up to now."""
         ...
 
     def stacks(self) -> Sequence[str]:

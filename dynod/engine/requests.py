@@ -18,7 +18,8 @@ from dynod.core.why import causes
 from dynod.engine import builds, clock, inside, launches, one_offs
 from dynod.engine.app_loop import Quiet, Restart, StopDyno
 from dynod.engine.house import House
-from dynod.engine.platform import Attached, BuildAsk, Quota, RunAsk, SlugAsk
+from dynod.engine.platform import Attached, BuildAsk, Quota, Readings, RunAsk, SlugAsk
+from dynod.engine.readings import readings
 from dynod.model.app import Account, App, AppId, AppName, app_name
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoName, DynoView, dyno_name
@@ -27,6 +28,7 @@ from dynod.model.formation import Formation, Scale
 from dynod.model.log import LogLine, LogQuery
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildId, Release, ReleaseId, Slug
+from dynod.model.traffic import AppTraffic
 
 HISTORY = 500  # observations of one dyno that are joined
 
@@ -72,6 +74,14 @@ class Requests:
 
     def stacks(self) -> Sequence[str]:
         return (self._house.machine.stack,)
+
+    # -- counts --------------------------------------------------------------------------------------------------
+    async def traffic(self, app: App) -> AppTraffic:
+        await self._house.router.measure()
+        return self._house.router.counts.of(app.id)
+
+    async def readings(self) -> Readings:
+        return await readings(self._house)
 
     # -- apps ----------------------------------------------------------------------------------------------------
     def apps(self) -> Sequence[App]:

@@ -5,8 +5,10 @@ import contextlib
 import logging
 import os
 import pwd
+import time
 from collections.abc import Callable, Mapping, Sequence
 
+from dynod.engine.traffic import Counts
 from dynod.link import Call, serve
 from dynod.link.server import Connection, Notified
 from dynod.model.certs import CertTable
@@ -16,6 +18,7 @@ from dynod.model.settings import Settings, certs_file, routes_file, routes_socke
 from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Notification, encode
+from dynod.wire.traffic import BadTraffic
 
 PATIENCE = 1.5  # seconds a stop waits for routers to take the newest table and end what is under way (router/timers.py: leave), and a sleep for their reports
 GATHERING = (
@@ -71,6 +74,8 @@ class RouterLink(Notified):
         self._reported: dict[int, int] = {}
         self._gathered = asyncio.Event()
         self._gathering: asyncio.TimerHandle | None = None
+        self._measured: dict[int, int] = {}
+        self.counts = Counts(time.time)
         self._connections: list[Connection] = []
         self._server: asyncio.AbstractServer | None = None
 
@@ -81,6 +86,7 @@ class RouterLink(Notified):
 
     def publish(self, table: RouteTable) -> None:
         """Write the table down and pass it on, without waiting for anybody."""
+        self.counts.keep(table.apps.keys())
         self._bytes = table_codec.encode(table)
         self._generation = table.generation
         os.makedirs(os.path.dirname(self._file), exist_ok=True)
@@ -114,6 +120,28 @@ class RouterLink(Notified):
             connection.writer.write(encode(Notification("report", [number])))
         await self._all_have(self._reported, number)
 
+    @property
+    def workers(self) -> int:
+        """How many workers are there."""
+        return len(self._connections)
+
+    async def measure(self) -> None:
+        """Have every worker say what requests came to; `counts` has all of it when this returns. PATIENCE at most."""
+        self._asked = number = self._asked + 1
+        for connection in self._connections:
+            connection.writer.write(encode(Notification("measure", [number])))
+        await self._all_have(self._measured, number)
+
+    def _counted(self, connection: Connection, message: object) -> None:
+        try:
+            answers = self.counts.took(id(connection), message)
+        except (BadTraffic, ValueError, TypeError) as error:
+            _log.warning("cannot count what a router tells: %s", error)
+            return
+        if answers:
+            self._measured[id(connection)] = max(answers)
+            self._changed()
+
     async def _all_have(self, applied: Mapping[int, int], wanted: int) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
@@ -136,6 +164,7 @@ class RouterLink(Notified):
         self._connections.append(connection)
         self._applied[id(connection)] = self._applied_certs[id(connection)] = 0
         self._reported[id(connection)] = self._asked  # who connects says what it knows unasked
+        self._measured[id(connection)] = self._asked
         if len(self._connections) >= self._settings.router_workers:
             self._gathered.set()
         self._send_certs(connection)
@@ -143,7 +172,9 @@ class RouterLink(Notified):
 
     def closed(self, connection: Connection) -> None:
         self._connections.remove(connection)
-        del self._applied[id(connection)], self._applied_certs[id(connection)], self._reported[id(connection)]
+        for each in (self._applied, self._applied_certs, self._reported, self._measured):
+            del each[id(connection)]
+        self.counts.gone(id(connection))
         self._changed()
 
     def took(self, connection: Connection, notification: Notification) -> None:
@@ -158,6 +189,8 @@ class RouterLink(Notified):
             case Notification("reported", [int(number)]):
                 self._reported[id(connection)] = number
                 self._changed()
+            case Notification("traffic", message):
+                self._counted(connection, message)
             case Notification("applied_certs", [int(generation)]):
                 self._applied_certs[id(connection)] = generation
                 self._changed()

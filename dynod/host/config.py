@@ -5,6 +5,7 @@ One entry point, `settings(argv)`; every error names the file or flag, the key a
 """
 
 import argparse
+import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,8 @@ from dynod.model.settings import Endpoint, Settings
 
 DEFAULT_FILE = "/etc/dynod/dynod.toml"
 _FLAGS = ("state", "run", "api", "router", "router_tls", "domain")
-_ENDPOINTS = ("api", "router", "router_tls")
+_ENDPOINTS = ("api", "router", "router_tls", "metrics")
+_MAY_BE_NONE = ("router_tls", "metrics")
 _BESIDE = 363  # from 80 to 443, and from 8080 to 8443
 _MAX_PORT = 65535
 _MIN = {
@@ -70,11 +72,26 @@ def endpoint(text: str, where: str) -> Endpoint:
     return Endpoint(host, int(port))
 
 
+def _local(there: Endpoint, where: str) -> Endpoint:
+    """Refuse an address that others than this machine could reach; raise BadSettings."""
+    try:
+        local = ipaddress.ip_address(there.host).is_loopback
+    except ValueError:
+        local = there.host == "localhost"
+    if not local:
+        raise BadSettings(
+            f"cannot use {where} {str(there)!r}: it asks nobody who they are, so it must be a loopback address"
+        )
+    return there
+
+
 def _value(key: str, value: Any, default: Any, where: str) -> Any:
     if key in _ENDPOINTS:
         if not isinstance(value, str):
             raise BadSettings(f"cannot use {where}: it must be a text, such as '127.0.0.1:5000'")
-        return None if key == "router_tls" and value == "none" else endpoint(value, where)
+        if key in _MAY_BE_NONE and value == "none":
+            return None
+        return _local(endpoint(value, where), where) if key == "metrics" else endpoint(value, where)
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise BadSettings(f"cannot use {where} = {value!r}: it must be true or false")

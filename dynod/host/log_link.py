@@ -43,6 +43,7 @@ class LogLink:
         self._chars = 0
         self._first = 1  # the number of the first line that waits
         self._dropped: dict[str, tuple[int, int]] = {}  # app -> how many lines, since when
+        self.lost = 0  # in all
         self._some = asyncio.Event()
         self._none = asyncio.Event()
         self._none.set()
@@ -60,6 +61,7 @@ class LogLink:
             if len(self._waiting) >= self._limit or self._chars >= CHARS:
                 count, since = self._dropped.get(app, (0, at))
                 self._dropped[app] = (count + 1, since)
+                self.lost += 1
             else:
                 self._put([app, at, str(source), process, line])
 
@@ -88,6 +90,13 @@ class LogLink:
                         yield line
             await _pause(delay)
             delay = min(delay * 2, LAST_DELAY)
+
+    async def kept(self) -> int:
+        """How many lines logplex took since it began; 0 while it is away or slow."""
+        with contextlib.suppress(OSError, Refused, TimeoutError):
+            async with asyncio.timeout(self._patience):
+                return int((await self._call("stat", None))["lines"])
+        return 0
 
     async def forget(self, app: str) -> None:
         """Drop an app's lines, also those that come later; raise Refused(UNAVAILABLE) when logplex stays away."""

@@ -25,6 +25,7 @@ class Settings:
     api: Endpoint = Endpoint("127.0.0.1", 5000)
     router: Endpoint = Endpoint("127.0.0.1", 8080)
     router_tls: Endpoint | None = None  # host/config.py puts it beside `router` if nobody says otherwise
+    metrics: Endpoint | None = None  # where Prometheus reads, on this machine only; nowhere without it
     domain: str = "localhost"
     owner_email: str = "admin@localhost"
     router_workers: int = 2

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from dynod.core.ledger import Ledger, fold
 from dynod.engine.domains import Domains
-from dynod.engine.platform import BuildAsk, Quota, RunAsk, SlugAsk
+from dynod.engine.platform import BuildAsk, Quota, Readings, RunAsk, SlugAsk
 from dynod.model.app import Account, App, AppId, app_name
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoId, DynoName, DynoState, DynoView
@@ -34,6 +34,7 @@ from dynod.model.release import (
     SlugId,
 )
 from dynod.model.settings import Settings
+from dynod.model.traffic import AppTraffic, Traffic
 
 OWNER = Account("11111111-1111-4111-8111-111111111111", "owner@example.com")
 STRANGER = Account("22222222-2222-4222-8222-222222222222", "stranger@example.com")
@@ -157,6 +158,7 @@ class FakePlatform:
         self.lines: list[LogLine] = []
         self.said = asyncio.Condition()
         self.causes: list[Cause] = []
+        self.requests: dict[str, Traffic] = {}  # by the app's name
         self.deaths: list[Autopsy] = []
         self.done: list[tuple] = []  # what was asked of us that leaves no other trace
         self.children: list[Child] = []
@@ -198,6 +200,13 @@ class FakePlatform:
 
     def quota(self, account: Account) -> Quota:
         return Quota(3_600_000.0, {"app-b": 7200.9, "app-a": 60.0})
+
+    async def traffic(self, app: App) -> AppTraffic:
+        total = self.requests.get(app.name, Traffic())
+        return AppTraffic(START, total, 330.5, total, 2)
+
+    async def readings(self) -> Readings:
+        return Readings(self.requests, {"demo": 2}, {"up": 3}, {"boot": 4, "crashed": 1}, 50, 6, 70, 8, 2)
 
     def stacks(self) -> Sequence[str]:
         return ("debian-12", "heroku-24")

@@ -10,6 +10,7 @@ from dynod.api.operations import OPERATIONS, STREAMS, parameters
 from dynod.model.autopsy import Autopsy, Cause, Changed
 from dynod.model.formation import MIB, SIZES, DynoSize, offer
 from dynod.model.release import ReleaseStatus
+from dynod.model.traffic import Latency, Traffic
 from tests.api.fake_platform import OWNER
 from tests.api.served import Served
 
@@ -609,6 +610,36 @@ async def causes_and_ends_are_told_of_dynos_that_are_no_more(whole):
     assert body["files"] == [{"path": "/app/x", "kind": "file", "size": 2}]
     assert (body["exit_status"], body["memory_peak"], body["files_truncated"]) == (1, 9, True)
     assert (await whole.ask("GET", "/apps/demo/dynos/web.8/why")).body == []
+
+
+@covers("metrics.router")
+async def what_came_of_an_apps_requests(whole):
+    app = await made(whole)
+    service, connect = Latency(), Latency()
+    service.note(7, 98)
+    service.note(40, 2)
+    connect.note(0, 100)
+    whole.platform.requests = {"demo": Traffic({200: 98, 503: 2}, {"H12": 2}, 10, 2000, service, connect)}
+    body = (await whole.ask("GET", "/apps/demo/router-metrics")).body
+    whole.platform.requests = {}
+    part = {
+        "bytes_in": 10,
+        "bytes_out": 2000,
+        "codes": {"H12": 2},
+        "connect_ms": {"max": 0, "mean": 0.0, "p50": 0, "p95": 0, "p99": 0},
+        "requests": 100,
+        "service_ms": {"max": 40, "mean": 7.7, "p50": 7, "p95": 7, "p99": 40},
+        "statuses": {"1xx": 0, "2xx": 98, "3xx": 0, "4xx": 0, "5xx": 2},
+    }
+    assert body == {
+        "app": {"id": app["id"], "name": "demo"},
+        "in_flight": 2,
+        "recent": {**part, "seconds": 330},
+        "since": "2023-11-14T22:13:20Z",
+        "total": part,
+    }
+    nothing = (await whole.ask("GET", "/apps/demo/router-metrics")).body["total"]
+    assert nothing["service_ms"] == {"max": None, "mean": None, "p50": None, "p95": None, "p99": None}
 
 
 @covers("dynos.run-inside")

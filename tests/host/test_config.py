@@ -90,3 +90,13 @@ def test_tls_is_beside_the_router_unless_somebody_says_otherwise(router, tls, go
 def test_a_wrong_place_for_tls_is_named_as_it_is_typed():
     with pytest.raises(BadSettings, match="cannot use --router-tls '443'"):
         settings({"router_tls": "443"})
+
+
+def test_what_prometheus_reads_is_for_this_machine_alone():
+    assert settings({}).metrics is None
+    assert from_toml('metrics = "none"', "f") == {"metrics": None}
+    for local in ("127.0.0.1:9100", "localhost:9100", "[::1]:9100"):
+        assert from_toml(f'metrics = "{local}"', "f")["metrics"].port == 9100
+    for far in ("0.0.0.0:9100", "192.0.2.1:9100", "example.com:9100"):
+        with pytest.raises(BadSettings, match="must be a loopback address"):
+            from_toml(f'metrics = "{far}"', "f")
