@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dynod.jail import cgroups, packets, seccomp
+from dynod.jail import cgroups, packets, seccomp, title
 from dynod.jail.check import Rules
 from dynod.jail.diary import say
 from dynod.jail.disks import Disks
@@ -157,6 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         group = grp.getgrnam(options.socket_group).gr_gid if options.socket_group else None
         groups.prepare()
         seccomp.here()  # once, before anything is forked
+        title.place()
     except (OSError, KeyError) as error:
         raise SystemExit(f"dynod host: cannot start: {error}") from error
     unit()  # before anything is forked that could speak in our name

@@ -25,6 +25,7 @@ import prctl
 from dynod.jail import mounts, packets, seccomp
 from dynod.jail import syscalls as k
 from dynod.jail.init import hand_over, init
+from dynod.jail.title import set_title
 from dynod.model.jail import JailPlan, JoinPlan, Limits, Stdio
 
 OOM_SCORE = "200"  # of all that runs here, dynos go first
@@ -86,7 +87,7 @@ def prepare(door: socket.socket, doors: Sequence[str], base: str, program: int |
     signal.set_wakeup_fd(-1)
     default_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    prctl.set_proctitle("dyno-init")
+    set_title("dyno-init")
     prctl.set_name("dyno-init")
     os.umask(0o022)
     _write("/proc/self/oom_score_adj", OOM_SCORE)

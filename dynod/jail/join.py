@@ -37,6 +37,7 @@ from dynod.jail import packets
 from dynod.jail import syscalls as k
 from dynod.jail.enter import NO_CORE, OOM_SCORE, default_signals, drop, only, start
 from dynod.jail.init import SIGNALLED
+from dynod.jail.title import set_title
 from dynod.model.jail import JoinPlan, Stdio
 
 EVERYTHING = (
@@ -73,7 +74,7 @@ def seclude(door: socket.socket) -> None:
     signal.set_wakeup_fd(-1)
     default_signals()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
-    prctl.set_proctitle("dyno-join")
+    set_title("dyno-join")
     prctl.set_name("dyno-join")
     os.umask(0o022)
     os.setpriority(os.PRIO_PROCESS, 0, 0)

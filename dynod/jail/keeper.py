@@ -23,6 +23,7 @@ import prctl
 from dynod.jail import loops, packets
 from dynod.jail import syscalls as k
 from dynod.jail.sweep import remove_tree
+from dynod.jail.title import set_title
 
 MKFS = "mkfs.ext4"
 PLACES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin")
@@ -52,7 +53,7 @@ class Worn(Exception):
 
 def keeper(door: socket.socket) -> NoReturn:
     """Serve until the host hangs up. Runs in a fresh child that has no other descriptor."""
-    prctl.set_proctitle("dynod host: keeper of slots")
+    set_title("dynod host: keeper of slots")
     prctl.set_name("dynod-keeper")
     while True:
         try:

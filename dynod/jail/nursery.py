@@ -21,6 +21,7 @@ from dynod.jail.enter import default_signals, embryo, only
 from dynod.jail.idmap import hold
 from dynod.jail.join import joiner
 from dynod.jail.loop import Loop
+from dynod.jail.title import set_title
 
 Born = Callable[[int, int], None]
 
@@ -87,7 +88,7 @@ def nursery(door: socket.socket, base: str, program: int | None) -> NoReturn:
     """Serve until the host hangs up. Runs in a fresh child."""
     prctl.set_pdeathsig(signal.SIGKILL)
     only([door.fileno(), 2, *([] if program is None else [program])])
-    prctl.set_proctitle("dynod host: nursery")
+    set_title("dynod host: nursery")
     prctl.set_name("dynod-nursery")
     os.setsid()
     signal.set_wakeup_fd(-1)

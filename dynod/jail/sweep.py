@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import prctl
 
 from dynod.jail import packets
+from dynod.jail.title import set_title
 
 PATIENCE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # milliseconds
 SHARED = 1000  # times that another sweeper may be faster
@@ -26,7 +27,7 @@ SHARED = 1000  # times that another sweeper may be faster
 
 def sweeper(door: socket.socket, freeze: Callable[[str], None]) -> NoReturn:
     """Serve until the host hangs up. Runs in a fresh child that has no other descriptor."""
-    prctl.set_proctitle("dynod host: sweeper")
+    set_title("dynod host: sweeper")
     prctl.set_name("dynod-sweeper")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # jobs are reaped by the kernel
     while True:
