@@ -54,6 +54,7 @@ from dynod.engine.domains import Domains
 from dynod.engine.eco import Eco
 from dynod.engine.machine import Machine
 from dynod.engine.outputs import Outputs
+from dynod.engine.pace import Pace
 from dynod.engine.routerlink import RouterLink
 from dynod.engine.tasks import Tasks
 from dynod.engine.tidy import tidy
@@ -136,6 +137,7 @@ class House:
         self._watches: dict[DynoId, asyncio.Task[None]] = {}
         self.happened: Counter[str] = Counter()  # boots, and how dynos ended, since we began
         self.router = RouterLink(settings, self._wake, self._active)
+        self._tables = Pace(self._publish)
         self.eco = Eco(settings.eco_hours * 3600, clock.now, self._keep_eco, self._eco_changed)
         self._certs = Certs(settings.state, settings.domain, lambda: self.ledger, self.router.publish_certs)
         self._acm = Acm(settings, books, self._certs, self.router.certs_settled, self.owner, self.say)
@@ -153,7 +155,7 @@ class House:
         for app in {*self.ledger.apps, *(AppId(key) for key in recorded)}:
             loop = self._add_loop(app, await self.recall(app))
             self.eco.seen(app, loop.fleet)
-        self._publish()
+        self._tables.due()
         self._certs.look()
         await self.router.open()
         machine.open()
@@ -168,6 +170,7 @@ class House:
         await self._acm.close()
         await self.tasks.close()
         await self.memory.close()
+        self._tables.close()
         await self.router.close()
         await self.machine.close()
 
@@ -286,7 +289,12 @@ class House:
         route = self._route(app, fleet)
         if route != self._routes.get(app):
             self._routes[app] = route
-            self._publish()
+            self._tables.due()
+
+    async def routed(self) -> None:
+        """Wait until the routers go by what is known now."""
+        await self._tables.done()
+        await self.router.settled()
 
     def _publish(self) -> None:
         self._generation = max(self._generation + 1, int(clock.now().wall * 1000))
@@ -353,7 +361,7 @@ class House:
 
     async def _signal(self, dyno: DynoId, signal: int) -> None:
         if signal == SIGTERM:
-            await self.router.settled()
+            await self.routed()
         await self.machine.signal(dyno, signal)
 
     async def _boot(self, app: AppId, dyno: Dyno) -> None:
@@ -411,11 +419,11 @@ class House:
         loop = self._loops.get(entry.app)
         if loop is None:
             loop = self._add_loop(entry.app, Fleet())
-            self._publish()
+            self._tables.due()
         if isinstance(entry.payload, BuildStarted):
             return
         if isinstance(entry.payload, AppDestroyed | DomainAdded | DomainRemoved):
-            self._publish()
+            self._tables.due()
         if isinstance(entry.payload, NAMING):
             self._certs.look()
             self._acm.look()

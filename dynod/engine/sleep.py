@@ -24,7 +24,7 @@ async def ask(house: "House", app: AppId) -> None:
 async def freeze(house: "House", app: AppId, dyno: Dyno) -> None:
     """Freeze a dyno once no router sends it requests. One that is to be thawed again meanwhile is let be."""
     loop = house.loop(app)
-    await house.router.settled()
+    await house.routed()
     newest = loop.fleet.dynos.get(dyno.id)
     if newest is None or newest.phase is not Phase.FROZEN:
         return
