@@ -36,6 +36,7 @@ RESPONSE_HEAD = 1024 * 1024
 
 _SHORTEST = 5  # bytes of the shortest header line, so that counting is needed only beyond COUNT times this
 _SPELLINGS = 4096  # header names remembered, as they were spelled
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2} [\t\x20-\x7e\x80-\xff]*")
 _LONG_NAME = re.compile(rb"\r\n[^:\r]{%d}" % (NAME + 1))
 
 _Rule = TypeVar("_Rule", bound=Callable[..., bool])
@@ -96,6 +97,8 @@ def _read_request(data: bytes) -> RequestHead:
         head.method, head.target, version = data[:at].split(b" ")
     except ValueError:
         raise ClientFault("a bad request line") from None
+    if not head.method[:1].isalpha():  # httptools skips ends of lines before it
+        raise ClientFault("a bad method")
     if version != b"HTTP/1.1":
         if version != b"HTTP/1.0":
             raise ClientFault("another version than HTTP/1.0 and HTTP/1.1")
@@ -173,12 +176,9 @@ def read_response(data: bytes) -> ResponseHead:
     except httptools.HttpParserError as error:
         length = "Content-Length" in str(error)
         raise DynoFault(f"not HTTP: {error}", Failure.H25_LENGTH if length else Failure.H17) from None
-    try:
-        head.status = status = int(start[9:12])
-    except ValueError:
-        status = 0
-    if not 100 <= status < 600 or start[12:13] != b" ":
+    if _STATUS_LINE.fullmatch(start) is None:  # httptools lets control characters through in its words
         raise DynoFault("a bad status line")
+    head.status = int(start[9:12])
     head.lines = data[at:-4]
     if lines.cut:
         head.lines = _without(head.lines, lines.cut)

@@ -128,7 +128,7 @@ def test_expectations():
     [
         b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost:\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", b"GET / HTTP/1.2\r\nHost: a\r\n\r\n", b"GET /\r\nHost: a\r\n\r\n",
-        b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", b"GET / RTSP/1.0\r\nHost: a\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
+        b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", b"GET / RTSP/1.0\r\nHost: a\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n",
         b"GET a HTTP/1.1\r\nHost: a\r\n\r\n", b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /#x HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", b"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", b"GET http://a@b/ HTTP/1.1\r\nHost: b\r\n\r\n",
@@ -201,7 +201,7 @@ def test_which_dynos_connections_are_kept():
     ("head", "failure"),
     [
         (b"HTTP/1.1 200\r\n\r\n", Failure.H17), (b"HTTP/1.1 20 OK\r\n\r\n", Failure.H17), (b"HTTP/1.1 999 X\r\n\r\n", Failure.H17),
-        (b"HTTP/1.1 099 X\r\n\r\n", Failure.H17), (b"HTTP/1.1 2000 X\r\n\r\n", Failure.H17), (b"HTTP/2 200 OK\r\n\r\n", Failure.H17),
+        (b"HTTP/1.1 099 X\r\n\r\n", Failure.H17), (b"HTTP/1.1 200 \x00\r\n\r\n", Failure.H17), (b"HTTP/1.1 200 O\x1bK\r\n\r\n", Failure.H17), (b"HTTP/1.1 2000 X\r\n\r\n", Failure.H17), (b"HTTP/2 200 OK\r\n\r\n", Failure.H17),
         (b"hello\r\n\r\n", Failure.H17), (b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\n\r\n", Failure.H17), (b"HTTP/1.1 200 OK\r\nX : a\r\n\r\n", Failure.H17),
         (b"HTTP/1.1 200 OK\r\nX: a\nb: c\r\n\r\n", Failure.H17), (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", Failure.H17),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Failure.H25_LENGTH),
