@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from dynod.host.config import BadSettings, parser, settings
+from dynod.model.jail import Ceiling
 from dynod.model.resolver import CANDIDATES, dyno_resolver
 from dynod.model.settings import Endpoint, Settings
 
@@ -196,6 +197,41 @@ def disk(settings: Settings) -> Check:
     return Check("disk", found, ok, "free at least 2 GB and 100000 inodes, or use another --state DIR")
 
 
+def ceiling(settings: Settings) -> Check:
+    """What one dyno writes must not be the machine's end: project quotas, else images behind loop devices (docs/limits.md)."""
+    name, way = "disk ceiling", Ceiling(settings.disk_ceiling)
+    if way is Ceiling.NONE:
+        return Check(
+            name,
+            "none, as dynod.toml has it: one dyno can fill the disk for all",
+            ok=False,
+            remedy='set disk_ceiling = "auto" in dynod.toml',
+            needed=False,
+        )
+    quotas = _project_quotas(f"{settings.state}/dynos")
+    if quotas or way is Ceiling.QUOTA:
+        found = f"{'' if quotas else 'no '}project quotas in {settings.state}/dynos"
+        return Check(
+            name, found, quotas, 'mount it with prjquota, or set disk_ceiling = "auto" in dynod.toml'
+        )
+    mkfs = shutil.which("mkfs.ext4", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    loop = os.path.exists("/dev/loop-control")
+    missing = [what for what, there in (("mkfs.ext4", mkfs), ("/dev/loop-control", loop)) if not there]
+    found = f"missing: {', '.join(missing)}" if missing else "images behind loop devices"
+    remedy = 'apt-get install e2fsprogs; modprobe loop; or, in dynod.toml, disk_ceiling = "none"'
+    return Check(name, found, not missing, remedy)
+
+
+def _project_quotas(directory: str) -> bool:
+    """Whether what is mounted there, or above, was mounted with them."""
+    best, options = "", ""
+    for line in _lines("/proc/self/mountinfo"):
+        point, _, of_all = line.split()[4], *line.rpartition(" - ")[1:]
+        if f"{directory}/".startswith(f"{point.rstrip('/')}/") and len(point) >= len(best):
+            best, options = point, of_all.split()[-1]
+    return bool({"prjquota", "pquota"} & set(options.split(",")))
+
+
 def clock(_: Settings) -> Check:
     """Certificates and releases carry times."""
     now = time.time()
@@ -281,6 +317,7 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     names,
     uids,
     disk,
+    ceiling,
     clock,
     clock_kept,
     reader,

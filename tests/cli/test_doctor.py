@@ -75,6 +75,39 @@ def test_uids_given_to_somebody_else_are_named(monkeypatch, line, ok):
     assert ok or "me in /etc/subuid" in check.found
 
 
+ROOT = "26 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard"
+DYNOS = "27 26 7:0 / /srv/d/dynos rw - xfs /dev/vdb rw,attr2,prjquota"
+
+
+@pytest.mark.parametrize(
+    ("way", "mounts", "ok", "needed", "found"),
+    [
+        ("auto", [ROOT], True, True, "images behind loop devices"),
+        ("image", [ROOT], True, True, "images behind loop devices"),
+        ("auto", [ROOT, DYNOS], True, True, "project quotas in /srv/d/dynos"),
+        ("quota", [DYNOS, ROOT], True, True, "project quotas in /srv/d/dynos"),
+        ("quota", [ROOT], False, True, "no project quotas in /srv/d/dynos"),
+        ("none", [ROOT], False, False, "none, as dynod.toml has it: one dyno can fill the disk for all"),
+    ],
+)
+def test_how_dynos_are_kept_from_filling_the_disk(monkeypatch, way, mounts, ok, needed, found):
+    monkeypatch.setattr(doctor, "_lines", lambda path: mounts if path == "/proc/self/mountinfo" else [])
+    monkeypatch.setattr(doctor.os.path, "exists", lambda path: path == "/dev/loop-control")
+    monkeypatch.setattr(doctor.shutil, "which", lambda name, path=None: f"/sbin/{name}")
+    check = doctor.ceiling(Settings(state="/srv/d", disk_ceiling=way))
+    assert (check.ok, check.needed, check.found) == (ok, needed, found)
+    assert ok or "dynod.toml" in check.remedy
+
+
+def test_without_loop_devices_and_quotas_nothing_bounds_a_dyno(monkeypatch):
+    monkeypatch.setattr(doctor, "_lines", lambda path: [ROOT])  # stands for the real one
+    monkeypatch.setattr(doctor.os.path, "exists", lambda path: False)  # as above
+    monkeypatch.setattr(doctor.shutil, "which", lambda name, path=None: None)  # as above
+    check = doctor.ceiling(Settings())
+    assert (check.ok, check.needed) == (False, True)
+    assert check.found == "missing: mkfs.ext4, /dev/loop-control"
+
+
 def test_the_doctor_covers_every_need():
     found = {check.name for check in doctor.examine(Settings())}
     assert found >= {
