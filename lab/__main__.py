@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.box import pack
-from lab.image import ROOT, CannotBuild, digest
-from lab.machine import CACHE, LabError, Machine, Ports, Way
+from lab.image import ROOT, CannotBuild, base, digest
+from lab.machine import CACHE, Machine, Ports, acceleration
+from lab.way import LabError, Way
 
 ROUTER, API = 8080, 5000
 INSTALL = "make -C /srv/dynod install ROUTER=0.0.0.0:8080 API=0.0.0.0:5000"
@@ -118,6 +119,12 @@ def run(given: argparse.Namespace) -> int:
     return status
 
 
+def image(_: argparse.Namespace) -> int:
+    """Build the image, if it is not there."""
+    print(f"lab: {base(CACHE).disk}, {' '.join(acceleration())}")
+    return 0
+
+
 def box(given: argparse.Namespace) -> int:
     """Pack the installed machine as a Vagrant box."""
     print(f"lab: {pack(installed(), Path(given.to))}")
@@ -129,7 +136,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="lab", description="A machine under qemu with the platform installed."
     )
-    words = parser.add_subparsers(required=True, metavar="up | run | box")
+    words = parser.add_subparsers(required=True, metavar="up | run | image | box")
     word = words.add_parser("up", help="run it until Ctrl-C")
     word.add_argument("--router", type=int, default=ROUTER, help=f"port of this machine for apps ({ROUTER})")
     word.add_argument("--api", type=int, default=API, help=f"port of this machine for the API ({API})")
@@ -140,6 +147,8 @@ def main(argv: Sequence[str]) -> int:
     word.add_argument("--cap", type=float, default=3600.0, metavar="S", help="seconds it may take (3600)")
     word.add_argument("command", nargs="+")
     word.set_defaults(do=run)
+    word = words.add_parser("image", help="build the disk image alone")
+    word.set_defaults(do=image)
     word = words.add_parser("box", help="pack it for Vagrant")
     word.add_argument("--to", default=str(CACHE / "dynod.box"), metavar="FILE")
     word.set_defaults(do=box)

@@ -4,45 +4,25 @@
 found: nested KVM may be there and hang all the same, so a boot is tried under a cap, once, and the answer is kept.
 """
 
-import base64
 import contextlib
 import fcntl
-import json
 import os
-import select
 import socket
 import subprocess
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lab.image import ROOT, Base, base
+from lab.way import Done, LabError, Way
 
 CACHE = (ROOT / ".cache/lab").resolve()
 BOOT_CAP = 300.0  # seconds until the way in is open, on a busy machine without KVM
 KVM_CAP = 40.0
 STOP_CAP = 90.0
-PING = (
-    2.0  # seconds after which an unheard word is said again: the guest's end may have been opened in between
-)
 TCG = ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
 KVM = ("-accel", "kvm", "-cpu", "host")
-
-
-class LabError(Exception):
-    """The lab did not do what was asked; the text says what, and what the machine said last."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A program that ended inside."""
-
-    status: int
-    out: str
-    err: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +155,10 @@ class Machine:
         return self.home / "out"
 
     @property
+    def runs(self) -> bool:
+        return self._qemu is not None and self._qemu.poll() is None
+
+    @property
     def pid(self) -> int:
         assert self._qemu is not None
         return self._qemu.pid
@@ -262,117 +246,6 @@ COMMAND_LINE = (
     "root=/dev/vda rw console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off nokaslr random.trust_cpu=on "
     "systemd.show_status=no panic=-1 audit=0 apparmor=0"
 )
-
-
-class Way:
-    """The port into a machine. One request at a time; a second way (another process) has to wait for the first to close."""
-
-    def __init__(self, path: Path, dead: Callable[[], str]) -> None:
-        self._path, self._dead = str(path), dead
-        self._rest = b""
-        self._sock = socket.socket(socket.AF_UNIX)
-
-    def open(self, cap: float) -> None:
-        """Connect, and wait until the inside answers; raise LabError."""
-        until = time.monotonic() + cap
-        while True:
-            try:
-                self._sock.connect(self._path)
-                break
-            except (FileNotFoundError, ConnectionRefusedError):
-                self._alive(until, "its way in was not made")
-                select.select([], [], [], 0.05)  # qemu says to nobody when it has made its sockets
-        while self._ask(["true"], b"", "", {}, min(PING, until - time.monotonic()), lambda *_: None) is None:
-            self._alive(until, "it did not answer")
-
-    def _alive(self, until: float, what: str) -> None:
-        if why := self._dead():
-            self.close()
-            raise LabError(f"cannot reach the machine: {why}")
-        if time.monotonic() >= until:
-            self.close()
-            raise LabError(f"cannot reach the machine: {what} in time")
-
-    def run(
-        self,
-        argv: Sequence[str],
-        stdin: bytes,
-        cwd: str,
-        env: Mapping[str, str],
-        cap: float,
-        hear: Callable[[str, bytes], None],
-    ) -> Done:
-        """See Machine.run; `hear` gets ("out" or "err", bytes) as they come."""
-        done = self._ask(argv, stdin, cwd, env, cap, hear)
-        if done is None:
-            raise LabError(f"cannot wait longer than {cap:g} s for {' '.join(argv)[:200]}")
-        return done
-
-    def _ask(
-        self,
-        argv: Sequence[str],
-        stdin: bytes,
-        cwd: str,
-        env: Mapping[str, str],
-        cap: float,
-        hear: Callable[[str, bytes], None],
-    ) -> Done | None:
-        id = uuid.uuid4().hex
-        asked = {
-            "id": id,
-            "argv": list(argv),
-            "stdin": base64.b64encode(stdin).decode(),
-            "cwd": cwd,
-            "env": dict(env),
-        }
-        self._send(b"\n" + json.dumps(asked).encode() + b"\n")  # a newline first: half a line may stand there
-        said = {"out": bytearray(), "err": bytearray()}
-        until = time.monotonic() + cap
-        while (value := self._next(until)) is not None:
-            if value.get("id") != id:
-                continue
-            if "status" in value:
-                return Done(
-                    value["status"],
-                    said["out"].decode(errors="replace"),
-                    said["err"].decode(errors="replace"),
-                )
-            for kind, part in said.items():
-                if kind in value:
-                    data = base64.b64decode(value[kind])
-                    part.extend(data)
-                    hear(kind, data)
-        return None
-
-    def _send(self, data: bytes) -> None:
-        try:
-            self._sock.sendall(data)
-        except OSError as error:
-            raise LabError(f"cannot reach the machine: {self._dead() or error}") from None
-
-    def _next(self, until: float) -> dict[str, Any] | None:
-        """Return the next line that is JSON; None when the time is up."""
-        while True:
-            line, newline, rest = self._rest.partition(b"\n")
-            if newline:
-                self._rest = rest
-                with contextlib.suppress(ValueError):
-                    value = json.loads(line)
-                    if isinstance(value, dict):
-                        return value
-                continue
-            readable, _, _ = select.select([self._sock], [], [], max(0.0, until - time.monotonic()))
-            if not readable:
-                return None
-            data = b""
-            with contextlib.suppress(ConnectionError):
-                data = self._sock.recv(1 << 16)
-            if not data:
-                raise LabError(f"cannot reach the machine: {self._dead() or 'it hung up'}")
-            self._rest += data
-
-    def close(self) -> None:
-        self._sock.close()
 
 
 def acceleration() -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from typing import Any
 from dynod.cli.client import Client
 from dynod.model.refused import Refused
 
-TREE = Path("/tmp/pushes")  # anew in each boot
-EXAMPLE = Path("/srv/dynod/examples/shell")
+RUN = os.environ.get("DYNOD_RUN", "/run/dynod")
+TREE = Path(tempfile.gettempdir()) / "pushes"  # anew each time
+EXAMPLE = Path(__file__).parents[2] / "examples/shell"
 GIT = ("git", "-c", "user.name=lab", "-c", "user.email=lab@localhost")
 FILES = 40  # of some size each, so that a slug takes a while to be unpacked
 
@@ -29,7 +31,7 @@ class Changes:
 
     def __init__(self, app: str, seed: str) -> None:
         self.app, self.chance = app, random.Random(seed)
-        self.client = Client("/run/dynod/control.sock")
+        self.client = Client(f"{RUN}/control.sock")
 
     def call(self, method: str, **params: Any) -> Any:
         return self.client.call(method, {"app": self.app, **params})
@@ -58,7 +60,9 @@ class Changes:
         except Refused as refused:  # the newest one, or one whose slug was tidied away
             say("not", "rollback", slug, refused)
         else:
-            say("did", "rollback", slug)
+            say(
+                "did", "rollback", slug, self.call("config.info").get("COUNT", "0")
+            )  # config vars go back with it
 
     def push(self) -> None:
         page = str(time.time_ns())

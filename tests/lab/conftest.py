@@ -11,7 +11,7 @@ import pytest
 from lab.__main__ import installed
 from lab.machine import CACHE, Machine
 
-DEPLOY = "cd /srv/dynod && sh lab/deploy {app} examples/shell 2>&1"
+DEPLOY = "cd /srv/dynod && sh lab/deploy {app} {tree} 2>&1"
 
 
 def pytest_collection_modifyitems(items):
@@ -43,9 +43,22 @@ def machine(disk, request):
 @pytest.fixture(scope="module")
 def app(machine):
     """The example app, deployed and up."""
-    machine.sh("dyno apps --json | grep -q '\"hello\"' || { " + DEPLOY.format(app="hello") + "; }")
-    serves(machine, "hello")
-    return "hello"
+    return deployed(machine, "hello", "examples/shell")
+
+
+@pytest.fixture(scope="module")
+def counting(machine):
+    """An app whose worker says numbers, up."""
+    deployed(machine, "counting", "tests/lab/counting")
+    machine.sh("dyno ps:scale worker=1 -a counting && dyno logs --tail -a counting | grep -m1 ': number '")
+    return "counting"
+
+
+def deployed(machine, app, tree):
+    """Push an app that is not there yet, and wait until it serves."""
+    machine.sh(f"dyno apps --json | grep -q '\"{app}\"' || {{ {DEPLOY.format(app=app, tree=tree)}; }}")
+    serves(machine, app)
+    return app
 
 
 def serves(machine, app, cap=240):
@@ -59,6 +72,10 @@ def serves(machine, app, cap=240):
     )
     if done.status != 0:
         pytest.fail(f"{app} did not serve within {cap} s; {keep(machine, f'{app}-did-not-serve', app)}")
+
+
+def page(machine, app):
+    return machine.sh(f"curl -sf -H 'Host: {app}.localhost' http://127.0.0.1:8080/")
 
 
 def keep(machine, name, app="hello"):

@@ -1,8 +1,9 @@
-"""What is on the machine after it lost its power, as one JSON object: `python look.py APP`, by the platform's own Python.
+"""What is on the machine after it lost its power, as one JSON object: `python look.py APP [STATE RUN]`, by the platform's own Python.
 
 Waits until the app's dynos are as its formation says, at most two minutes.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -19,14 +20,14 @@ from typing import Any
 
 from dynod.cli.client import Client
 
-STATE = Path("/var/lib/dynod")
 PATIENCE = 120.0
+PROGRAMS = {"web": "python3 -m http.server", "worker": "/bin/bash ./worker.sh"}
 
 
-def databases() -> dict[str, Any]:
+def databases(state: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("ledger.db", "observations.db"):
-        with sqlite3.connect(f"file:{STATE}/{name}?mode=ro", uri=True) as db:
+        with sqlite3.connect(f"file:{state}/{name}?mode=ro", uri=True) as db:
             found[name] = db.execute("PRAGMA integrity_check").fetchone()[0]
             if name == "ledger.db":
                 revisions = [row[0] for row in db.execute("SELECT revision FROM ledger ORDER BY revision")]
@@ -53,9 +54,9 @@ def unlike(tree: Path) -> bool:
     return False
 
 
-def slugs() -> dict[str, Any]:
-    names = os.listdir(STATE / "slugs")
-    whole = [STATE / "slugs" / name for name in names if len(name) == 64]  # a SHA-256 in hex
+def slugs(state: Path) -> dict[str, Any]:
+    names = os.listdir(state / "slugs")
+    whole = [state / "slugs" / name for name in names if len(name) == 64]  # a SHA-256 in hex
     return {
         "half made": [name for name in names if name.startswith((".", "new"))],
         "unlike their archive": [path.name for path in whole if unlike(path)],
@@ -63,10 +64,10 @@ def slugs() -> dict[str, Any]:
     }
 
 
-def repositories() -> list[str]:
+def repositories(state: Path) -> list[str]:
     """Those which git finds broken."""
     said = []
-    for path in sorted((STATE / "git").glob("*.git")):
+    for path in sorted((state / "git").glob("*.git")):
         done = subprocess.run(
             ["git", "-c", f"safe.directory={path}", "-C", path, "fsck", "--full"],
             capture_output=True,
@@ -78,35 +79,47 @@ def repositories() -> list[str]:
     return said
 
 
-def running(client: Client, app: str) -> tuple[dict[str, int], dict[str, int]]:
+def running(client: Client, app: str, run: str) -> tuple[dict[str, int], dict[str, int]]:
     """(formation, what runs by count of processes), once they agree."""
     formation = {row["type"]: row["quantity"] for row in client.call("formation.list", {"app": app})}
     until = time.monotonic() + PATIENCE
     while True:
         up = Counter(row["type"] for row in client.call("dynos.list", {"app": app}) if row["state"] == "up")
-        if {kind: up[kind] for kind in formation} == formation or time.monotonic() > until:
-            break
+        found = {kind: up[kind] for kind in formation}
+        processes = {kind: len(programs(run, PROGRAMS[kind])) for kind in formation}
+        if found == processes == formation or time.monotonic() > until:
+            return formation, processes
         threading.Event().wait(0.5)
-    lines = subprocess.run(
-        ["ps", "-eo", "args="], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    programs = {"web": "python3 -m http.server", "worker": "/bin/bash ./worker.sh"}
-    return formation, {kind: sum(programs[kind] in line for line in lines) for kind in formation}
 
 
-def main(app: str) -> None:
-    client = Client("/run/dynod/control.sock")
+def programs(run: str, program: str) -> list[str]:
+    """Pids of a program in this platform's dynos."""
+    instance = hashlib.sha256(os.path.realpath(run).encode()).hexdigest()[
+        :8
+    ]  # as the dyno host names its groups
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if words.startswith(program) and f"/dynod/{instance}/" in (path / "cgroup").read_text():
+                found.append(path.name)
+    return found
+
+
+def main(app: str, at: str = "/var/lib/dynod", run: str = "/run/dynod") -> None:
+    state = Path(at)
+    client = Client(f"{run}/control.sock")
     newest = max(client.call("releases.list", {"app": app}), key=lambda row: int(row["version"]))
     slug = newest["slug"]["id"]
     info = client.call("slugs.info", {"app": app, "slug": slug})
-    tree = STATE / "slugs" / info["checksum"].removeprefix("SHA256:")
-    formation, processes = running(client, app)
+    tree = state / "slugs" / info["checksum"].removeprefix("SHA256:")
+    formation, processes = running(client, app, run)
     print(
         json.dumps(
             {
-                **databases(),
-                **slugs(),
-                "repositories that err": repositories(),
+                **databases(state),
+                **slugs(state),
+                "repositories that err": repositories(state),
                 "count": client.call("config.info", {"app": app}).get("COUNT", "0"),
                 "slug": slug,
                 "version": newest["version"],
@@ -119,4 +132,4 @@ def main(app: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    main(*sys.argv[1:4])

@@ -8,7 +8,8 @@ import pytest
 
 from lab import __main__ as commands
 from lab import agent, image
-from lab.machine import LabError, Machine, Ports, Way
+from lab.machine import Machine, Ports
+from lab.way import LabError, Way
 
 
 @pytest.fixture
