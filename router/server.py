@@ -131,8 +131,9 @@ class Client(asyncio.Protocol):
 
     @property
     def awaited(self) -> bool:
-        """Its request may be on the way: it came for one and had none yet, or a part of one is here."""
-        return not self._served or bool(self._buffer)
+        """Its request may be on the way: it had none yet, or the last one a moment ago, or a part of one is here."""
+        waits = self._proxy.loop.time() - (self.deadline - self._keep_alive)  # since its last answer
+        return not self._served or bool(self._buffer) or waits < self._proxy.timers.welcome
 
     def _begin(self, data: bytes) -> None:
         proxy = self._proxy

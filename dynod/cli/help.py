@@ -4,7 +4,7 @@ from dynod.cli.options import Usage, Verb, usage
 from dynod.cli.page import table
 from dynod.cli.session import Session
 from dynod.cli.verbs import BY_NAME, VERBS
-from dynod.cli.version import VERSION
+from dynod.model.spoken import VERSION
 
 
 def _one(verb: Verb) -> None:

@@ -1,8 +1,8 @@
-"""The version, said once here; a test holds it to pyproject.toml's. importlib.metadata would cost 20 ms of every start."""
+"""The version, said once in model/spoken.py; a test holds it to pyproject.toml's. importlib.metadata would cost 20 ms of every start."""
 
 from collections.abc import Sequence
 
-VERSION = "0.1.0"
+from dynod.model.spoken import VERSION
 
 
 def main(_argv: Sequence[str] = ()) -> int:

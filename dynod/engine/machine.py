@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from dynod.core.launch import Ground, Wiring
 from dynod.engine.tasks import Tasks
-from dynod.host.jail_link import Booted, DiskFault, Ended, JailLink, Joined, Live
+from dynod.host.jail_link import Booted, DiskFault, Ended, JailLink, Joined, Live, Stranger
 from dynod.host.net_link import NetLink, Wired
 from dynod.host.users import Uids
 from dynod.link import RemoteRefused
@@ -29,6 +29,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self.link: JailLink | None = None
+        self.stranger = ""  # what the host said when it did not know our language
         self._there = asyncio.Event()
 
     def set(self, link: JailLink | None) -> None:
@@ -45,7 +46,8 @@ class _Kept:
         except TimeoutError:
             raise Refused(
                 Refusal.UNAVAILABLE,
-                "cannot reach the dyno host; see `dynod doctor`, it is started again by itself",
+                self.stranger
+                or "cannot reach the dyno host; see `dynod doctor`, it is started again by itself",
             ) from None
         assert self.link is not None
         return self.link
@@ -101,7 +103,11 @@ class Machine:
         while True:
             try:
                 link = await JailLink.connect(host_socket(self.settings.run), self._on_exit, self._on_disk)
-            except OSError:
+            except OSError as error:
+                stranger = str(error) if isinstance(error, Stranger) else ""
+                if stranger and stranger != self._jail.stranger:
+                    _log.error("%s", stranger)
+                self._jail.stranger = stranger
                 await _pause(retry)
                 retry = min(retry * 2, _LONGEST_RETRY)
                 continue

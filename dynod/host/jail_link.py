@@ -18,12 +18,19 @@ from typing import Any, Self
 
 from dynod.link.client import Lost
 from dynod.model.jail import JailPlan, JoinPlan
+from dynod.model.spoken import HOST
 
 PACKET = 1024 * 1024
 _ANCILLARY = socket.CMSG_SPACE(253 * 4)  # SCM_MAX_FD
 Descriptors = list[int]
 Said = tuple[dict[str, Any], Descriptors]
 KILLED = 137
+HELLO = "hello"
+NO_HELLO = "no such operation"  # the answer of hosts from before there were languages, which speak the first
+
+
+class Stranger(ConnectionError):
+    """The host does not know our language; its own line says so. It goes away when either is replaced."""
 
 
 class CannotBoot(RuntimeError):
@@ -112,7 +119,7 @@ class JailLink:
         on_disk: Callable[[DiskFault], None] = lambda fault: None,  # noqa: ARG005  # who does not care
     ) -> Self:
         """Connect and watch: `on_exit` is called for exits from now on, first for those not yet forgotten; `on_disk` once of
-        each fault.
+        each fault. Raise OSError, and of it Stranger when the host does not know our language.
         """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
@@ -123,6 +130,12 @@ class JailLink:
             sock.close()
             raise
         link = cls(sock, on_exit, on_disk)
+        try:
+            await link._ask({"op": HELLO, **HOST.hello()})
+        except RuntimeError as refused:
+            if NO_HELLO not in str(refused):
+                await link.close()
+                raise Stranger(str(refused)) from None
         link._send({"op": "watch"})
         return link
 

@@ -20,6 +20,7 @@ from typing import Any
 from dynod.link import Lost, Peer, connect
 from dynod.model.log import LogLine, LogQuery, Source
 from dynod.model.refused import Refusal, Refused
+from dynod.model.spoken import LOGPLEX
 from dynod.wire.rpc import BadFrame, Decoder, Notification, Request, Response, encode
 
 _log = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ class LogLink:
         while True:
             await self._some.wait()
             try:
-                peer = await connect(self._path)
+                peer = await connect(self._path, language=LOGPLEX)
             except OSError:
                 await _pause(delay)
                 delay = min(delay * 2, LAST_DELAY)
@@ -158,10 +159,10 @@ class LogLink:
                 break
         try:
             await peer.call("write", {"writer": self._writer, "first": self._first, "rows": rows})
-        except (
-            Refused,
-            RuntimeError,
-        ):  # a bug of ours or of logplex: the same lines would be refused for ever
+        except (Refused, RuntimeError) as error:
+            if isinstance(error, Refused) and error.refusal is Refusal.CONFLICT:
+                raise Lost(error.message) from None  # of another version, and soon replaced: the lines wait
+            # a bug of ours or of logplex: the same lines would be refused for ever
             _log.exception("logplex refused %d lines", len(rows))
         for row in rows:
             self._waiting.popleft()
@@ -183,7 +184,7 @@ class LogLink:
     # -- lines in ------------------------------------------------------------------------------------------------------
 
     async def _call(self, method: str, params: Any) -> Any:
-        peer = await connect(self._path)
+        peer = await connect(self._path, language=LOGPLEX)
         try:
             return await peer.call(method, params)
         finally:
@@ -198,6 +199,7 @@ class LogLink:
         params = {"app": query.app, "lines": query.lines, "dyno": query.dyno, "source": query.source}
         decoder = Decoder()
         try:
+            writer.write(encode(Notification("hello", LOGPLEX.hello())))
             writer.write(encode(Request(1, "follow", {**params, "after": after, "live": live})))
             while data := await reader.read(READ):
                 for frame in decoder.feed(data):

@@ -11,6 +11,7 @@ from typing import Any
 from dynod.link import Lost, Peer, connect
 from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import net_socket
+from dynod.model.spoken import NET
 
 CAP = 20.0  # seconds; a namespace takes some milliseconds, so beyond this the helper is not well
 
@@ -74,5 +75,5 @@ class NetLink:
     async def _connection(self) -> Peer:
         async with self._connecting:
             if self._peer is None or self._peer.lost.is_set():
-                self._peer = await connect(self._path)
+                self._peer = await connect(self._path, language=NET)
             return self._peer

@@ -16,6 +16,7 @@ from dynod.jail.dynos import Dynos
 from dynod.jail.loop import Loop
 from dynod.jail.sessions import Session, Sessions
 from dynod.model.jail import Stdio
+from dynod.model.spoken import HOST
 
 PAGE = 200  # dynos in one packet of `list`
 BACKLOG = 64
@@ -79,6 +80,7 @@ class Door:
         self._loop, self._dynos, self._sessions, self._facts = loop, dynos, sessions, facts
         self._clients: set[Client] = set()
         self._operations: dict[str, Callable[[Client, dict[str, Any]], None]] = {
+            "hello": self._hello,
             "exec": self._exec,
             "exec-signal": self._exec_signal,
             "exec-close": self._exec_close,
@@ -187,6 +189,11 @@ class Door:
             answer({"op": "failed", "id": "", "error": str(error)}, [])
             return
         self._dynos.boot(Asked(plan, asked["plan"], fds, answer))
+
+    def _hello(self, client: Client, asked: dict[str, Any]) -> None:
+        why = HOST.refusal(asked)
+        said = {"op": "failed", "id": "", "error": why} if why else {"op": "done", **HOST.hello()}
+        client.send({**said, "seq": asked.get("seq")})
 
     def _exec(self, client: Client, asked: dict[str, Any]) -> None:
         answer = self._answer(client, asked)

@@ -9,7 +9,8 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,23 @@ def write(directory: str, name: str, value: Record | Ended) -> None:
     os.rename(f"{path}.new", path)
 
 
+def _known(kind: type[Record] | type[Ended], found: Mapping[str, Any]) -> dict[str, Any]:
+    """What this version knows of a record that another one wrote: a dyno outlives its host's version, forwards and back.
+
+    A field that was added later has a default, so that older records are read on.
+    """
+    return {field.name: found[field.name] for field in fields(kind) if field.name in found}
+
+
 def read_record(directory: str) -> Record:
     """Raise FileNotFoundError or ValueError when there is none."""
     with open(f"{directory}/record") as file:
-        return Record(**json.load(file))
+        return Record(**_known(Record, json.load(file)))
 
 
 def read_ended(directory: str) -> Ended | None:
     with contextlib.suppress(FileNotFoundError, ValueError), open(f"{directory}/ended") as file:
-        return Ended(**json.load(file))
+        return Ended(**_known(Ended, json.load(file)))
     return None
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from dynod.model.refused import Refusal, Refused
+from dynod.model.spoken import Language
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
 
 READ = 256 * 1024
@@ -165,7 +166,13 @@ class Peer:
         self._streams.clear()
 
 
-async def connect(path: str, on_notification: Callable[[Notification], None] | None = None) -> Peer:
-    """Connect to a unix socket; raise OSError when nobody listens."""
+async def connect(
+    path: str,
+    on_notification: Callable[[Notification], None] | None = None,
+    language: Language | None = None,
+) -> Peer:
+    """Connect to a unix socket; raise OSError when nobody listens. One who does not know our `language` refuses every call."""
     reader, writer = await asyncio.open_unix_connection(path, limit=READ)
+    if language is not None:
+        writer.write(encode(Notification("hello", language.hello())))
     return Peer(reader, writer, on_notification)

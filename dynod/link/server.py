@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from dynod.model.refused import Refused
+from dynod.model.refused import Refusal, Refused
+from dynod.model.spoken import Language
 from dynod.unit import unit
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
 
@@ -29,6 +30,7 @@ class Connection:
     uid: int
     gid: int
     notification: Callable[[Notification], None] | None = None
+    stranger: str = ""  # why nothing that it asks is understood
 
     async def notify(self, method: str, params: Any) -> None:
         """Send a notification; waits while the socket is full; raise ConnectionError."""
@@ -67,6 +69,8 @@ Handler = Callable[[Call], Awaitable[Any]]
 
 async def _answer(call: Call, handler: Handler) -> None:
     try:
+        if call.connection.stranger:
+            raise Refused(Refusal.CONFLICT, call.connection.stranger)
         result = await handler(call)
         answer = Response(call.id, None, result)
         await call.connection.send(answer)
@@ -87,7 +91,11 @@ def _forget(calls: dict[int, Any], id: int, _: asyncio.Task[None]) -> None:
 
 
 async def _connection(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler, notified: "Notified | None"
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    handler: Handler,
+    notified: "Notified | None",
+    language: Language | None,
 ) -> None:
     raw: socket.socket = writer.get_extra_info("socket")
     pid, uid, gid = struct.unpack("3i", raw.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
@@ -110,6 +118,10 @@ async def _connection(
                         calls[id][0].put(value)
                     case Notification("cancel", [int(id)]) if id in calls:
                         calls[id][1].cancel()
+                    case Notification("hello", said):
+                        connection.stranger = "" if language is None else language.refusal(said)
+                        if connection.stranger:
+                            _log.warning("pid %d: %s", pid, connection.stranger)
                     case Notification() if notified is not None:
                         notified.took(connection, frame)
                     case _:
@@ -140,7 +152,12 @@ class Notified:
 
 
 async def serve(
-    path: str, handler: Handler, *, mode: int = 0o600, notified: Notified | None = None
+    path: str,
+    handler: Handler,
+    *,
+    mode: int = 0o600,
+    notified: Notified | None = None,
+    language: Language | None = None,
 ) -> asyncio.AbstractServer:
     """Listen on a unix socket (a stale one is replaced) with file mode `mode`; the caller closes the server.
 
@@ -149,7 +166,7 @@ async def serve(
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await _connection(reader, writer, handler, notified)
+            await _connection(reader, writer, handler, notified, language)
         except asyncio.CancelledError:
             writer.close()
 

@@ -14,6 +14,7 @@ from dynod.logplex.pipes import HostLink
 from dynod.logplex.plex import Plex
 from dynod.model.log import HISTORY
 from dynod.model.settings import host_socket, log_socket
+from dynod.model.spoken import LOGPLEX
 from dynod.unit import unit
 
 
@@ -25,7 +26,7 @@ async def _run(run: str, state: str, history: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = await serve(log_socket(run), door.answer, mode=0o660, notified=door)
+    server = await serve(log_socket(run), door.answer, mode=0o660, notified=door, language=LOGPLEX)
     host.start()
     unit().beat(loop.call_later)
     unit().say("READY=1")

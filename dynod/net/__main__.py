@@ -17,6 +17,7 @@ from typing import Any
 from dynod.link import Call, serve
 from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import Settings, net_socket
+from dynod.model.spoken import NET
 from dynod.net.claim import lock_directory
 from dynod.net.pool import Pool
 from dynod.net.wiring import KernelThread, machine_resolver
@@ -81,7 +82,7 @@ async def helper(run: str, warm: int, *, end: bool) -> None:
     async with KernelThread(directory) as kernel:
         found = await kernel.start()
         pool = Pool(kernel.block, directory, warm, kernel, found)
-        server = await serve(net_socket(run), _handler(pool, kernel))
+        server = await serve(net_socket(run), _handler(pool, kernel), language=NET)
         _open_to_group(net_socket(run))
         unit().beat(loop.call_later)
         unit().say("READY=1")

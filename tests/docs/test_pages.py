@@ -42,7 +42,7 @@ def test_every_operation_and_stream_is_documented():
 
 
 def test_the_version_is_one():
-    from dynod.cli.version import VERSION
+    from dynod.model.spoken import VERSION
 
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
 

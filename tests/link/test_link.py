@@ -12,6 +12,7 @@ from waiting import run
 from dynod.link import Lost, RemoteRefused, connect, serve
 from dynod.link.server import Notified
 from dynod.model.refused import Refusal, Refused
+from dynod.model.spoken import Language
 from dynod.wire.rpc import Decoder, Notification, Request, encode
 
 
@@ -281,5 +282,37 @@ def test_a_stale_socket_is_replaced_and_the_mode_is_as_asked(tmp_path):
             server.close()
         with pytest.raises(OSError, match="No such file"):
             await connect(f"{tmp_path}/nobody.sock")
+
+    run(story())
+
+
+SPOKEN = Language("desk", "desk", newest=3, oldest=2)
+
+
+@pytest.mark.parametrize(("number", "understood"), [(1, False), (2, True), (3, True), (4, False)])
+def test_who_speaks_another_language_is_refused_in_a_sentence(tmp_path, number, understood):
+    async def story():
+        server = await serve(f"{tmp_path}/s", Desk().answer, language=SPOKEN)
+        peer = await connect(f"{tmp_path}/s", language=Language("desk", "desk", newest=number))
+        if understood:
+            assert await peer.call("echo", 5) == 5
+        else:
+            with pytest.raises(
+                Refused, match=f"speaks language {number} to the desk: this one .* knows 2 to 3"
+            ):
+                await peer.call("echo", 5)
+        await peer.close()
+        server.close()
+
+    run(story())
+
+
+def test_who_says_no_hello_is_of_the_first_version_and_is_let_in(tmp_path):
+    async def story():
+        server = await serve(f"{tmp_path}/s", Desk().answer, language=SPOKEN)
+        peer = await connect(f"{tmp_path}/s")
+        assert await peer.call("echo", 5) == 5
+        await peer.close()
+        server.close()
 
     run(story())

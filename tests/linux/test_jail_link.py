@@ -6,9 +6,10 @@ import os
 import pytest
 from jailed import PATIENCE, TestHost, read_until
 
-from dynod.host.jail_link import CannotBoot, Ended, JailLink
+from dynod.host.jail_link import CannotBoot, Ended, JailLink, Stranger
 from dynod.link.client import Lost
 from dynod.model.jail import JailPlan
+from dynod.model.spoken import Language
 
 pytestmark = pytest.mark.linux
 
@@ -119,5 +120,26 @@ def test_no_host_is_an_oserror(tmp_path):
     async def main():
         with pytest.raises(OSError, match="No such file"):
             await JailLink.connect(str(tmp_path / "none"), print)
+
+    run(main())
+
+
+def test_a_host_of_another_version_says_which_and_is_let_go(host, monkeypatch):
+    async def main():
+        monkeypatch.setattr("dynod.host.jail_link.HOST", Language("dyno host", "dyno-host", newest=9))
+        with pytest.raises(
+            Stranger, match="speaks language 9 to the dyno host: .* systemctl restart dyno-host"
+        ):
+            await JailLink.connect(path(host), lambda ended: None)
+
+    run(main())
+
+
+def test_a_host_from_before_there_were_languages_is_understood(host, monkeypatch):
+    async def main():
+        monkeypatch.setattr("dynod.host.jail_link.HELLO", "never-heard-of")
+        link = await JailLink.connect(path(host), lambda ended: None)
+        assert await link.list() == []
+        await link.close()
 
     run(main())

@@ -357,6 +357,23 @@ def test_a_client_that_came_just_before_the_end_is_still_answered():
     run(test)
 
 
+def test_a_kept_connection_in_use_is_answered_once_more_before_it_is_closed():
+    """Who asks on and on would send its next request as we close: a failure that only we could have avoided."""
+
+    async def test():
+        async with serving() as (router, _), await router.connect() as kept:
+            await kept.ask()
+            draining = asyncio.ensure_future(router.worker.drain())
+            while not router.worker.proxy.draining:  # noqa: ASYNC110  # a turn of the loop brings it
+                await asyncio.sleep(0)
+            answer = await kept.ask()
+            assert (answer.status, answer.get("Connection")) == (200, "close")
+            assert await kept.closed() == b""
+            await draining
+
+    run(test)
+
+
 def test_a_client_that_says_nothing_does_not_keep_the_router_from_ending():
     async def test():
         timers = replace(QUICK, welcome=0.05, drain=60)
