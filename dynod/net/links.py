@@ -1,7 +1,7 @@
 """Cables and addresses, told to the kernel over rtnetlink; the one module that imports pyroute2.
 
-Everything here blocks (0.2 to 1 ms a message) and belongs to one thread: `Links` opens its sockets in the thread that calls it.
-`wire` and `unwire` are all that a dyno's network is; the rest reads the machine or keeps the block's own route.
+Everything here blocks (1.5 ms for a namespace) and belongs to one thread: `Links` opens its sockets in the thread that calls it.
+`wire` and `unwire` are all that a dyno's network is, said by messages.py; the rest reads the machine or keeps the block's own route.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
 from typing import Any, Self
 
-from dynod.net import namespaces
+from dynod.net import messages, namespaces
 from dynod.net.addresses import Block, Slot
 
 
@@ -32,7 +32,8 @@ from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
 INSIDE = "eth0"  # HEROKU.md 1.4
 PROTOCOL = 221  # marks our routes among others' (rtnetlink(7), rtm_protocol: above 191 nobody's)
 MTU = 1500
-_PERMANENT = 0x80  # NUD_PERMANENT
+_TOGETHER = 100  # messages told at a time: their answers must fit into a socket's buffer
+_ANSWERS = 64 * 1024
 
 
 @contextlib.contextmanager
@@ -53,16 +54,42 @@ def _no_ipv6(interface: str) -> None:
         file.write("1")
 
 
+class Line:
+    """A bare rtnetlink socket. It stays in the namespace that the thread was in when it was opened."""
+
+    def __init__(self) -> None:
+        self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def tell(self, what: str, *said: bytes, ignored: int = 0) -> None:
+        """Have the kernel do all of it, in order; raise OSError for the first that it refused, once all are answered."""
+        refused = 0
+        for start in range(0, len(said), _TOGETHER):
+            some = said[start : start + _TOGETHER]
+            self._sock.send(b"".join(some))
+            left = len(some)
+            while left:
+                for code in messages.answers(self._sock.recv(_ANSWERS)):
+                    left -= 1
+                    refused = refused or (code if code != ignored else 0)
+        if refused:
+            raise OSError(refused, f"cannot {what}: {os.strerror(refused)}")
+
+
 class Links:
-    """The host's rtnetlink socket."""
+    """The host's rtnetlink sockets."""
 
     def __init__(self) -> None:
         self._host: Any = IPRoute()
+        self._line = Line()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._line.close()
         self._host.close()
 
     # -- the machine ---------------------------------------------------------------------------------------------
@@ -106,47 +133,24 @@ class Links:
             with namespaces.fresh() as inside:
                 _no_ipv6("default")
                 namespaces.pin(path)
-                with (
-                    _told(f"wire {slot.interface}"),
-                    IPRoute() as peer,
-                ):  # a socket stays in the namespace it was opened in
-                    self._cable(block, slot, inside, mtu)
-                    _inside(peer, slot)
-            with _told(f"wire {slot.interface}"):
-                self._host_end(slot)
+                with contextlib.closing(Line()) as peer:
+                    self._line.tell(f"wire {slot.interface}", _cable(block, slot, inside, mtu))
+                    peer.tell(f"wire {slot.interface}", *_inside(slot))
+            _no_ipv6(slot.interface)
+            self._line.tell(f"wire {slot.interface}", *_outside(slot))
         except BaseException:
             self.unwire(block, [(slot, path)])
             raise
 
-    def _cable(self, block: Block, slot: Slot, namespace: int, mtu: int) -> None:
-        self._host.link(
-            "add",
-            ifname=slot.interface,
-            kind="veth",
-            address=slot.gateway_mac,  # given, not drawn: udev leaves such addresses alone
-            group=block.group,
-            mtu=mtu,
-            peer={"ifname": INSIDE, "net_ns_fd": namespace, "address": slot.mac, "mtu": mtu},
-        )
-
-    def _host_end(self, slot: Slot) -> None:
-        _no_ipv6(slot.interface)
-        index = socket.if_nametoindex(slot.interface)
-        self._host.addr("add", index=index, address=str(slot.gateway), prefixlen=30)
-        self._host.link("set", index=index, state="up")
-        # Permanent neighbours do not count against the machine's table of 1,024 (gc_thresh3), which all namespaces share.
-        self._host.neigh("add", dst=str(slot.address), lladdr=slot.mac, ifindex=index, state=_PERMANENT)
-
     def unwire(self, block: Block, places: Iterable[tuple[Slot, str]]) -> None:
         """Remove cables and namespaces, many at the price of one: the kernel waits for its readers once per message."""
         places = list(places)
-        for slot, _ in places:
-            try:
-                index = socket.if_nametoindex(slot.interface)
-            except OSError:
-                continue  # it went before us
-            with _told(f"unwire {slot.interface}", errno.ENODEV):
-                self._host.link("set", index=index, group=block.dead_group)
+        dead = [
+            messages.into_group(index, block.dead_group)
+            for index in (_index(slot.interface) for slot, _ in places)
+            if index  # others went before us
+        ]
+        self._line.tell("unwire dynos", *dead, ignored=errno.ENODEV)
         self._remove_group(block.dead_group)
         for _, path in places:
             namespaces.unpin(path)
@@ -161,12 +165,35 @@ class Links:
             self._host.link("del", group=group)
 
 
-def _inside(peer: Any, slot: Slot) -> None:
-    index = socket.if_nametoindex(
-        INSIDE
-    )  # the thread is in the namespace; a lookup by netlink would list all
-    peer.link("set", index=1, state="up")  # lo is always 1
-    peer.addr("add", index=index, address=str(slot.address), prefixlen=30)
-    peer.link("set", index=index, state="up")
-    peer.neigh("add", dst=str(slot.gateway), lladdr=slot.gateway_mac, ifindex=index, state=_PERMANENT)
-    peer.route("add", dst="0.0.0.0/0", gateway=str(slot.gateway), oif=index)
+def _index(interface: str) -> int:
+    try:
+        return socket.if_nametoindex(interface)  # a lookup by netlink would list all
+    except OSError:
+        return 0
+
+
+def _cable(block: Block, slot: Slot, namespace: int, mtu: int) -> bytes:
+    # Addresses are given, not drawn: udev leaves such alone.
+    return messages.cable(slot.interface, slot.gateway_mac, block.group, mtu, INSIDE, slot.mac, namespace)
+
+
+def _inside(slot: Slot) -> tuple[bytes, ...]:
+    """What is told while the thread is in the namespace."""
+    index = _index(INSIDE)
+    return (
+        messages.up(1),  # lo is always 1
+        messages.address(index, slot.address, 30),
+        messages.up(index),
+        messages.neighbour(index, slot.gateway, slot.gateway_mac),
+        messages.default_route(index, slot.gateway),
+    )
+
+
+def _outside(slot: Slot) -> tuple[bytes, ...]:
+    index = _index(slot.interface)
+    return (
+        messages.address(index, slot.gateway, 30),
+        messages.up(index),
+        # Permanent neighbours do not count against the machine's table of 1,024 (gc_thresh3), which all namespaces share.
+        messages.neighbour(index, slot.address, slot.mac),
+    )

@@ -1,6 +1,7 @@
 """The network helper on a real kernel: who reaches whom, and what is left after every kind of end."""
 
 import asyncio
+import errno
 import fcntl
 import os
 import signal
@@ -12,6 +13,9 @@ from support.netlab import LONG, connects, inside, lab
 
 from dynod.host.net_link import NetLink
 from dynod.model.refused import Refused
+from dynod.net import messages
+from dynod.net.addresses import Block
+from dynod.net.links import Line, Links
 
 pytestmark = pytest.mark.linux("nft", "ip", "nsenter")
 INTERNET = "198.51.100.2"
@@ -261,6 +265,38 @@ def test_many_dynos_at_once(place):
 
     assert len({wired.address for wired in asyncio.run(burst())}) == 100
     assert ask(run, ("list",)) == [{}]
+
+
+def test_a_cable_that_the_kernel_refuses_leaves_nothing_and_the_next_one_comes_about(place):
+    block, directory = Block(0), place.directory()
+    slot, other = block.slot(1), block.slot(2)
+    place.ip(place.machine, "link", "add", slot.interface, "type", "veth", "peer", "name", "other")
+
+    def attempt():
+        with Links() as links:
+            with pytest.raises(OSError, match=f"cannot wire {slot.interface}: File exists"):
+                links.wire(block, slot, f"{directory}/1", 1500)
+            links.wire(block, other, f"{directory}/2", 1500)
+            left = sorted(os.listdir(directory))
+            links.unwire(block, [(other, f"{directory}/2")])
+        return left, os.listdir(directory)
+
+    assert inside(place.machine, attempt) == (["2"], [])
+
+
+def test_a_refusal_among_many_is_raised_once_all_are_answered(place):
+    """An answer that stays unread would be taken for the next question's."""
+
+    def attempt():
+        line = Line()
+        missing = [messages.up(100_000 + number) for number in range(5000)]
+        with pytest.raises(OSError, match="cannot try this: No such device"):
+            line.tell("try this", messages.up(1), *missing, messages.up(1))
+        line.tell("try that", *missing, ignored=errno.ENODEV)
+        line.tell("go on", messages.up(1))
+        line.close()
+
+    inside(place.machine, attempt)
 
 
 def test_no_helper_is_said_clearly(tmp_path):
