@@ -128,7 +128,7 @@ def test_a_host_of_another_version_says_which_and_is_let_go(host, monkeypatch):
     async def main():
         monkeypatch.setattr("dynod.host.jail_link.HOST", Language("dyno host", "dyno-host", newest=9))
         with pytest.raises(
-            Stranger, match="speaks language 9 to the dyno host: .* systemctl restart dyno-host"
+            Stranger, match=r"speaks language 9 to the dyno host: .* systemctl restart dyno-host"
         ):
             await JailLink.connect(path(host), lambda ended: None)
 
