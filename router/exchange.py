@@ -191,7 +191,7 @@ class Exchange:
             return tunnel_bytes(head)[:-2] + self.cookie + b"\r\n" + rest
         self._interims += 1
         if self._interims > INTERIM or (head.status == 100 and self._interims > 1):
-            raise DynoFault("a second non-terminal status")
+            raise DynoFault("a second non-terminal status", Failure.H17_BODY)
         made = b""
         if self.request.minor == 1 and not (head.status == 100 and self.continued):
             made = b"HTTP/1.1%b%b\r\n\r\n" % (head.start[8:], head.lines)
@@ -220,7 +220,7 @@ class Exchange:
         try:
             body = chunks.feed(data)
         except BadChunk as error:
-            raise DynoFault(f"a bad body: {error}") from None
+            raise DynoFault(f"a bad body: {error}", Failure.H17_BODY) from None
         if self.request.minor == 1:
             body = chunk(body)
         if chunks.done:

@@ -51,6 +51,7 @@ class Failure(Enum):
     H15 = Reason(503, "H15", "Idle connection", blame=Blame.DYNO)
     H16 = Reason(301, "H16", "Redirect to herokuapp.com", at="info")
     H17 = Reason(503, "H17", "Poorly formatted HTTP response", blame=Blame.DYNO)
+    H17_BODY = Reason(502, "H17", "Poorly formatted HTTP response", blame=Blame.DYNO)
     H18 = Reason(503, "H18", "Server Request Interrupted", sock="backend", blame=Blame.DYNO)
     H19 = Reason(503, "H19", "Backend connection timeout", blame=Blame.DYNO)
     H20 = Reason(503, "H20", "App boot timeout")
