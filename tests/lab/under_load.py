@@ -44,9 +44,12 @@ def processes(machine):
 
 
 def numbers(machine):
-    """What the counting app is heard to have said: first and last number, and how many between are missing."""
+    """What the counting app is heard to have said in its present life: first and last number, and how many between are missing."""
     said = machine.sh("dyno logs -a counting -n 1500 -d worker.1 | sed -n 's/.*: number //p'")
-    heard = [int(word) for word in said.split()]
+    every = [int(word) for word in said.split()]
+    heard = every[
+        max((place for place in range(1, len(every)) if every[place] < every[place - 1]), default=0) :
+    ]
     return heard[0], heard[-1], len(set(range(heard[0], heard[-1] + 1)) - set(heard))
 
 
