@@ -36,6 +36,7 @@ RESPONSE_HEAD = 1024 * 1024
 
 _SHORTEST = 5  # bytes of the shortest header line, so that counting is needed only beyond COUNT times this
 _SPELLINGS = 4096  # header names remembered, as they were spelled
+_METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,127}")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2} [\t\x20-\x7e\x80-\xff]*")
 _LONG_NAME = re.compile(rb"\r\n[^:\r]{%d}" % (NAME + 1))
 
@@ -97,7 +98,7 @@ def _read_request(data: bytes) -> RequestHead:
         head.method, head.target, version = data[:at].split(b" ")
     except ValueError:
         raise ClientFault("a bad request line") from None
-    if not head.method[:1].isalpha():  # httptools skips ends of lines before it
+    if _METHOD.fullmatch(head.method) is None or head.method == b"CONNECT":  # httptools skips ends of lines before it
         raise ClientFault("a bad method")
     if version != b"HTTP/1.1":
         if version != b"HTTP/1.0":
@@ -108,7 +109,10 @@ def _read_request(data: bytes) -> RequestHead:
         _check_limits(data)
     lines = _Lines(head, _request_rules)
     try:
-        httptools.HttpRequestParser(lines).feed_data(data)
+        try:
+            httptools.HttpRequestParser(lines).feed_data(data)
+        except httptools.HttpParserInvalidMethodError:  # it knows those in use; Heroku takes any but CONNECT
+            httptools.HttpRequestParser(lines).feed_data(b"GET" + data[len(head.method) :])
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserCallbackError as error:

@@ -154,6 +154,17 @@ def test_what_is_ambiguous_or_too_much_is_refused(head):
     assert fault.value.failure is Failure.BAD_REQUEST
 
 
+@pytest.mark.parametrize("method", [b"FOO", b"M-SEARCH", b"get", b"X" * 127, b"PROPFIND"])
+def test_any_method_goes_on(method):
+    assert forwarded(start=method + b" / HTTP/1.1")[0] == method + b" / HTTP/1.1"
+
+
+@pytest.mark.parametrize("method", [b"X" * 128, b"CONNECT", b"A\x00B", b'A"B', b"A:B", b"\xe4", b""])
+def test_what_is_no_method_does_not(method):
+    with pytest.raises(ClientFault):
+        request(start=method + b" / HTTP/1.1")
+
+
 def test_the_limits_are_not_a_byte_too_low():
     assert request(b"X: " + b"a" * 8189 + b"\r\n").lines
     assert request(b"X-" + b"a" * 998 + b": b\r\n").lines
