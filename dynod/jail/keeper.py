@@ -100,7 +100,7 @@ def make(image: str, size: int, inodes: int) -> Reply:
         if not os.path.exists(template):
             format_(template, size, inodes)
         copy(template, image)
-        return _mounted(*loops.attach(image), fresh=True)
+        return _with_tree(*_mounted(*loops.attach(image)))
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(image)
@@ -123,6 +123,12 @@ def format_(template: str, size: int, inodes: int) -> None:
     if status:
         os.unlink(new)
         raise OSError(errno.EIO, f"{MKFS} ended with {status}", template)
+    _, opened = _mounted(*loops.attach(new))
+    try:
+        layers(opened[0])
+        k.syncfs(opened[0])
+    finally:
+        packets.close(opened)  # unmounted by that: what is copied is whole
     os.rename(new, template)
 
 
@@ -152,26 +158,28 @@ def _written(fd: int) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _mounted(number: int, device: int, *, fresh: bool) -> Reply:
-    """Mount a device that is attached; with a fresh one, make what a dyno needs, and a mount to hand over."""
-    opened: list[int] = []
+def _mounted(number: int, device: int) -> Reply:
+    """Mount a device that is attached."""
     try:
         mount = _mount(number)
         try:
             # A file's own descriptor, unlike a mount's, remembers whether anything could not be written since.
-            opened.append(os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount))
+            root = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=mount)
         finally:
             os.close(mount)
-        if fresh:
-            layers(opened[0])
-            opened.append(_mount(number))
+    finally:
+        os.close(device)
+    room = os.fstatvfs(root)
+    return {"device": number, "free": [room.f_bfree, room.f_ffree]}, [root]
+
+
+def _with_tree(said: dict[str, Any], opened: list[int]) -> Reply:
+    """Add a mount to hand over."""
+    try:
+        return said, [*opened, _mount(said["device"])]
     except OSError:
         packets.close(opened)
         raise
-    finally:
-        os.close(device)
-    room = os.fstatvfs(opened[0])
-    return {"device": number, "free": [room.f_bfree, room.f_ffree]}, opened
 
 
 def _mount(number: int) -> int:
@@ -222,4 +230,4 @@ def again(image: str, device: int) -> Reply:
     if loops.behind(device) != image:
         os.close(held)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), image)
-    return _mounted(device, held, fresh=False)
+    return _mounted(device, held)
