@@ -44,7 +44,9 @@ def test_a_first_push_answers_and_every_verb_tells_of_it(platform):
     assert platform.dyno("rollback", cwd=tree).stderr.startswith("Rolling back ⬢ first to v3... done, v5\n")
     assert platform.json("config", "-a", "first") == {}
     assert "now running worker at 1" in platform.dyno("ps:scale", "worker=1", cwd=tree).stderr
-    assert "overlay" in platform.dyno("explain", "web.1", cwd=tree).stdout
+    explained = platform.dyno("explain", "web.1", cwd=tree).stdout
+    assert "overlay" in explained
+    assert "disk: 4294967296 bytes and 262144 files for all it writes (auto)" in explained
     log = platform.dyno("logs", "-a", "first", "-n", "500").stdout
     for text in ("app[api]: Release v3 created by user", "heroku[web.1]: State changed from starting to up"):
         assert text in log

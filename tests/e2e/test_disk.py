@@ -1,0 +1,53 @@
+"""A full disk for real: the app is told, its log and its autopsy say so, and the platform does not notice."""
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+FILL = """\
+import errno, os
+fd, size = os.open("big", os.O_CREAT | os.O_WRONLY), 1 << 32
+total = 0
+while size >= 1 << 20:
+    try:
+        os.posix_fallocate(fd, total, size)
+        total += size
+    except OSError as error:
+        print("told", errno.errorcode[error.errno], flush=True)
+        size //= 2
+"""
+
+
+def log(platform, dyno):
+    lines = platform.dyno("logs", "-a", "filler", "-n", "1500", "-d", dyno).stdout.splitlines()
+    return [line.partition(": ")[2] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def app(platform):
+    tree = platform.base / "tree-disk"
+    tree.mkdir()
+    (tree / "Procfile").write_text("fill: exec python3 fill.py\n")
+    (tree / "fill.py").write_text(FILL)
+    platform.git(tree, "init", "-q", "-b", "main")
+    platform.commit(tree, "first")
+    platform.dyno("create", "filler", cwd=tree)
+    platform.push(tree)
+    return "filler"
+
+
+def test_a_dyno_that_fills_its_disk_is_told_and_so_is_its_owner(platform, app):
+    platform.dyno("ps:scale", "fill=1", "-a", app)
+    platform.until(lambda: "State changed from up to crashed" in log(platform, "fill.1"), app)
+    platform.dyno("ps:scale", "fill=0", "-a", app)
+    lines = log(platform, "fill.1")
+    assert "told ENOSPC" in lines
+    full = "Disk full: all of its 4G are used, and writes fail with No space left on device"
+    assert lines.index(full) < lines.index("Process exited with status 0")
+    shown = platform.dyno("autopsy", "fill.1", "-a", app).stdout
+    assert "/app/big" in shown
+
+
+def test_a_one_off_has_a_disk_of_its_size(platform, app):
+    one_off = platform.dyno("run", "-a", app, "--", "df -k / | tail -1").stdout.split()
+    assert 0.95 * 4 * 1024**2 < int(one_off[1]) < 4 * 1024**2
