@@ -6,6 +6,7 @@ does not push out the crash that it is to mend. A daemon that is killed in betwe
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -117,7 +118,8 @@ def _keep(directory: str, autopsy: Autopsy, asked: bool) -> None:
     write_atomically(path, json.dumps(asdict(autopsy), separators=(",", ":")).encode(), 0o600)
     same = sorted(name for name in os.listdir(directory) if f"-{sort}-" in name and name.endswith(".json"))
     for name in same[:-KEEP]:
-        os.unlink(f"{directory}/{name}")
+        with contextlib.suppress(FileNotFoundError):  # others of the app end at the same time
+            os.unlink(f"{directory}/{name}")
 
 
 def _read(directory: str) -> list[Autopsy]:

@@ -118,6 +118,15 @@ async def launch(house: "House", app: AppId, dyno: Dyno) -> str:
     release = _release(state, dyno)
     asked = house.sessions.get(dyno.id)
     tree = await slug_tree(house, state, release, dyno)
+    if asked is not None:  # somebody waits at it: not behind a thousand dynos of others
+        return await _run(house, state, release, dyno, tree, asked)
+    async with house.machine.turns:
+        return await _run(house, state, release, dyno, tree, None)
+
+
+async def _run(
+    house: "House", state: AppState, release: Release, dyno: Dyno, tree: str, asked: "Asked | None"
+) -> str:
     machine = house.machine
     wiring = await machine.take(dyno.id)
     plan = _plan(house, state, release, dyno, tree, wiring, asked)
@@ -128,7 +137,7 @@ async def launch(house: "House", app: AppId, dyno: Dyno) -> str:
         if asked is not None and not asked.fds.done():
             asked.fds.set_result(())
         raise
-    house.memory.begin(app, dyno.id, dyno.name, dyno_size(dyno.size).memory, booted.cgroups)
+    house.memory.begin(state.app.id, dyno.id, dyno.name, dyno_size(dyno.size).memory, booted.cgroups)
     if asked is not None:
         asked.fds.set_result(booted.fds)
     return wiring.address

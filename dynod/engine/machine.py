@@ -20,6 +20,7 @@ from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import Settings, host_socket
 
 PATIENCE = 30.0  # seconds a boot waits for the dyno host or the network helper to come back
+TURNS = 16  # dynos on their way into a network and a jail; more would only wait there, and lose their patience in a crowd
 _FIRST_RETRY, _LONGEST_RETRY = 0.02, 1.0
 _log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Machine:
         self._net = NetLink(settings.run)
         self._uid_of: dict[str, int] = {}
         self._tasks = Tasks()
+        self.turns = asyncio.Semaphore(TURNS)
         self.met = asyncio.Event()  # the dyno host was reached once and its dynos adopted
 
     def open(self) -> None:

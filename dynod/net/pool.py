@@ -63,6 +63,10 @@ def write_record(place: Place, dyno: str) -> None:
     os.rename(f"{place.record}.new", place.record)
 
 
+def _given_back(dyno: str) -> Refused:
+    return Refused(Refusal.CONFLICT, f"cannot give {dyno} its network: it was given back meanwhile")
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What an earlier helper left."""
@@ -86,6 +90,7 @@ class Pool:
         order = [(last + 1 + number) % SLOTS for number in range(SLOTS)]
         self._free = deque(number for number in order if number not in used)
         self._waiting: deque[asyncio.Future[Place]] = deque()
+        self._asking: dict[str, set[asyncio.Future[Place]]] = {}  # who waits, by dyno
         self._given: list[tuple[Place, asyncio.Future[None]]] = []
         self._stuck = ""  # why the kernel refused; the next request tries again
         self._wake = asyncio.Event()
@@ -95,7 +100,7 @@ class Pool:
         """Hand out a namespace; the same one again to a dyno that has one. Raise Refused(UNAVAILABLE)."""
         if (had := self._taken.get(dyno)) is not None:
             return had
-        place = self._ready.popleft() if self._ready else await self._wait()
+        place = self._ready.popleft() if self._ready else await self._wait(dyno)
         if (had := self._taken.get(dyno)) is not None:  # asked twice at once
             self._ready.append(place)
             return had
@@ -109,7 +114,13 @@ class Pool:
         return place
 
     async def give(self, dyno: str) -> None:
-        """Destroy a dyno's namespace; returns when it is gone. A dyno that has none is no fault: asked twice."""
+        """Destroy a dyno's namespace; returns when it is gone. A dyno that has none is no fault: asked twice.
+
+        One that still waits for its own gets none: who asked had lost patience, and nobody would give it back.
+        """
+        for waiter in self._asking.pop(dyno, ()):
+            if not waiter.done():
+                waiter.set_exception(_given_back(dyno))
         place = self._taken.pop(dyno, None)
         if place is None:
             return
@@ -191,16 +202,34 @@ class Pool:
             self._free.append(place.slot.number)
             gone.set_result(None)
 
-    async def _wait(self) -> Place:
+    async def _wait(self, dyno: str) -> Place:
         waiter: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
+        self._asking.setdefault(dyno, set()).add(waiter)
         self._poke()
         try:
-            return await waiter
+            place = await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._ready.append(waiter.result())  # it was made for somebody who hung up
+            self._asks_no_more(dyno, waiter)
             raise
+        except Refused:
+            self._asks_no_more(dyno, waiter)
+            raise
+        if not self._asks_no_more(dyno, waiter):  # given back in the moment between
+            self._ready.append(place)
+            raise _given_back(dyno)
+        return place
+
+    def _asks_no_more(self, dyno: str, waiter: asyncio.Future[Place]) -> bool:
+        """Strike a waiter out; say whether it was still wanted."""
+        asking = self._asking.get(dyno, set())
+        wanted = waiter in asking
+        asking.discard(waiter)
+        if not asking:
+            self._asking.pop(dyno, None)
+        return wanted
 
     def place(self, number: int) -> Place:
         return Place(self._block.slot(number), f"{self._directory}/{number}")

@@ -136,3 +136,28 @@ def test_a_full_disk_is_a_line_in_the_log_and_no_more(tmp_path, caplog):
     (tmp_path / "autopsies").write_text("in the way")
     run(die(Autopsies(str(tmp_path), recent), death()))
     assert "cannot keep the autopsy of web.1" in caplog.text
+
+
+def test_ends_that_are_kept_at_the_same_time_may_prune_the_same_one(tmp_path, monkeypatch):
+    """A hundred dynos of an app end together, some in threads of their own: what another has just removed is removed."""
+
+    async def story():
+        made = Autopsies(str(tmp_path), recent)
+        for number in range(KEEP):
+            await die(made, death(number))
+        unlink = os.unlink
+
+        def slower(path):
+            unlink(path)
+            unlink(path)
+
+        monkeypatch.setattr(os, "unlink", slower)
+        directory = tmp_path / "autopsies" / APP
+        oldest = min(directory.iterdir())
+        (directory / f"0{oldest.name}").write_bytes(oldest.read_bytes())  # so that two are to go
+        await die(made, death(KEEP, name="web.9"))
+        return len(list(directory.iterdir())), await made.find(APP, "web.9")
+
+    left, found = run(story())
+    assert left == KEEP
+    assert [each.dyno for each in found] == [f"d{KEEP}"]

@@ -202,3 +202,35 @@ async def test_a_removal_that_fails_keeps_the_slot_out_of_use(tmp_path):
         with pytest.raises(Refused, match="cannot remove a network: cannot unpin"):
             await pool.give("a")
         assert pool.counts()["free"] == SLOTS - 1
+
+
+@run
+async def test_who_gives_back_what_it_still_waits_for_gets_nothing(tmp_path):
+    """Its asker lost patience; what was made for it later would be nobody's for ever."""
+    async with Bench(tmp_path, warm=0) as (pool, wiring):
+        wiring.gate.clear()
+        waits = [asyncio.ensure_future(pool.take(name)) for name in "aab"]
+        await wiring.until(lambda said: len(said) == 1)
+        await pool.give("a")
+        wiring.gate.set()
+        for wait in waits[:2]:
+            with pytest.raises(Refused, match="given back meanwhile"):
+                await wait
+        assert (await waits[2]).slot.number == 0
+        assert [view["id"] for view in pool.views()] == ["b"]
+        assert owner(await pool.take("a")) == "a", "it may ask again"
+
+
+@run
+async def test_what_was_made_in_the_moment_of_giving_back_goes_to_the_stock(tmp_path):
+    async with Bench(tmp_path, warm=0) as (pool, wiring):
+        whole, given = wiring.wire, []
+
+        async def wire(place):
+            await whole(place)
+            given.append(asyncio.ensure_future(pool.give("a")))  # its turn comes before the taker's
+
+        wiring.wire = wire
+        with pytest.raises(Refused, match="given back meanwhile"):
+            await pool.take("a")
+        assert (pool.counts()["taken"], pool.counts()["ready"]) == (0, 1)
