@@ -75,8 +75,19 @@ class TestHost:
 
     # The host's life
 
-    def start(self, *options, end_dynos=True):
-        argv = [sys.executable, "-P", "-m", "dynod.jail", "--run", str(self.run), "--state", str(self.state)]
+    def start(self, *options, end_dynos=True, under=()):
+        """`under`: a program that starts the host and becomes it."""
+        argv = [
+            *under,
+            sys.executable,
+            "-P",
+            "-m",
+            "dynod.jail",
+            "--run",
+            str(self.run),
+            "--state",
+            str(self.state),
+        ]
         argv += ["--uid-first", str(UID_FIRST), "--uid-count", str(UID_COUNT), "--warm", "2", *options]
         argv += ["--end-dynos"] if end_dynos else []
         self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
