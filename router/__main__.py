@@ -3,9 +3,13 @@
 import argparse
 import logging
 import sys
+from dataclasses import replace
 
 from dynod.unit import unit
+from router import takeover
 from router.master import Master, Options, listen, listen_tls
+
+CHECK = "--check"  # of an old version to a new one (takeover.py)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -59,7 +63,13 @@ def options(arguments: list[str]) -> Options:
 def main() -> None:
     """Be the router."""
     logging.basicConfig(format="router: %(message)s", stream=sys.stderr)
-    chosen = options(sys.argv[1:])
+    argv = sys.argv[1:]
+    chosen = options([word for word in argv if word != CHECK])
+    if CHECK in argv:
+        return  # it starts: all that it imports is there, and the words mean something to it
+    legacy = takeover.inherited()
+    if legacy is not None:
+        chosen = replace(chosen, fds=legacy.listeners, tls_fds=legacy.tls)
     try:
         listeners = listen(chosen)
     except OSError as error:
@@ -68,7 +78,7 @@ def main() -> None:
         secure = listen_tls(chosen)
     except OSError as error:
         raise SystemExit(f"router: cannot listen on {chosen.tls}: {error.strerror}") from None
-    Master(chosen, listeners, secure).run()
+    Master(chosen, listeners, secure, legacy).run()
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ _SETTINGS = {
 }
 _CONFIG = h2.config.H2Configuration(client_side=False, header_encoding=None)
 _Codes = h2.errors.ErrorCodes
+_ANY = 2**31 - 1  # the last stream there can be
 _GONE = {
     _Codes.NO_ERROR,
     _Codes.CANCEL,
@@ -292,6 +293,17 @@ class H2(asyncio.Protocol):
             last = self._conn.highest_inbound_stream_id
             self.transport.write(GoAwayFrame(0, last_stream_id=last, error_code=_Codes.NO_ERROR).serialize())
         self._close_if_idle()
+
+    def leave(self) -> None:
+        """Another router takes over: ask for no more streams, and be gone when those that are on their way have come (RFC 9113 6.8)."""
+        if not self._ending:
+            self.flush()
+            self.transport.write(GoAwayFrame(0, last_stream_id=_ANY, error_code=_Codes.NO_ERROR).serialize())
+            self.loop.call_later(self._proxy.timers.linger, self._leave)
+
+    def _leave(self) -> None:
+        if not self.transport.is_closing():
+            self.end(whole=True)
 
     def expired(self, now: float) -> None:  # noqa: ARG002  # a client's shape
         """Nothing came for a while: go away, and the next time be gone."""

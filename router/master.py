@@ -1,10 +1,13 @@
 """The parent of the workers: binds once, forks them, starts those that die again, passes SIGTERM on. It never touches a request.
 
 It holds one listening socket per worker (SO_REUSEPORT, so that the kernel spreads the connections): a worker that is killed loses
-the connections it had accepted, those still in its queue wait for its successor.
+the connections it had accepted, those still in its queue wait for its successor. On SIGUSR2 the program that is installed now takes
+over (takeover.py).
 """
 
+import contextlib
 import ctypes
+import fcntl
 import json
 import logging
 import os
@@ -18,7 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dynod.unit import unit
-from router import worker
+from router import takeover, tickets, worker
+from router.takeover import Legacy
 from router.tls import new_context
 
 BACKLOG = 1024
@@ -26,7 +30,7 @@ PR_SET_PDEATHSIG = 1
 STOP_LIMIT = 35.0  # a little over the workers' own drain limit
 SOON = 1.0  # a worker that lives shorter than this is started again after this, not at once
 
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR2, signal.SIGIO}
 _log = logging.getLogger(__name__)
 
 
@@ -94,14 +98,28 @@ class Master:
     """Keeps one process per listener. `run` returns when all of them have ended after SIGTERM."""
 
     def __init__(
-        self, options: Options, listeners: Sequence[socket.socket], tls: Sequence[socket.socket] = ()
+        self,
+        options: Options,
+        listeners: Sequence[socket.socket],
+        tls: Sequence[socket.socket] = (),
+        legacy: Legacy | None = None,
     ) -> None:
         self._options = options
         self._listeners = listeners
         self._tls = tls
         self._count = max(options.workers, len(listeners))
         self._context = new_context()  # made before the forks: a session's ticket is good at every worker
+        self._chain = (
+            tickets.Chain.read(legacy.tickets)
+            if legacy is not None and legacy.tickets
+            else tickets.Chain.begun(os.urandom(32), time.time())
+        )
+        if tls:
+            tickets.install(self._context, self._chain)
         self._workers: dict[int, tuple[int, float]] = {}  # pid -> (which, since)
+        self._starting: dict[int, int] = {}  # those that do not serve yet: pid -> where they say that they do
+        self._taken: set[int] = set(legacy.workers) if legacy is not None else set()  # the old program's
+        self._old = set(self._taken)  # all that are to go, told or not
         self._due: dict[int, float] = {}  # which -> when to start it
         self._stopping = False
         self._address = _address(listeners[0])
@@ -114,10 +132,11 @@ class Master:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two descriptors per request under way
         for which in range(self._count):
             self._start(which)
-        self._announce()
-        unit().say("READY=1")
+        if not self._taken:
+            self._announce()
+            unit().say("READY=1")
         limit = float("inf")
-        while self._workers or not self._stopping:
+        while self._workers or self._old or not self._stopping:
             now = time.monotonic()
             until = min([limit, *self._due.values()])
             info = signal.sigtimedwait(_SIGNALS, max(0.0, min(until - now, 3600.0)))
@@ -129,20 +148,69 @@ class Master:
                     listener.close()  # the workers take what waits there, and nobody waits longer
                 limit = time.monotonic() + STOP_LIMIT
                 self._signal(signal.SIGTERM)
+            if info is not None and info.si_signo == signal.SIGUSR2 and not self._stopping:
+                self._hand_over()
             if time.monotonic() >= limit:
                 self._signal(signal.SIGKILL)
                 limit = float("inf")
-            if self._reap() | self._start_due():
+            changed = self._reap() | self._start_due()
+            if self._took_over() or (changed and not self._taken):
                 self._announce()
 
     def _start(self, which: int) -> None:
         master = os.getpid()
+        self._chain.written(time.time())  # a key that is too old to be used is not passed on
+        ready, says = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
         if pid == 0:
-            self._be_worker(which, master)
+            self._be_worker(which, master, says)
+        os.close(says)
+        fcntl.fcntl(ready, fcntl.F_SETOWN, master)
+        fcntl.fcntl(ready, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)  # SIGIO when there is news
+        self._starting[pid] = ready
         self._workers[pid] = (which, time.monotonic())
 
-    def _be_worker(self, which: int, master: int) -> None:
+    def _served(self) -> bool:
+        """Whether every worker serves by now."""
+        for pid, ready in list(self._starting.items()):
+            with contextlib.suppress(BlockingIOError):
+                if os.read(ready, 1) or pid not in self._workers:
+                    os.close(self._starting.pop(pid))
+        return len(self._workers) == self._count and not self._starting
+
+    def _took_over(self) -> bool:
+        """Send the old program's workers away, once, when ours serve."""
+        served = self._served()
+        if not self._taken or not served or self._stopping:
+            return False
+        for pid in self._taken & self._old:
+            os.kill(pid, signal.SIGUSR1)
+        self._taken.clear()
+        unit().say("READY=1")
+        _log.warning("took over, %d workers of before are leaving", len(self._old))
+        return True
+
+    def _hand_over(self) -> None:
+        """Become the program that is installed now, if it starts; else go on."""
+        if self._taken or (why := takeover.refusal()):
+            _log.warning(
+                "cannot hand over: %s", "one who took over is not done with it" if self._taken else why
+            )
+            return
+        unit().say("RELOADING=1")
+        for ready in self._starting.values():
+            os.close(ready)
+        takeover.become(
+            Legacy(
+                tuple(each.fileno() for each in self._listeners),
+                tuple(each.fileno() for each in self._tls),
+                (*self._workers, *self._old),
+                self._chain.written(time.time()),
+            ),
+            {"NOTIFY_SOCKET": unit().notify} if unit().notify else {},
+        )
+
+    def _be_worker(self, which: int, master: int, says: int) -> None:
         status = 1
         try:
             ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -156,7 +224,7 @@ class Master:
                 if listener is not mine and (secure is None or listener is not secure[0]):
                     listener.close()
             place = (which, self._count)
-            worker.serve(self._options.run, self._options.state, mine, secure, place)
+            worker.serve(self._options.run, self._options.state, mine, secure, place, says)
             status = 0
         except BaseException:  # noqa: BLE001  # a child of fork must never return into the parent's code
             traceback.print_exc()
@@ -166,10 +234,11 @@ class Master:
 
     def _reap(self) -> bool:
         changed = False
-        while self._workers:
+        while self._workers or self._old:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 break
+            self._old.discard(pid)
             which, since = self._workers.pop(pid, (None, 0.0))
             if which is None or self._stopping:
                 continue
@@ -188,7 +257,7 @@ class Master:
         return bool(ready)
 
     def _signal(self, number: signal.Signals) -> None:
-        for pid in self._workers:
+        for pid in (*self._workers, *self._old):
             os.kill(pid, number)
 
     def _announce(self) -> None:

@@ -65,7 +65,7 @@ class Proxy:
         self.routes = Routes(RouteTable())
         self.has_table = False
         self.ids = request_ids()
-        self.draining = False
+        self.draining = self.leaving = False
         self.drained = asyncio.Event()
         self._lines = lines
         self._chance = chance
@@ -329,7 +329,10 @@ class Proxy:
         self._clients.add(client)
         if self._timer is None:
             self._timer = self.loop.call_later(self.timers.tick, self._tick)
-        if self.draining:
+        if self.leaving:
+            self.drained.clear()
+            client.leave()
+        elif self.draining:
             self._see_off(client)
         elif self.limits.per_address and client.counted:
             peer = client.transport.get_extra_info("peername")
@@ -356,9 +359,17 @@ class Proxy:
         if self._clients:
             self._timer = self.loop.call_later(self.timers.tick, self._tick)
 
+    def leave(self) -> None:
+        """Let another router take over: every answer is the last of its connection, and nobody is cut off."""
+        self.draining = self.leaving = True
+        for client in list(self._clients):
+            client.leave()
+        if not self._clients:
+            self.drained.set()
+
     def drain(self) -> None:
         """Take no new requests: idle clients are closed now, the others after their answer, which those that just came get too."""
-        self.draining = True
+        self.draining, self.leaving = True, False
         for client in list(self._clients):
             if client.exchange is None:
                 self._see_off(client)

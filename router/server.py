@@ -285,6 +285,9 @@ class Client(asyncio.Protocol):
             self.transport.write_eof()
         self.settle_reading()
 
+    def leave(self) -> None:
+        """Hear that another router takes over: the next answer says so."""
+
     def expired(self, now: float) -> None:
         """Act on a passed deadline."""
         exchange = self.exchange

@@ -27,6 +27,7 @@ class Timers:
     leave: float = (
         1.0  # from a dyno leaving the table to its SIGTERM, at most, while requests are under way there
     )
+    leave_all: float = 3600.0  # from another router's taking over to the end of the last WebSocket here
     goodbye: float = 0.5  # for the last access lines on the way out
     active: float = 30.0  # from the first request until the control plane hears which apps had some
     counts: float = 10.0  # from a request to the telling of what it came to: a worker that is killed takes these counts with it

@@ -1,8 +1,10 @@
 """One worker process: a loop, a listening socket, its own copy of the table. Joins the parts; decides nothing."""
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import random
 import signal
 import socket
@@ -137,11 +139,27 @@ class Worker:
         self.proxy.waiting.rewake()
         self.proxy.activity.flush()
 
-    async def drain(self) -> None:
-        """Take the connections that wait, accept no more, let requests under way end within the limit, then close."""
+    async def leave(self, stop: asyncio.Event) -> None:
+        """Let another one take over: accept no more, and wait until everybody has gone, or `stop`.
+
+        Who is connected is told so with the next answer, WebSockets go on; nobody is cut off before the limit of `leave_all`.
+        """
+        await self._accept_no_more()
+        self.proxy.leave()
+        if len(self._servers) > 1:  # handshakes under way are nobody's connections yet
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), HANDSHAKE)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_either(stop, self.proxy.drained), self._timers.leave_all)
+
+    async def _accept_no_more(self) -> None:
         for _ in range(2):
             await asyncio.sleep(0)  # a turn of the loop, which accepts all that has come
         self._close_servers()
+
+    async def drain(self) -> None:
+        """Take the connections that wait, accept no more, let requests under way end within the limit, then close."""
+        await self._accept_no_more()
         self.proxy.drain()
         try:
             async with asyncio.timeout(self._timers.drain):
@@ -160,19 +178,32 @@ class Worker:
 
 
 async def _serve(
-    run: str, state: str, listener: socket.socket, secure: Secure | None, place: tuple[int, int]
+    run: str, state: str, listener: socket.socket, secure: Secure | None, place: tuple[int, int], says: int
 ) -> None:
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, leave = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, leave.set)
     worker = Worker(run, state, place=place)
     await worker.open(listener, secure)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)  # a request leaves no cycles behind
-    await stop.wait()
+    if says >= 0:
+        os.write(says, b"1")
+        os.close(says)
+    await _either(stop, leave)
+    if not stop.is_set():
+        await worker.leave(stop)
     await worker.drain()
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for each in waiting:
+        each.cancel()
 
 
 def serve(
@@ -181,6 +212,7 @@ def serve(
     listener: socket.socket,
     secure: Secure | None = None,
     place: tuple[int, int] = (0, 1),
+    says: int = -1,
 ) -> None:
-    """Be a worker until SIGTERM; `place`: which one of how many."""
-    uvloop.run(_serve(run, state, listener, secure, place))
+    """Be a worker until SIGTERM, or until nobody is left after SIGUSR1. `place`: which one of how many; `says` gets a byte once it serves."""
+    uvloop.run(_serve(run, state, listener, secure, place, says))

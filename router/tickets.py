@@ -1,0 +1,190 @@
+"""Keys of TLS session tickets: the same at every worker and at the next version of the router, another every twelve hours.
+
+A chain of hashes makes them: whoever holds a link can make the next ones and none before, so that all workers step on by the clock without
+a word to each other. Two keys before the newest still open tickets, which clients then get anew. OpenSSL asks for keys by a callback
+(SSL_CTX_set_tlsext_ticket_key_evp_cb(3)) that Python's ssl does not know, hence ctypes; where that does not work, OpenSSL's own key
+serves, which is as old as the master and goes with it.
+"""
+
+import ctypes
+import hashlib
+import hmac
+import logging
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PERIOD = 12 * 3600
+BEFORE = 2
+_NAME, _SECRET = 16, 32
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """`name` is in the ticket, in the clear."""
+
+    name: bytes
+    cipher: bytes
+    mac: bytes
+
+
+def _made(link: bytes, what: bytes, size: int) -> bytes:
+    return hmac.new(link, what, hashlib.sha256).digest()[:size]
+
+
+class Chain:
+    """`link` is that of `epoch`, the oldest that still opens tickets."""
+
+    def __init__(self, link: bytes, epoch: int) -> None:
+        self._link = link
+        self._epoch = epoch
+        self._keys: dict[bytes, Key] = {}
+        self._newest = epoch - 1
+        self._seal = Key(b"", b"", b"")
+
+    @classmethod
+    def begun(cls, secret: bytes, now: float) -> "Chain":
+        """Begin one with a secret of chance."""
+        return cls(secret, int(now // PERIOD) - BEFORE)
+
+    @classmethod
+    def read(cls, text: str) -> "Chain":
+        """Go on with what `written` wrote."""
+        epoch, _, link = text.partition(":")
+        return cls(bytes.fromhex(link), int(epoch))
+
+    def written(self, now: float) -> str:
+        """Write it for the next program, without what lies further back than it needs."""
+        self._step(now)
+        return f"{self._epoch}:{self._link.hex()}"
+
+    def newest(self, now: float) -> Key:
+        """Return what to seal with."""
+        self._step(now)
+        return self._seal
+
+    def by_name(self, name: bytes, now: float) -> Key | None:
+        """Return what opens a ticket; None if nothing does any more."""
+        self._step(now)
+        return self._keys.get(name)
+
+    def _step(self, now: float) -> None:
+        epoch = int(now // PERIOD)
+        if epoch <= self._newest:
+            return  # the clock may have been set back: what was begun goes on
+        while self._epoch < epoch - BEFORE:
+            self._link = _made(self._link, b"next", _SECRET)
+            self._epoch += 1
+        link, keys = self._link, []
+        for _ in range(self._epoch, epoch + 1):
+            keys.append(
+                Key(
+                    _made(link, b"name", _NAME), _made(link, b"cipher", _SECRET), _made(link, b"mac", _SECRET)
+                )
+            )
+            link = _made(link, b"next", _SECRET)
+        self._keys = {key.name: key for key in keys}
+        self._newest, self._seal = epoch, keys[-1]
+
+
+# -- OpenSSL -----------------------------------------------------------------------------------------------------------
+
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_void_p,
+    ctypes.c_int,
+)
+_GET_MIN_PROTO_VERSION = 130
+_FAILED, _NONE, _GOOD, _RENEW = -1, 0, 1, 2
+
+
+class _Param(ctypes.Structure):
+    _fields_ = (
+        ("key", ctypes.c_char_p),
+        ("data_type", ctypes.c_uint),
+        ("data", ctypes.c_void_p),
+        ("data_size", ctypes.c_size_t),
+        ("return_size", ctypes.c_size_t),
+    )
+
+
+_UTF8_STRING, _OCTET_STRING = 4, 5
+_kept: list[object] = []  # what OpenSSL calls must not be collected
+
+
+def _pointer(context: ssl.SSLContext, library: ctypes.CDLL) -> int | None:
+    """Find the SSL_CTX behind Python's object, which begins with it; None if what is there does not behave like ours."""
+    if sys.implementation.name != "cpython" or not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return None
+    found = ctypes.c_void_p.from_address(id(context) + object.__basicsize__).value
+    library.SSL_CTX_ctrl.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_void_p)
+    library.SSL_CTX_ctrl.restype = ctypes.c_long
+    if not found or library.SSL_CTX_ctrl(found, _GET_MIN_PROTO_VERSION, 0, None) != context.minimum_version:
+        return None
+    return found
+
+
+def install(context: ssl.SSLContext, chain: Chain, now: Callable[[], float] = time.time) -> bool:
+    """Have a context seal and open tickets by the chain; False where this OpenSSL or this Python is another than known."""
+    try:
+        library = ctypes.CDLL("libssl.so.3")
+        crypto = ctypes.CDLL("libcrypto.so.3")
+        pointer = _pointer(context, library)
+        callback = _CALLBACK(_answer(chain, crypto, now))
+    except (OSError, AttributeError, MemoryError):  # other libraries, or no memory that may be called into
+        pointer = None
+    if pointer is None:
+        _log.warning(
+            "TLS tickets are good at this router only, and its key is not changed: OpenSSL or Python are new to us"
+        )
+        return False
+    _kept.append(callback)
+    library.SSL_CTX_set_tlsext_ticket_key_evp_cb.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+    return bool(library.SSL_CTX_set_tlsext_ticket_key_evp_cb(pointer, ctypes.cast(callback, ctypes.c_void_p)))
+
+
+def _answer(chain: Chain, crypto: ctypes.CDLL, now: Callable[[], float]) -> Callable[..., int]:
+    void = ctypes.c_void_p
+    crypto.EVP_aes_256_cbc.restype = void
+    crypto.RAND_bytes.argtypes = (void, ctypes.c_int)
+    for init in (crypto.EVP_EncryptInit_ex, crypto.EVP_DecryptInit_ex):
+        init.argtypes = (void, void, void, ctypes.c_char_p, void)
+    crypto.EVP_MAC_CTX_set_params.argtypes = (void, void)
+    cipher = crypto.EVP_aes_256_cbc()
+    digest = ctypes.create_string_buffer(b"SHA256")
+
+    def set_up(key: Key, iv: int, cipher_context: int, mac_context: int, init: Callable[..., int]) -> bool:
+        secret = ctypes.create_string_buffer(key.mac, len(key.mac))
+        params = (_Param * 3)(
+            _Param(b"key", _OCTET_STRING, ctypes.addressof(secret), len(key.mac), 0),
+            _Param(b"digest", _UTF8_STRING, ctypes.addressof(digest), 6, 0),
+            _Param(),
+        )
+        if crypto.EVP_MAC_CTX_set_params(mac_context, params) != 1:
+            return False
+        return init(cipher_context, cipher, None, key.cipher, iv) == 1
+
+    def answer(_: int, name: int, iv: int, cipher_context: int, mac_context: int, sealing: int) -> int:
+        if sealing:
+            key = chain.newest(now())
+            if crypto.RAND_bytes(iv, 16) != 1:
+                return _FAILED
+            ctypes.memmove(name, key.name, _NAME)
+            good = set_up(key, iv, cipher_context, mac_context, crypto.EVP_EncryptInit_ex)
+            return _GOOD if good else _FAILED
+        found = chain.by_name(ctypes.string_at(name, _NAME), now())
+        if found is None:
+            return _NONE
+        if not set_up(found, iv, cipher_context, mac_context, crypto.EVP_DecryptInit_ex):
+            return _FAILED
+        return _GOOD if found is chain.newest(now()) else _RENEW
+
+    return answer
