@@ -37,6 +37,7 @@ RESPONSE_HEAD = 1024 * 1024
 _SHORTEST = 5  # bytes of the shortest header line, so that counting is needed only beyond COUNT times this
 _SPELLINGS = 4096  # header names remembered, as they were spelled
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,127}")
+_USUAL = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-5][0-9]{2} [\t\x20-\x7e\x80-\xff]*")
 _LONG_NAME = re.compile(rb"\r\n[^:\r]{%d}" % (NAME + 1))
 
@@ -98,7 +99,7 @@ def _read_request(data: bytes) -> RequestHead:
         head.method, head.target, version = data[:at].split(b" ")
     except ValueError:
         raise ClientFault("a bad request line") from None
-    if _METHOD.fullmatch(head.method) is None or head.method == b"CONNECT":  # httptools skips ends of lines before it
+    if _METHOD.fullmatch(head.method) is None or head.method == b"CONNECT":
         raise ClientFault("a bad method")
     if version != b"HTTP/1.1":
         if version != b"HTTP/1.0":
@@ -107,12 +108,12 @@ def _read_request(data: bytes) -> RequestHead:
         head.keep_alive = False
     if len(data) > NAME:
         _check_limits(data)
+    if head.method not in _USUAL:  # httptools knows a few dozen; Heroku takes any
+        data = b"GET" + data[len(head.method) :]
+        at = data.find(b"\r\n")
     lines = _Lines(head, _request_rules)
     try:
-        try:
-            httptools.HttpRequestParser(lines).feed_data(data)
-        except httptools.HttpParserInvalidMethodError:  # it knows those in use; Heroku takes any but CONNECT
-            httptools.HttpRequestParser(lines).feed_data(b"GET" + data[len(head.method) :])
+        httptools.HttpRequestParser(lines).feed_data(data)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserCallbackError as error:

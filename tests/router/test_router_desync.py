@@ -178,6 +178,19 @@ def dechunked(data):
     return body
 
 
+def one_host(wire):
+    """The same Host twice is one: Heroku's rule, not h11's."""
+    head, end, rest = wire.partition(b"\r\n\r\n")
+    lines, seen = [], set()
+    for line in head.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        host = value.strip(b" \t") if name.lower() == b"host" else None
+        if host is None or host not in seen:
+            lines.append(line)
+        seen.add(host)
+    return b"\r\n".join(lines) + end + rest
+
+
 def by_h11(wire):
     """The whole requests that h11 finds, until it finds none. Empty lines before a request are let pass (RFC 9112 2.2), by us too."""
     seen = []
@@ -185,6 +198,7 @@ def by_h11(wire):
         while True:
             while wire.startswith(b"\r\n"):
                 wire = wire[2:]
+            wire = one_host(wire)
             server = h11.Connection(h11.SERVER)
             server.receive_data(wire)
             request = server.next_event()
@@ -212,11 +226,9 @@ def by_h11(wire):
 @example(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\x0bchunked\r\nContent-Length: 3\r\n\r\nabc")
 @example(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc")
 @example(b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+@example(b"ODD / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: hunked\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
 def test_a_stream_of_requests_is_to_us_what_it_is_to_h11_or_ends_earlier(wire):
     ours = House().feed([wire])
-    for host in (b"Host: a\r\n", b"Host: b\r\n"):
-        while host * 2 in wire:
-            wire = wire.replace(host * 2, host)  # the same one twice is one: Heroku's rule, not h11's
     theirs = by_h11(wire)
     assert len(ours) <= len(theirs)
     assert all(one in {None, other} for one, other in zip(ours, theirs, strict=False))
