@@ -29,18 +29,19 @@ open('/app/out/f', 'w').close()
 for path in ('/app/out', '/app/out/f', '/app', '/tmp'):
     fd = os.open(path, os.O_RDONLY)
     for change in ('number', 'inherit', 'flag'):
+        before = fcntl.ioctl(fd, GET, bytes(28))
+        flags, a, b, number, c = struct.unpack('5I8x', before)
         try:
             if change == 'flag':
                 flags = struct.unpack('i', fcntl.ioctl(fd, GETFLAGS, bytes(4)))[0]
                 fcntl.ioctl(fd, SETFLAGS, struct.pack('i', flags & ~0x20000000))
             else:
-                flags, a, b, number, c = struct.unpack('5I8x', fcntl.ioctl(fd, GET, bytes(28)))
                 number, flags = (0, flags) if change == 'number' else (number, flags & ~0x200)
                 fcntl.ioctl(fd, SET, struct.pack('5I8x', flags, a, b, number, c))
         except OSError as error:
             print(path, change, os.strerror(error.errno))
         else:
-            print(path, change, 'done')
+            print(path, change, 'nothing' if fcntl.ioctl(fd, GET, bytes(28)) == before else 'done')
 total = 0
 for place in ('/app/out/f', '/app/big', '/tmp/big', '/app/out/g'):
     try:
