@@ -94,7 +94,8 @@ class Links:
 
     # -- the machine ---------------------------------------------------------------------------------------------
     def interfaces(self) -> tuple[str, ...]:
-        return tuple(link.get("ifname") for link in self._host.get_links())
+        """Ask libc for the names alone: all that rtnetlink tells of two hundred links leaves 4 MiB behind."""
+        return tuple(name for _, name in socket.if_nameindex())
 
     def networks(self) -> tuple[IPv4Network, ...]:
         """Every IPv4 address and route of the machine, in all tables, but default routes and our own reservations."""
