@@ -25,6 +25,8 @@ BACK_OFF = 1.0
 AT_ONCE = 4  # slots that the keeper was asked for
 SPARE = 4  # how many times `size` are kept of those that come back
 
+WAY_OUT = "see dynod doctor; disk_ceiling in dynod.toml says what else there is"
+
 Shape = tuple[int, int]  # bytes and files
 Said = Callable[[dict[str, Any], list[int]], None]
 
@@ -211,7 +213,7 @@ class Slots:
         def made(answer: dict[str, Any], fds: list[int]) -> None:
             self._growing[shape] -= 1
             if answer["error"]:
-                self._fail(f"cannot make a file system for it: {answer['error']}")
+                self._fail(f"cannot make a file system for what it writes: {answer['error']}; {WAY_OUT}")
                 return
             slot = Slot(image, answer["device"], shape, answer["free"], *fds)
             if self._closed:

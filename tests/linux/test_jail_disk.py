@@ -248,7 +248,9 @@ def test_a_quota_that_the_file_system_does_not_know_is_a_dyno_that_does_not_star
 
 def test_where_no_slot_can_be_made_the_dyno_does_not_start_and_says_why(host):
     (host.state / "dynos/.slots").write_text("in the way")
-    assert "cannot make a file system for it" in host.refused(host.plan("true", limits=limits()))
+    why = host.refused(host.plan("true", limits=limits()))
+    assert why.startswith("cannot start d1: cannot make a file system for what it writes: ")
+    assert ".slots: File exists; see dynod doctor" in why
     assert host.sh("true", limits=limits(disk=0))[0] == 0
     os.unlink(host.state / "dynos/.slots")
     assert host.sh("true", limits=limits())[0] == 0
