@@ -22,9 +22,10 @@ from router.lines import Lines
 from router.link import RoutesLink, last_certs, last_table
 from router.metrics import Metrics
 from router.proxy import Proxy
+from router.secure import Secured
 from router.server import Client
 from router.timers import Timers
-from router.tls import HANDSHAKE, Certificates, new_context
+from router.tls import Certificates, new_context
 
 BACKLOG = 1024
 Secure = tuple[
@@ -102,12 +103,11 @@ class Worker:
 
     async def _open_tls(self, listener: socket.socket) -> asyncio.Server:
         port = listener.getsockname()[1]
-        return await asyncio.get_running_loop().create_server(
-            lambda: Negotiated(self.proxy, port),
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            lambda: Secured(loop, self.certificates.base, lambda: Negotiated(self.proxy, port)),
             sock=listener,
             backlog=BACKLOG,
-            ssl=self.certificates.base,
-            ssl_handshake_timeout=HANDSHAKE,
         )
 
     def _close_servers(self) -> None:

@@ -1,0 +1,157 @@
+"""TLS over one TCP connection: a protocol to the loop below, the transport of a client above (tls.py, h2.py say which).
+
+In place of the loop's own, which serves clients and servers of any kind: that one reads until OpenSSL has no more, and pays an exception for
+each time it hears so, keeps 256 KB per connection, and waits for a goodbye when it has said its own. Here a request that came in one record
+is one read and its answer one write. What each side may send is bounded above: nothing is kept here.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Callable
+from typing import Any, cast
+
+HANDSHAKE = 10.0  # seconds
+RECORD = 16 * 1024  # no record is larger
+
+
+class Secured(asyncio.Protocol, asyncio.Transport):
+    """`made` gives who is told of the connection, once hands are shaken."""
+
+    __slots__ = ("_above", "_closing", "_connection", "_in", "_loop", "_made", "_out", "_tcp", "_timer")
+
+    _tcp: asyncio.Transport
+    _timer: asyncio.TimerHandle | None
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext, made: Callable[[], asyncio.Protocol]
+    ) -> None:
+        self._loop = loop
+        self._made = made
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._connection = context.wrap_bio(self._in, self._out, server_side=True)
+        self._above: asyncio.Protocol | None = None
+        self._closing = False
+
+    # -- from below ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._tcp = cast("asyncio.Transport", transport)
+        self._timer = self._loop.call_later(HANDSHAKE, self._tcp.abort)
+
+    def data_received(self, data: bytes) -> None:
+        self._in.write(data)
+        if self._above is None:
+            self._shake()
+            return
+        try:
+            plain = self._connection.read(RECORD)
+            if self._in.pending and plain:
+                plain = self._rest(plain)
+        except ssl.SSLWantReadError:
+            return  # a part of a record
+        except ssl.SSLError:
+            self._broken()
+            return
+        if self._out.pending:
+            self._flush()  # an answer to a change of keys
+        if plain:
+            self._above.data_received(plain)
+        else:
+            self.close()  # the client has said goodbye
+
+    def _rest(self, first: bytes) -> bytes:
+        """Read what there is behind the first record."""
+        pieces = [first]
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while self._in.pending and (piece := self._connection.read(RECORD)):
+                pieces.append(piece)
+        return b"".join(pieces)
+
+    def _shake(self) -> None:
+        try:
+            self._connection.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return
+        except (ssl.SSLError, ValueError):
+            self._broken()
+            return
+        self._flush()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._above = self._made()
+        self._above.connection_made(self)
+        if self._in.pending:
+            self.data_received(b"")  # the first request came along
+
+    def _broken(self) -> None:
+        """Tell why, and end."""
+        self._flush()
+        self._closing = True
+        self._tcp.close()
+
+    def _flush(self) -> None:
+        if self._out.pending:
+            self._tcp.write(self._out.read())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._closing = True
+        above, self._above = self._above, None  # no cycle is left
+        if above is not None:
+            above.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        if self._above is not None:
+            self._above.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._above is not None:
+            self._above.resume_writing()
+
+    # -- from above ----------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if data and not self._closing:
+            self._connection.write(data)
+            self._tcp.write(self._out.read())
+
+    def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        with contextlib.suppress(ssl.SSLError):  # the client's goodbye is not waited for
+            self._connection.unwrap()
+        self._flush()
+        self._tcp.close()
+
+    def abort(self) -> None:
+        self._closing = True
+        self._tcp.abort()
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self._tcp.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._tcp.resume_reading()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._tcp.set_write_buffer_limits(high, low)
+
+    def get_write_buffer_size(self) -> int:
+        return self._tcp.get_write_buffer_size()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._above = cast("asyncio.Protocol", protocol)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._connection if name == "ssl_object" else self._tcp.get_extra_info(name, default)
