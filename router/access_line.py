@@ -4,6 +4,8 @@ from urllib.parse import unquote_to_bytes
 
 from router.reasons import Failure
 
+PLAIN = "protocol=http1.1 tls=false"
+
 
 def subject(method: bytes, target: bytes, host: str) -> str:
     """Say what was asked for. Quotes and what would break the line stay percent-encoded, so that no client can forge fields."""
@@ -30,18 +32,19 @@ def line(
     status: int,
     size: int | None,
     failure: Failure | None,
+    protocol: str = PLAIN,
 ) -> str:
     """Format one finished request. `connect`, `service` in milliseconds, None where not reached, as `size`."""
     if failure is None and service is not None:
         return (
             f'at=info {what} request_id={request_id.decode()} fwd="{fwd}" dyno={dyno} connect={connect}ms service={service}ms'
-            f" status={status} bytes={size} protocol=http1.1 tls=false"
+            f" status={status} bytes={size} {protocol}"
         )
     at = "at=info" if failure is None else _at(failure)
     said = "" if failure in _NO_STATUS else status
     return (
         f'{at} {what} request_id={request_id.decode()} fwd="{fwd}" dyno={dyno} connect={_ms(connect)} service={_ms(service)}'
-        f" status={said} bytes={'' if size is None else size} protocol=http1.1 tls=false"
+        f" status={said} bytes={'' if size is None else size} {protocol}"
     )
 
 

@@ -7,7 +7,7 @@ the request is (`phase`), what may be kept alive, what a lost connection or a pa
 from enum import Enum
 
 from router import compiled
-from router.access_line import chain, line, subject
+from router.access_line import PLAIN, chain, line, subject
 from router.balance import Queue, Target
 from router.framing import BadChunk, Chunks, chunk, last_chunk
 from router.headers import (
@@ -15,6 +15,7 @@ from router.headers import (
     UNTIL_CLOSE,
     RequestHead,
     ResponseHead,
+    client_head,
     tunnel_bytes,
 )
 from router.heads import RESPONSE_HEAD, read_response
@@ -50,8 +51,9 @@ class Exchange:
     cookie = b""  # a header line that the client gets in addition
     connect_ms: int | None = None
     connected_at: float | None = None
-    ended = 0.0
+    service_ms: int | None = None  # from the dyno's connection to the end
     at = 0  # the end, in microseconds since the epoch
+    protocol = PLAIN  # what the access line says of it
     failure: Failure | None = None
     status = 0
     to_client = 0  # bytes sent to the client
@@ -123,7 +125,19 @@ class Exchange:
         """Take response bytes, return what the client gets; raise DynoFault. `closing`: the client's connection must end."""
         if self.head_made:
             return self._body(data)
-        head = None if self._partial is not None else compiled.quick_response(data)
+        head = None
+        if self._partial is None:
+            request = self.request
+            if self.request_done and request.method != b"HEAD":
+                keep = request.keep_alive and not closing
+                whole = compiled.whole_answer(data, keep, self.cookie)
+                if whole is not None:
+                    made, self.status, keep_dyno = whole
+                    self.keep_client = keep
+                    self.keep_dyno = keep_dyno and not request.upgrade and not self.site.close_dyno
+                    self.answered = self.head_made = True
+                    return made
+            head = compiled.quick_response(data)
         if head is None:
             if self._partial is not None:
                 self._partial += data
@@ -149,7 +163,7 @@ class Exchange:
             if body:
                 body = self._body(body)  # may find a fault, while nothing has gone out yet
         self.head_made = True
-        return compiled.client_head(head, self.keep_client, chunked, self.cookie, body)
+        return client_head(head, self.keep_client, chunked, self.cookie, body)
 
     def _keep(self, data: bytes) -> bytes:
         if self._partial is None:
@@ -265,19 +279,36 @@ class Exchange:
 
     def row(self) -> list[str | int]:
         """Sum it up for logplex: [app, at, source, process, text]."""
-        request = self.request
         site = self.site
-        before = request.forwarded_for
-        connected = self.connected_at
-        text = line(
-            subject(request.method, request.target, site.host),
-            self.request_id,
-            chain(before + b", " + self.peer if before else self.peer),
-            "" if self.target is None else self.target.backend.dyno,
-            self.connect_ms,
-            None if connected is None else int((self.ended - connected) * 1000 + 0.5),
-            self.status,
-            None if connected is None else self.to_client,
-            self.failure,
-        )
+        request = self.request
+        service = self.service_ms
+        dyno = "" if self.target is None else self.target.backend.dyno
+        text = None
+        if self.failure is None:
+            text = compiled.access_line(
+                request,
+                site.host,
+                self.request_id,
+                self.peer,
+                dyno,
+                self.connect_ms,
+                service,
+                self.status,
+                self.to_client,
+                self.protocol,
+            )
+        if text is None:
+            before = request.forwarded_for
+            text = line(
+                subject(request.method, request.target, site.host),
+                self.request_id,
+                chain(before + b", " + self.peer if before else self.peer),
+                dyno,
+                self.connect_ms,
+                service,
+                self.status,
+                None if service is None else self.to_client,
+                self.failure,
+                self.protocol,
+            )
         return [site.route.app, self.at, "heroku", "router", text]

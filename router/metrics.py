@@ -49,9 +49,7 @@ class Metrics:
                     exchange.status,
                     exchange.failure,
                     exchange.connect_ms,
-                    None
-                    if (connected := exchange.connected_at) is None
-                    else int((exchange.ended - connected) * 1000 + 0.5),
+                    exchange.service_ms,
                     exchange.from_client_size,
                     exchange.to_client,
                 )

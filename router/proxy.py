@@ -271,7 +271,8 @@ class Proxy:
                 checkin(target)
         if self._stamped != now:
             self._stamp(now)
-        exchange.ended = now
+        if exchange.connected_at is not None:
+            exchange.service_ms = int((now - exchange.connected_at) * 1000 + 0.5)
         exchange.at = self._stamp_us
         self._lines.add(exchange)
         if target is not None and target.queue:

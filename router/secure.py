@@ -2,7 +2,8 @@
 
 In place of the loop's own, which serves clients and servers of any kind: that one reads until OpenSSL has no more, and pays an exception for
 each time it hears so, keeps 256 KB per connection, and waits for a goodbye when it has said its own. Here a request that came in one record
-is one read and its answer one write. What each side may send is bounded above: nothing is kept here.
+is one read and its answer one write; what OpenSSL has to say besides (tickets, new keys) goes out with the next. What each side may send
+is bounded above: nothing is kept here.
 """
 
 import asyncio
@@ -53,8 +54,6 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         except ssl.SSLError:
             self._broken()
             return
-        if self._out.pending:
-            self._flush()  # an answer to a change of keys
         if plain:
             self._above.data_received(plain)
         else:
@@ -77,14 +76,17 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         except (ssl.SSLError, ValueError):
             self._broken()
             return
-        self._flush()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._above = self._made()
         self._above.connection_made(self)
-        if self._in.pending:
-            self.data_received(b"")  # the first request came along
+        if not self._in.pending:
+            self._flush()
+            return
+        if self._connection.version() != "TLSv1.3":
+            self._flush()
+        self.data_received(b"")  # the first request came along; its answer takes the ticket along
 
     def _broken(self) -> None:
         """Tell why, and end."""
@@ -118,6 +120,11 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         if data and not self._closing:
             self._connection.write(data)
             self._tcp.write(self._out.read())
+
+    def write_last(self, data: bytes) -> None:
+        """Write what is to go out with the goodbye: `close` follows."""
+        if not self._closing:
+            self._connection.write(data)
 
     def close(self) -> None:
         if self._closing:

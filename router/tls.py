@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from router.proxy import Proxy
 
 PROTOCOLS = ["h2", "http/1.1"]  # by ALPN, the best first
-_PLAIN = "protocol=http1.1 tls=false"  # how the plain path ends its access lines
 _AGENT = re.compile(rb"\r\nuser-agent:[ \t]*([^\r]*)", re.IGNORECASE)
 
 _log = logging.getLogger(__name__)
@@ -112,16 +111,12 @@ class Certificates:
 
 
 class SecureExchange(Exchange):
-    """A request that came over TLS: its access line says so."""
-
-    secured = ""
+    """A request that came over TLS."""
 
     def row(self) -> list[str | int]:
         row = super().row()
-        text = cast("str", row[4]).removesuffix(_PLAIN) + self.secured
         if self.failure is Failure.H31:
-            text = text.replace(_H31, f'{_H31} agent="{self._agent()}"', 1)
-        row[4] = text
+            row[4] = cast("str", row[4]).replace(_H31, f'{_H31} agent="{self._agent()}"', 1)
         return row
 
     def _agent(self) -> str:
@@ -131,9 +126,9 @@ class SecureExchange(Exchange):
 
 
 @cache
-def _exchanges(secured: str) -> type[SecureExchange]:
+def _exchanges(protocol: str) -> type[SecureExchange]:
     """Make the kind of exchange for connections of one kind: there are a handful, and none costs its requests anything."""
-    return type("SecureExchange", (SecureExchange,), {"secured": secured})
+    return type("SecureExchange", (SecureExchange,), {"protocol": protocol})
 
 
 _H31 = f'desc="{Failure.H31.value.desc}"'

@@ -8,9 +8,8 @@ from router import compiled, headers
 @pytest.fixture(params=["compiled", "Python"])
 def either_reader(request, monkeypatch):
     if request.param == "Python":
-        monkeypatch.setattr(compiled, "quick_request", compiled._nothing)
-        monkeypatch.setattr(compiled, "quick_response", compiled._nothing)
+        for name in ("quick_request", "quick_response", "whole_answer", "access_line"):
+            monkeypatch.setattr(compiled, name, compiled._nothing)
         monkeypatch.setattr(compiled, "dyno_head", headers.dyno_head)
-        monkeypatch.setattr(compiled, "client_head", headers.client_head)
     elif not compiled.there:
         pytest.skip("heads.c is not compiled (make setup)")

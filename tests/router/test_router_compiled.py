@@ -5,6 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from router import compiled, headers, heads
+from router.access_line import chain, line, subject
 from router.headers import REQUEST_RULES, RESPONSE_RULES, origin_lines
 from router.heads import read_response
 
@@ -48,12 +49,16 @@ def agree_on_response(data: bytes) -> bool:
     quick = router_heads.read_response(data)
     if quick is None:
         return False
-    slow = read_response(data[: data.index(b"\r\n\r\n") + 4])
+    size = data.index(b"\r\n\r\n") + 4
+    slow = read_response(data[:size])
     assert fields(quick) == fields(slow)
     for keep in (False, True):
-        for chunked in (False, True):
-            made = router_heads.client_head(quick, keep, chunked, b"Set-Cookie: c\r\n", b"body")
-            assert made == headers.client_head(slow, keep, chunked, b"Set-Cookie: c\r\n", b"body")
+        whole = router_heads.whole_answer(data, keep, b"Set-Cookie: c\r\n")
+        if slow.length is not None and slow.length == len(data) - size and slow.status not in {204, 304}:
+            made = headers.client_head(slow, keep, False, b"Set-Cookie: c\r\n", data[size:])
+            assert whole == (made, slow.status, slow.keep_alive)
+        else:
+            assert whole is None
     return True
 
 
@@ -66,6 +71,15 @@ def test_a_plain_request_is_taken_whole_not_in_parts_and_not_with_a_tail(data):
         assert router_heads.read_request(data[:at]) is None
     for tail in (b"\r", b"x", data):
         assert router_heads.read_request(data + tail) is None
+
+
+def test_a_whole_answer_is_taken_and_no_other():
+    for status in (200, 204, 205, 304, 404, 500):
+        data = ANSWER.replace(b"200", b"%d" % status)
+        for body in (b"", b"ab", b"abc", b"abcd", b"\r\n\r"):
+            assert agree_on_response(data + body)
+    assert router_heads.whole_answer(ANSWER + b"abc", False, b"")[1:] == (200, True)
+    assert router_heads.whole_answer(ANSWER.replace(b"keep-alive", b"close") + b"abc", False, b"")[2] is False
 
 
 @pytest.mark.parametrize("data", [ANSWER, CHUNKED])
@@ -162,7 +176,6 @@ def test_the_usual_methods_are_taken(method):
 
 def test_makers_refuse_what_is_no_head_and_no_bytes():
     head = router_heads.read_request(PLAIN)
-    answer = router_heads.read_response(ANSWER)
     for args in (
         (),
         (head,),
@@ -173,26 +186,89 @@ def test_makers_refuse_what_is_no_head_and_no_bytes():
     ):
         with pytest.raises(TypeError):
             router_heads.dyno_head(*args)
-    for args in (
-        (),
-        (answer,),
-        (head, True, True, b"", b""),
-        (answer, True, True, "", b""),
-        (answer, True, True, b"", None),
-    ):
+    for args in ((), (ANSWER + b"abc", True), (ANSWER + b"abc", True, "")):
         with pytest.raises(TypeError):
-            router_heads.client_head(*args)
+            router_heads.whole_answer(*args)
+    for args in ((), (None, *LOGGED[1:]), LOGGED[1:]):
+        with pytest.raises(TypeError):
+            router_heads.access_line(*args)
     for name in ("method", "target", "lines"):
         head = router_heads.read_request(PLAIN)
         delattr(head, name)
         with pytest.raises(TypeError):
             router_heads.dyno_head(head, ORIGIN, ID, b"1", False)
-    for broken in (b"", "x", None, bytearray(PLAIN)):
+    for broken in (b"", "x", None, bytearray(PLAIN), bytearray(ANSWER)):
         assert router_heads.read_request(broken) is None
         assert router_heads.read_response(broken) is None
+        assert router_heads.whole_answer(broken, True, b"") is None
     with pytest.raises(TypeError):
-        router_heads.learn(int, str)
+        router_heads.learn(int)
     assert agree_on_request(PLAIN)
+
+
+# -- access lines ------------------------------------------------------------------------------------------------------
+
+LOGGED = (
+    router_heads.read_request(PLAIN),
+    "a.b",
+    ID,
+    b"10.0.0.1",
+    "web.1",
+    0,
+    17,
+    200,
+    123,
+    "protocol=http1.1 tls=false",
+)
+
+
+def agree_on_line(head, host, *more) -> bool:
+    quick = router_heads.access_line(head, host, *more)
+    if quick is None:
+        return False
+    request_id, peer, dyno, connect, service, status, size, protocol = more
+    before = head.forwarded_for
+    fwd = chain(before + b", " + peer if before else peer)
+    assert quick == line(
+        subject(head.method, head.target, host),
+        request_id,
+        fwd,
+        dyno,
+        connect,
+        service,
+        status,
+        size,
+        None,
+        protocol,
+    )
+    return True
+
+
+def heads_with(target: bytes = b"/", forwarded_for: bytes = b""):
+    head = heads.RequestHead()
+    head.method, head.target, head.forwarded_for = b"GET", target, forwarded_for
+    return head
+
+
+def test_a_plain_line_is_the_same_to_the_letter():
+    assert agree_on_line(heads_with(b"/a?b=c&d"), *LOGGED[1:])
+    assert agree_on_line(heads_with(b"/a", b"1.1.1.1, 2.2.2.2"), *LOGGED[1:])
+    for number in (0, 9, 10, 12345, 2**31, 2**63 - 1):
+        assert agree_on_line(heads_with(), *LOGGED[1:5], number, number, number, number, LOGGED[9])
+    for number in (None, -1, 2**63, 1.0, True):
+        assert not agree_on_line(heads_with(), *LOGGED[1:5], number, *LOGGED[6:])
+
+
+def test_no_byte_gets_into_a_line_otherwise():
+    taken = 0
+    for byte in range(256):
+        for head in (heads_with(b"/a" + bytes((byte,))), heads_with(b"/", b"1" + bytes((byte,)))):
+            taken += agree_on_line(head, *LOGGED[1:])
+        for host in ("a" + chr(byte), "a" + chr(byte + 256)):
+            taken += agree_on_line(heads_with(), host, *LOGGED[2:])
+    assert taken > 250
+    assert not agree_on_line(heads_with(b"/%20"), *LOGGED[1:])
+    assert not agree_on_line(heads_with(b'/"'), *LOGGED[1:])
 
 
 # -- whatever comes ----------------------------------------------------------------------------------------------------

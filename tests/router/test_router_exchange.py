@@ -215,7 +215,7 @@ def test_only_harmless_requests_without_a_body_may_go_twice():
 
 def test_the_summary():
     x = exchange(b"X-Forwarded-For: 1.1.1.1\r\n")
-    x.connect_ms, x.connected_at, x.ended, x.at, x.status, x.to_client = 1, 2.0, 2.5, 77, 200, 9
+    x.connect_ms, x.service_ms, x.at, x.status, x.to_client = 1, 500, 77, 200, 9
     app, at, source, process, text = x.row()
     assert (app, at, source, process) == ("app-id", 77, "heroku", "router")
     assert 'fwd="1.1.1.1, 10.0.0.1" dyno= connect=1ms service=500ms status=200 bytes=9 ' in text

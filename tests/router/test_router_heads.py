@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from router import compiled
-from router.headers import CHUNKED, VIA, origin_lines
+from router.headers import CHUNKED, VIA, client_head, origin_lines
 from router.heads import read_request, read_response
 from router.reasons import ClientFault, DynoFault, Failure
 
@@ -188,13 +188,13 @@ def test_a_response_says_via_whom_it_came_and_what_becomes_of_the_connection():
     head = response(
         b"Connection: close\r\nX-a: 1\r\nkeep-alive: 5\r\nVia: 1.1 app\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n"
     )
-    assert compiled.client_head(head, True, False, b"", b"") == (
+    assert client_head(head, True, False, b"", b"") == (
         b"HTTP/1.1 200 OK\r\nX-a: 1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nConnection: keep-alive\r\nServer: Heroku\r\n"
         b"Via: 1.1 app, 1.1 heroku-router\r\n\r\n"
     )
     assert head.keep_alive is False
     head = response(b"Server: gunicorn\r\nTransfer-Encoding: chunked\r\n", start=b"HTTP/1.0 404 ")
-    assert compiled.client_head(head, False, True, b"", b"") == (
+    assert client_head(head, False, True, b"", b"") == (
         b"HTTP/1.1 404 \r\nServer: gunicorn\r\nTransfer-Encoding: chunked\r\nConnection: close\r\nVia: "
         + VIA
         + b"\r\n\r\n"
