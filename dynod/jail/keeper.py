@@ -55,6 +55,7 @@ def keeper(door: socket.socket) -> NoReturn:
     """Serve until the host hangs up. Runs in a fresh child that has no other descriptor."""
     set_title("dynod host: keeper of slots")
     prctl.set_name("dynod-keeper")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # jobs are reaped by the kernel
     while True:
         try:
             job, fds = packets.receive(door)
@@ -63,12 +64,11 @@ def keeper(door: socket.socket) -> NoReturn:
         # What one dyno left may take its time, so that it is cleared by a process of its own. A slot is made at once, here.
         if "make" in job:
             _do(door, job, fds)
+        elif os.fork() == 0:
+            os.setpriority(os.PRIO_PROCESS, 0, 0)  # a boot that waits for a slot goes first
+            _do(door, job, fds)
+            os._exit(0)
         else:
-            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-            if os.fork() == 0:
-                _do(door, job, fds)
-                os._exit(0)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             packets.close(fds)
 
 
@@ -118,8 +118,7 @@ def format_(template: str, size: int, inodes: int) -> None:
         os.ftruncate(fd, size)
     finally:
         os.close(fd)
-    pid = os.posix_spawn(program, [MKFS, *FORMAT, "-N", str(inodes), new], {"PATH": "/usr/sbin:/usr/bin"})
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = _run(program, [MKFS, *FORMAT, "-N", str(inodes), new])
     if status:
         os.unlink(new)
         raise OSError(errno.EIO, f"{MKFS} ended with {status}", template)
@@ -130,6 +129,19 @@ def format_(template: str, size: int, inodes: int) -> None:
     finally:
         packets.close(opened)  # unmounted by that: what is copied is whole
     os.rename(new, template)
+
+
+def _run(program: str, argv: list[str]) -> int:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else there is no status
+    try:
+        pid = os.posix_spawn(program, argv, {"PATH": "/usr/sbin:/usr/bin"})
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:  # jobs that ended meanwhile
+            pass
+    return status
 
 
 def copy(template: str, image: str) -> None:

@@ -235,6 +235,13 @@ def test_a_killed_keeper_is_replaced_and_no_boot_fails(host):
         over(host, *one)
 
 
+def test_who_cleared_a_slot_is_no_burden_to_the_keeper(host):
+    (keeper,) = [pid for pid in children(host.process.pid) if "keeper" in comm(pid)]
+    for _ in range(6):
+        over(host, *living(host))
+    assert len(children(keeper)) < 3  # the last may be about to go
+
+
 def comm(pid):
     with open(f"/proc/{pid}/comm") as file:
         return file.read()
