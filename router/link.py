@@ -98,6 +98,7 @@ class RoutesLink:
         self._certs = certs
         self._connected = connected
         self._decoder = Decoder()
+        self._tables = table_codec.Decoder()
         self._link = Link(loop, routes_socket(run), timers, opened=self._opened, received=self._received)
 
     def start(self) -> None:
@@ -150,7 +151,7 @@ class RoutesLink:
 
     def _take(self, packed: bytes) -> None:
         try:
-            table = table_codec.decode(packed)
+            table = self._tables.decode(packed)
         except table_codec.BadTable as error:
             _log.warning("keeping the old table: %s", error)
             return

@@ -90,14 +90,12 @@ class Proxy:
         self.routes = Routes(table, before, most)
         self.waiting.limits, self.waiting.most = table.limits, most
         self.has_table = True
-        kept = self.routes.by_id()
         leaving = []
-        for id, target in before.by_id().items():
-            if kept.get(id) is not target:
-                target.gone = True
-                expire(target, inf)
-                if target.in_flight:
-                    leaving.append(target)
+        for target in self.routes.left(before):
+            target.gone = True
+            expire(target, inf)
+            if target.in_flight:
+                leaving.append(target)
         for queue in before.queues.values():
             queue.clear()  # they wait anew, in the same order
         now = self.loop.time()

@@ -1,7 +1,7 @@
 """Which app a Host header means: exact name first, then the wildcard one label up (HEROKU.md 4.6). Owns no table's making."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from dynod.model.route import AppRoute, RouteTable, Standing
@@ -33,25 +33,47 @@ class Routes:
     `most`: requests in flight per dyno, of this worker. `queues`, an app's each, outlive their tables.
     """
 
-    __slots__ = ("_targets", "queues", "seen", "table")
+    __slots__ = ("bounds", "queues", "seen", "table", "targets_of")
 
     def __init__(self, table: RouteTable, before: "Routes | None" = None, most: int = NO_LIMIT) -> None:
-        known: Mapping[str, Target] = before.by_id() if before is not None else {}
         queues: Mapping[str, Queue] = before.queues if before is not None else {}
         self.table = table
         self.queues: dict[str, Queue] = {id: queues[id] if id in queues else Queue() for id in table.apps}
         self.seen: dict[bytes, Site] = {}  # answers of `find`, by spelling: a request looks here first
-        self._targets = {
-            id: targets(app.backends, known) if app.standing is Standing.SERVING else ()
-            for id, app in table.apps.items()
-        }
-        for id, made in self._targets.items():
-            for target in made:
-                target.limit(most, self.queues[id], table.limits.tunnels or NO_LIMIT)
+        self.bounds = (most, table.limits)
+        self.targets_of: dict[str, tuple[Target, ...]] = {}
+        for id, app in table.apps.items():
+            made = self._kept(app, before)
+            if made is None:
+                made = self._made(app, before)
+                for target in made:
+                    target.limit(most, self.queues[id], table.limits.tunnels or NO_LIMIT)
+            self.targets_of[id] = made
+
+    def _kept(self, app: AppRoute, before: "Routes | None") -> tuple[Target, ...] | None:
+        """Give the targets of an app that is the very same value as before (wire/table.py sees to that), None for any other."""
+        if before is None or before.bounds != self.bounds or before.table.apps.get(app.app) is not app:
+            return None
+        return before.targets_of[app.app]
+
+    @staticmethod
+    def _made(app: AppRoute, before: "Routes | None") -> tuple[Target, ...]:
+        if app.standing is not Standing.SERVING:
+            return ()
+        known = before.targets_of.get(app.app, ()) if before is not None else ()
+        return targets(app.backends, {target.backend.id: target for target in known})
+
+    def left(self, before: "Routes") -> Iterator[Target]:
+        """Yield the targets of `before` that are none any more."""
+        for id, had in before.targets_of.items():
+            has = self.targets_of.get(id, ())
+            if has is not had:
+                kept = set(has)
+                yield from (target for target in had if target not in kept)
 
     def by_id(self) -> dict[str, Target]:
         """Give every target, by its backend's id."""
-        return {target.backend.id: target for app in self._targets.values() for target in app}
+        return {target.backend.id: target for app in self.targets_of.values() for target in app}
 
     def find(self, host: bytes) -> Site | None:
         """Look up a Host header as the client sent it; None for a name nobody has."""
@@ -71,7 +93,7 @@ class Routes:
         route = None if app is None else self.table.apps.get(app)
         if route is None:
             return None
-        found = self._targets[route.app]
+        found = self.targets_of[route.app]
         sticky = tokens(route.app, found) if FEATURE in route.features else None
         return Site(route, name, found, CLOSE_DYNO in route.features, sticky)
 

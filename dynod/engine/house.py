@@ -153,7 +153,7 @@ class House:
         recorded = await self.observations.dynos()
         self.eco.recall(await self.observations.tally("eco"))
         for app in {*self.ledger.apps, *(AppId(key) for key in recorded)}:
-            loop = self._add_loop(app, await self.recall(app))
+            loop = self._add_loop(app, self._recalled(app, recorded.get(app)))
             self.eco.seen(app, loop.fleet)
         self._tables.due()
         self._certs.look()
@@ -263,7 +263,9 @@ class House:
 
     async def recall(self, app: AppId) -> Fleet:
         """The fleet as it was kept; an unreadable record is an empty fleet, whose dynos the host then ends."""
-        data = (await self.observations.dynos()).get(app)
+        return self._recalled(app, (await self.observations.dynos()).get(app))
+
+    def _recalled(self, app: AppId, data: bytes | None) -> Fleet:
         try:
             return Fleet() if data is None else sleeping.recalled(records.decode(data), self.now())
         except records.BadRecord as error:

@@ -70,11 +70,10 @@ def encode(fleet: Fleet) -> bytes:
 
 
 def _dyno(value: Mapping[str, Any]) -> Dyno:
-    known = {field.name for field in fields(Dyno)}
     exit_ = value["exit"]
     return Dyno(
         **{
-            **{key: each for key, each in value.items() if key in known},
+            **{key: each for key, each in value.items() if key in _FIELDS[Dyno]},
             "name": dyno_name(value["name"]),
             "kind": Kind(value["kind"]),
             "phase": Phase(value["phase"]),

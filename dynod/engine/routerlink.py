@@ -63,6 +63,7 @@ class RouterLink(Notified):
         self._wake = wake
         self._active = active
         self._file = routes_file(settings.state)
+        self._encoder = table_codec.Encoder()
         self._bytes = b""
         self._certs = b""
         self._generation = 0
@@ -87,7 +88,7 @@ class RouterLink(Notified):
     def publish(self, table: RouteTable) -> None:
         """Write the table down and pass it on, without waiting for anybody."""
         self.counts.keep(table.apps.keys())
-        self._bytes = table_codec.encode(table)
+        self._bytes = self._encoder.encode(table)
         self._generation = table.generation
         os.makedirs(os.path.dirname(self._file), exist_ok=True)
         write_atomically(self._file, self._bytes)

@@ -52,6 +52,7 @@ class MemoryWatch:
         """`now`: the mono clock; `metrics`: whether an app has log-runtime-metrics on. Make it inside a running loop."""
         self._now, self._say, self._on_vast, self._metrics = now, say, on_vast, metrics
         self._held: dict[str, _Held] = {}
+        self._restless: dict[str, _Held] = {}  # those of them that have a look or a sample before them
         self._alarms = Alarms(self._rang)
         self._timer: asyncio.TimerHandle | None = None
         self._at = NEVER
@@ -68,7 +69,7 @@ class MemoryWatch:
             return
         held = self._held[dyno] = _Held(app, dyno, name, found, Watched(quota))
         self._set_sample(held)
-        self._wake_at(held.due())
+        self._expect(held)
         self._tasks.spawn(self._arm(held))
 
     async def _arm(self, held: _Held) -> None:
@@ -76,11 +77,12 @@ class MemoryWatch:
         held.alarmed = await self._alarms.set(held.id, held.meter, held.watched.quota)
         if self._held.get(held.id) is held:
             held.look = self._now()
-            self._wake_at(held.look)
+            self._expect(held)
 
     def end(self, dyno: DynoId) -> None:
         """Watch a dyno no more, known or not."""
         if self._held.pop(dyno, None) is not None:
+            self._restless.pop(dyno, None)
             self._alarms.clear(dyno)
 
     def refresh(self, app: AppId) -> None:
@@ -88,13 +90,14 @@ class MemoryWatch:
         for held in self._held.values():
             if held.app == app:
                 self._set_sample(held)
-                self._wake_at(held.due())
+                self._expect(held)
 
     async def close(self) -> None:
         """Let go of everything; dynos run on."""
         if self._timer is not None:
             self._timer.cancel()
         self._held.clear()
+        self._restless.clear()
         await self._tasks.close()
         self._alarms.close()
 
@@ -107,6 +110,15 @@ class MemoryWatch:
 
     # -- when ----------------------------------------------------------------------------------------------------
 
+    def _expect(self, held: _Held) -> None:
+        """Have the timer ring for a dyno; one at rest is left alone, however many of them there are."""
+        due = held.due()
+        if due < NEVER:
+            self._restless[held.id] = held
+            self._wake_at(due)
+        else:
+            self._restless.pop(held.id, None)
+
     def _wake_at(self, at: float) -> None:
         """Let the timer ring at `at`, or earlier if it does so anyway."""
         if at < self._at:
@@ -118,18 +130,19 @@ class MemoryWatch:
     def _tick(self) -> None:
         self._timer, self._at = None, NEVER
         soon = self._now() + SLACK
-        for held in tuple(self._held.values()):
+        for held in tuple(self._restless.values()):
             if held.look is not None and held.look <= soon:
                 self._look(held)
             if held.sample is not None and held.sample <= soon:
                 held.sample += CADENCE
                 self._tasks.spawn(self._sample(held))
-        self._wake_at(min((held.due() for held in self._held.values()), default=NEVER))
+        self._restless = {held.id: held for held in self._restless.values() if held.due() < NEVER}
+        self._wake_at(min((held.due() for held in self._restless.values()), default=NEVER))
 
     def _rang(self, id: str) -> None:
         held = self._held[id]
         self._look(held)
-        self._wake_at(held.due())
+        self._expect(held)
 
     # -- what ----------------------------------------------------------------------------------------------------
 

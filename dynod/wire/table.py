@@ -1,6 +1,6 @@
 """The routing table as bytes: what goes over RUN/routes.sock and lies in STATE/router/table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -13,10 +13,30 @@ class BadTable(Exception):
     """These bytes are no routing table."""
 
 
-def encode(table: RouteTable) -> bytes:
-    """Write a table; `decode` reads it back equal."""
-    apps = [
-        [
+class Encoder:
+    """Packs anew only the apps that have changed since its last table: most changes are one app's."""
+
+    def __init__(self) -> None:
+        self._apps: dict[str, tuple[AppRoute, bytes]] = {}
+        self._packer = msgpack.Packer()
+
+    def encode(self, table: RouteTable) -> bytes:
+        """Write a table; `decode` reads it back equal."""
+        self._apps = {key: self._kept(self._apps.get(key), app) for key, app in table.apps.items()}
+        pack = self._packer.pack
+        return b"".join(
+            (
+                self._packer.pack_array_header(5),
+                *(pack(1), pack(table.generation), self._packer.pack_array_header(len(self._apps))),
+                *(packed for _, packed in self._apps.values()),
+                *(pack(dict(table.hosts)), pack(astuple(table.limits))),
+            )
+        )
+
+    def _kept(self, known: tuple[AppRoute, bytes] | None, app: AppRoute) -> tuple[AppRoute, bytes]:
+        if known is not None and known[0] is app:
+            return known
+        row = [
             app.app,
             app.name,
             app.standing.value,
@@ -25,9 +45,12 @@ def encode(table: RouteTable) -> bytes:
             app.maintenance_page,
             sorted(app.features),
         ]
-        for app in table.apps.values()
-    ]
-    return bytes(msgpack.packb([1, table.generation, apps, dict(table.hosts), astuple(table.limits)]))
+        return app, self._packer.pack(row)
+
+
+def encode(table: RouteTable) -> bytes:
+    """Write one table; `decode` reads it back equal."""
+    return Encoder().encode(table)
 
 
 def _app(row: Any) -> AppRoute:
@@ -55,16 +78,40 @@ def _limits(row: Sequence[Any] = ()) -> Limits:
     return limits
 
 
+class Decoder:
+    """Reads anew only the apps whose bytes have changed since its last table; the others are the same values as before."""
+
+    def __init__(self) -> None:
+        self._apps: dict[bytes, AppRoute] = {}
+
+    def decode(self, data: bytes) -> RouteTable:
+        """Read a table; raise BadTable."""
+        try:
+            parts = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+            parts.feed(data)
+            rest = parts.read_array_header() - 4
+            version, generation = parts.unpack(), parts.unpack()
+            if version != 1:
+                raise BadTable(f"a routing table of version {version}, this program reads 1")
+            apps = {row: self._apps.get(row) or _app(msgpack.unpackb(row)) for row in _rows(parts, data)}
+            hosts, limits = parts.unpack(), [parts.unpack() for _ in range(rest)]
+            if parts.tell() != len(data) or not isinstance(generation, int) or not isinstance(hosts, dict):
+                raise BadTable("not a routing table: no generation or no hosts, or more than a table")
+            routes = {route.app: route for route in apps.values()}
+            limited = _limits(*limits)
+        except (ValueError, TypeError, msgpack.UnpackException) as error:
+            raise BadTable(f"not a routing table: {error}") from error
+        self._apps = apps
+        return RouteTable(generation, routes, hosts, limited)
+
+
+def _rows(parts: msgpack.Unpacker, data: bytes) -> Iterator[bytes]:
+    for _ in range(parts.read_array_header()):
+        start = parts.tell()
+        parts.skip()
+        yield data[start : parts.tell()]
+
+
 def decode(data: bytes) -> RouteTable:
-    """Read a table; raise BadTable."""
-    try:
-        version, generation, apps, hosts, *limits = msgpack.unpackb(data)
-        if version != 1:
-            raise BadTable(f"a routing table of version {version}, this program reads 1")
-        routes = {route.app: route for route in map(_app, apps)}
-        if not isinstance(generation, int) or not isinstance(hosts, dict):
-            raise BadTable("not a routing table: no generation or no hosts")
-        limited = _limits(*limits)
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise BadTable(f"not a routing table: {error}") from error
-    return RouteTable(generation, routes, hosts, limited)
+    """Read one table; raise BadTable."""
+    return Decoder().decode(data)

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 from dynod.model.route import AppRoute, Backend, RouteTable, Standing
 from router.balance import Target, checkin, checkout, targets, tries
@@ -55,6 +56,26 @@ def test_a_new_table_keeps_what_is_known_of_a_dyno_that_stays():
         2, {"a": AppRoute("a", "a", Standing.SERVING, (Backend("id1", "web.1", "127.0.0.9", 1),))}, {"a": "a"}
     )
     assert Routes(moved, after).find(b"a").targets[0].in_flight == 0
+
+
+def test_who_left_is_told_by_the_apps_that_changed_and_a_new_limit_reaches_those_that_did_not():
+    same, changed, gone = (
+        AppRoute(name, name, Standing.SERVING, (replace(ONE, id=f"{name}1"), replace(TWO, id=f"{name}2")))
+        for name in ("same", "changed", "gone")
+    )
+    hosts = {"s": "same", "c": "changed", "g": "gone"}
+    before = Routes(RouteTable(1, {"same": same, "changed": changed, "gone": gone}, hosts))
+    less = replace(changed, backends=changed.backends[1:])
+    after = Routes(RouteTable(2, {"same": same, "changed": less}, hosts), before)
+    assert after.find(b"s").targets is before.find(b"s").targets
+    assert after.find(b"c").targets[0] is before.find(b"c").targets[1]
+    assert sorted(target.backend.id for target in after.left(before)) == ["changed1", "gone1", "gone2"]
+
+    limited = Routes(RouteTable(3, {"same": same, "changed": less}, hosts), after, most=7)
+    assert {target.most for target in limited.by_id().values()} == {7}
+    assert list(limited.left(after)) == []
+    asleep = Routes(RouteTable(4, {"same": replace(same, standing=Standing.IDLE)}, hosts), limited, most=7)
+    assert (asleep.find(b"s").targets, len(list(asleep.left(limited)))) == ((), 3)
 
 
 def test_the_choice_is_uniform_over_all_and_over_those_out_of_quarantine():
