@@ -236,6 +236,7 @@ def test_a_killed_keeper_is_replaced_and_no_boot_fails(host):
 
 
 def test_who_cleared_a_slot_is_no_burden_to_the_keeper(host):
+    over(host, *living(host))
     (keeper,) = [pid for pid in children(host.process.pid) if "keeper" in comm(pid)]
     for _ in range(6):
         over(host, *living(host))
