@@ -71,6 +71,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 ANY = Limits(memory=1, tasks=1, cpu=1, disk=1)  # for which only the disk counts
+AGAIN = 1.0  # seconds until the next try to fork a sweeper, when the machine takes no process
 FIRST = -10  # nice: dynos that take every processor hold up neither a boot nor a stop
 
 
@@ -95,6 +96,8 @@ class Sweeping:
     def _give(self, job: dict[str, Any], done: Callable[[str], None]) -> None:
         self._last += 1
         self._jobs[self._last] = (job, done)
+        if self._door.fileno() < 0:
+            return  # there is none at the moment
         with contextlib.suppress(ConnectionError):  # its successor gets all that is not done
             packets.send(self._door, job)
 
@@ -103,8 +106,13 @@ class Sweeping:
         return bool(self._jobs)
 
     def _start(self) -> None:
-        self._door, theirs = packets.pair()
-        self._pid = os.fork()
+        ours, theirs = packets.pair()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if self._pid == 0:
             os.setsid()
             os.setpriority(os.PRIO_PROCESS, 0, 0)
@@ -113,7 +121,18 @@ class Sweeping:
             only([theirs.fileno(), 2])
             sweeper(theirs, self._cgroups.freeze)
         theirs.close()
-        self._loop.read(self._door.fileno(), self._hear)
+        self._door = ours
+        self._loop.read(ours.fileno(), self._hear)
+
+    def _start_again(self) -> None:
+        try:
+            self._start()
+        except OSError as error:
+            say(f"cannot fork a sweeper: {error.strerror}; trying again in a second")
+            self._loop.after(AGAIN, self._start_again)
+            return
+        for job, _ in self._jobs.values():
+            packets.send(self._door, job)
 
     def _hear(self) -> None:
         try:
@@ -122,9 +141,7 @@ class Sweeping:
             self._loop.forget(self._door.fileno())
             self._door.close()
             os.waitpid(self._pid, 0)
-            self._start()
-            for job, _ in self._jobs.values():
-                packets.send(self._door, job)
+            self._start_again()
             return
         _, done = self._jobs.pop(said["job"], (None, None))
         if done:

@@ -7,6 +7,7 @@ Until it has a plan it dies with its host; from then on it does not.
 """
 
 import contextlib
+import errno
 import fcntl
 import functools
 import gc
@@ -34,6 +35,10 @@ NO_CORE = (
     1,
 )  # at one byte the kernel leaves out a handler of the machine's (core_pattern's |) too; at none it does not
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say
+NO_FAULT_OF_ITS_OWN = (
+    errno.EAGAIN,
+    errno.ENOMEM,
+)  # of a command that could not be started: the machine's, so the dyno is refused
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 
 
@@ -238,6 +243,8 @@ def start(plan: JailPlan | JoinPlan, actions: list[tuple[Any, ...]], complaints:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
+            if error.errno in NO_FAULT_OF_ITS_OWN:
+                raise OSError(error.errno, error.strerror, f"cannot fork to run {plan.argv[0]}") from error
             status, reason = NOT_RUNNABLE, str(error.strerror).lower()
     return _give_up(complaints, f"cannot run {plan.argv[0]}: {reason}", status)
 

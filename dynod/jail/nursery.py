@@ -17,13 +17,15 @@ import prctl
 
 from dynod.jail import packets
 from dynod.jail import syscalls as k
+from dynod.jail.diary import say
 from dynod.jail.enter import default_signals, embryo, only
 from dynod.jail.idmap import hold
 from dynod.jail.join import joiner
 from dynod.jail.loop import Loop
 from dynod.jail.title import set_title
 
-Born = Callable[[int, int], None]
+Born = Callable[[int, int, str], None]
+AGAIN = 1.0  # seconds until the host tries again to fork a nursery, when the machine takes no process
 
 
 class Nursery:
@@ -33,12 +35,17 @@ class Nursery:
         """`base`: an empty directory for embryos to mount on; `program`: what their inits become (init.compiled)."""
         self._loop, self._base, self._program = loop, base, program
         self._waiting: dict[str, Born] = {}
+        self._door: socket.socket | None = None
         self._start()
 
     def embryo(self, name: str, door: socket.socket, doors: Sequence[str], born: Born) -> None:
-        """Fork an embryo at the far end of which `door` is; then call born(pid, pidfd). See enter.embryo."""
+        """Fork an embryo at the far end of which `door` is; then call born(pid, pidfd, '') or, where none could
+        be forked, born(0, -1, why). See enter.embryo.
+        """
         self._waiting[name] = born
         self._send({"embryo": name, "doors": list(doors)}, door)
+        if self._door is None:
+            self._loop.after(0.0, self._disappoint)
 
     def holder(self, door: socket.socket) -> None:
         """Fork a holder (idmap.hold), which says its pid through `door`."""
@@ -50,38 +57,64 @@ class Nursery:
 
     def close(self) -> None:
         """Let it go, and with it every embryo that has no plan."""
+        if self._door is None:
+            return
         self._loop.forget(self._door.fileno())
         self._door.close()
+        self._door = None
         os.waitpid(self._pid, 0)
 
     def _send(self, value: dict[str, Any], door: socket.socket) -> None:
+        if self._door is None:
+            return  # a holder's or a joiner's user sees the end of its door
         with contextlib.suppress(
             packets.Hung
         ):  # it died: _hear starts it again, and a holder's user sees its end
             packets.send(self._door, value, [door.fileno()])
 
     def _start(self) -> None:
-        self._door, theirs = packets.pair()
-        self._pid = os.fork()
+        ours, theirs = packets.pair()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         if self._pid == 0:
             try:
                 nursery(theirs, self._base, self._program)
             finally:
                 os._exit(1)
         theirs.close()
-        self._loop.read(self._door.fileno(), self._hear)
+        self._door = ours
+        self._loop.read(ours.fileno(), self._hear)
+
+    def _start_again(self) -> None:
+        try:
+            self._start()
+        except OSError as error:
+            say(f"cannot fork a nursery: {error.strerror}; trying again in a second")
+            self._loop.after(AGAIN, self._start_again)
 
     def _hear(self) -> None:
+        assert self._door is not None
         try:
-            said, (pidfd,) = packets.receive(self._door)
+            said, pidfds = packets.receive(self._door)
         except packets.Hung:
             self.close()
-            waiting, self._waiting = self._waiting, {}
-            self._start()
-            for born in waiting.values():
-                born(0, -1)
+            self._start_again()
+            self._disappoint()
             return
-        self._waiting.pop(said["embryo"])(said["pid"], pidfd)
+        born = self._waiting.pop(said["embryo"])
+        if "error" in said:
+            born(0, -1, said["error"])
+        else:
+            born(said["pid"], pidfds[0], "")
+
+    def _disappoint(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for born in waiting.values():
+            born(0, -1, "there is no process to fork it")
 
 
 def nursery(door: socket.socket, base: str, program: int | None) -> NoReturn:
@@ -104,15 +137,30 @@ def nursery(door: socket.socket, base: str, program: int | None) -> NoReturn:
             os._exit(0)
         theirs = socket.socket(fileno=fd)
         if "embryo" in asked:
-            pid = _bear(theirs, asked["doors"], base, program, own_pid_namespace)
-            pidfd = os.pidfd_open(pid)
-            packets.send(door, {"embryo": asked["embryo"], "pid": pid}, [pidfd])
-            os.close(pidfd)
-        elif os.fork() == 0:
-            if "join" in asked:
-                joiner(theirs)
-            hold(theirs)
+            try:
+                pid = _bear(theirs, asked["doors"], base, program, own_pid_namespace)
+            except OSError as error:  # no process, no memory, no further namespace
+                packets.send(door, {"embryo": asked["embryo"], "error": error.strerror})
+            else:
+                pidfd = os.pidfd_open(pid)
+                packets.send(door, {"embryo": asked["embryo"], "pid": pid}, [pidfd])
+                os.close(pidfd)
+        else:
+            _fork_or_hang_up(theirs, join="join" in asked)
         theirs.close()
+
+
+def _fork_or_hang_up(theirs: socket.socket, *, join: bool) -> None:
+    """Fork a joiner or a holder. Where that fails its user finds the door closed."""
+    try:
+        pid = os.fork()
+    except OSError as error:
+        say(f"cannot fork a {'joiner' if join else 'holder'}: {error.strerror}")
+        return
+    if pid == 0:
+        if join:
+            joiner(theirs)
+        hold(theirs)
 
 
 def _bear(
@@ -120,8 +168,10 @@ def _bear(
 ) -> int:
     """Fork a child that is PID 1 of a new pid namespace; the nursery's later children are in its own again."""
     k.unshare(k.CLONE_NEWPID)
-    pid = os.fork()
-    if pid == 0:
-        embryo(theirs, doors, base, program)
-    k.setns(own_pid_namespace, k.CLONE_NEWPID)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            embryo(theirs, doors, base, program)
+    finally:
+        k.setns(own_pid_namespace, k.CLONE_NEWPID)
     return pid

@@ -113,7 +113,7 @@ class Pool:
             name,
             theirs,
             self._cgroups.doors(name),
-            lambda pid, pidfd: self._born(name, pid, pidfd, ours, limits),
+            lambda pid, pidfd, why: self._born(name, pid, pidfd, ours, limits, why),
         )
         theirs.close()
         return True
@@ -126,7 +126,9 @@ class Pool:
                 return None
         return self.usual
 
-    def _born(self, name: str, pid: int, pidfd: int, door: socket.socket, limits: Limits | None) -> None:
+    def _born(
+        self, name: str, pid: int, pidfd: int, door: socket.socket, limits: Limits | None, why: str
+    ) -> None:
         try:
             started = start_time(pid) if pidfd >= 0 else 0
         except (FileNotFoundError, ProcessLookupError):
@@ -140,7 +142,7 @@ class Pool:
         del self._growing[name]
         self._bury(one)
         if not self._closed:  # the nursery died, or the embryo did at once
-            self._fail("cannot fork an embryo: it ended before it was ready")
+            self._fail(f"cannot fork an embryo: {why or 'it ended before it was ready'}")
 
     def _hear(self, one: Embryo) -> None:
         try:
