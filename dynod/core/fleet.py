@@ -75,7 +75,7 @@ def wanted_names(desired: Desired) -> dict[DynoName, Formation]:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """`retry`: mono time of the next try after a crash that has to wait. `stale`: its dyno is to be replaced, though it fits.
+    """`retry`: mono time of the next try after a crash that has to wait. `failures`: launches in a row that failed. `stale`: its dyno is to be replaced, though it fits.
 
     `next`: the dyno that boots to take the name over while `dyno` still serves (preboot); `crashed`: the release of the one that
     could not, so that a newer release need not wait for its retry.
@@ -87,6 +87,7 @@ class Slot:
     stale: bool = False
     next: DynoId | None = None
     crashed: str = ""
+    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

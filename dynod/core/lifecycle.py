@@ -90,7 +90,7 @@ class Launched:
 
 @dataclass(frozen=True, slots=True)
 class LaunchFailed:
-    """It cannot run; `reason` begins with `cannot`."""
+    """It cannot run; `reason` is what its log says of it: `cannot start web.1: ...`, or an R-code's line."""
 
     reason: str
 

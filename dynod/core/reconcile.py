@@ -7,7 +7,7 @@ called, and by whom it is asked, is engine/app_loop.py's business.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dynod.core.backoff import crashes_after, wait_before_retry
+from dynod.core.backoff import crashes_after, wait_before_relaunch, wait_before_retry
 from dynod.core.effects import Effect, Freeze, Note, Reap, Say, Signal, WatchPort
 from dynod.core.fleet import (
     Desired,
@@ -31,6 +31,7 @@ from dynod.core.lifecycle import (
     Exited,
     FreezeAsked,
     Kind,
+    Launched,
     LaunchFailed,
     Now,
     Phase,
@@ -114,29 +115,37 @@ def restart(
     return fleet, (*effects, *more)
 
 
-def _after_crash(fleet: Fleet, desired: Desired, dyno: Dyno, now: Now, draw: Draw) -> Outcome:
+def _counted(slot: Slot, dyno: Dyno, event: Event, now: Now) -> tuple[Slot, float]:
+    """A slot whose dyno, or whose successor, has crashed or could not be started; and how long its name waits now."""
+    if isinstance(event, LaunchFailed):
+        failures = slot.failures + 1
+        return replace(slot, failures=failures), wait_before_relaunch(failures)
+    crashes = crashes_after(slot.crashes, now.mono - dyno.launched)
+    return replace(slot, crashes=crashes, failures=0), wait_before_retry(crashes)
+
+
+def _after_crash(fleet: Fleet, desired: Desired, dyno: Dyno, event: Event, now: Now, draw: Draw) -> Outcome:
     slot = fleet.slots[dyno.name]
     if slot.next is not None:  # its successor is on the way already
         return without_dyno(with_slot(fleet, dyno.name, Slot(slot.next)), dyno.id), ()
     row = wanted_names(desired).get(dyno.name)
     if row is None:
         return without_dyno(without_slot(fleet, dyno.name), dyno.id), ()
-    crashes = crashes_after(slot.crashes, now.mono - dyno.launched)
-    wait = wait_before_retry(crashes)
+    slot, wait = _counted(slot, dyno, event, now)
     if wait == 0.0:
-        return start(fleet, desired, dyno.name, row, "it crashed", now, draw, crashes)
-    return with_slot(fleet, dyno.name, Slot(dyno.id, crashes, now.mono + wait)), ()
+        return start(fleet, desired, dyno.name, row, "it crashed", now, draw, slot.crashes)
+    after = Slot(dyno.id, slot.crashes, now.mono + wait, failures=slot.failures)
+    return with_slot(fleet, dyno.name, after), ()
 
 
-def _after_next_crash(fleet: Fleet, desired: Desired, dyno: Dyno, now: Now, draw: Draw) -> Outcome:
+def _after_next_crash(
+    fleet: Fleet, desired: Desired, dyno: Dyno, event: Event, now: Now, draw: Draw
+) -> Outcome:
     """The successor of a dyno that serves has crashed: the old one serves on, the new one is tried again, later each time."""
-    slot = fleet.slots[dyno.name]
-    crashes = crashes_after(slot.crashes, now.mono - dyno.launched)
-    wait = wait_before_retry(crashes)
+    slot, wait = _counted(fleet.slots[dyno.name], dyno, event, now)
     row = wanted_names(desired).get(dyno.name)
-    fleet = with_slot(
-        fleet, dyno.name, Slot(slot.dyno, crashes, now.mono + wait, stale=slot.stale, crashed=dyno.release)
-    )
+    slot = replace(slot, retry=now.mono + wait, next=None, crashed=dyno.release)
+    fleet = with_slot(fleet, dyno.name, slot)
     if row is None or wait > 0.0:
         return fleet, ()
     return boot_beside(fleet, desired, dyno.name, row, "it crashed", now, draw)
@@ -150,13 +159,15 @@ def happened(fleet: Fleet, desired: Desired, dyno_id: DynoId, event: Event, now:
     slot = fleet.slots.get(dyno.name)
     succeeds = slot is not None and slot.next == dyno_id
     fleet, effects = take(fleet, dyno, event, now)
+    if isinstance(event, Launched) and slot is not None and slot.failures:
+        fleet = with_slot(fleet, dyno.name, replace(slot, failures=0))
     after = fleet.dynos.get(dyno_id)
     if succeeds and after is None:
-        fleet, more = _after_next_crash(fleet, desired, dyno, now, draw)
+        fleet, more = _after_next_crash(fleet, desired, dyno, event, now, draw)
     elif after is None:
         return fleet, effects
     elif after.phase is Phase.ENDED:
-        fleet, more = _bearer_ended(fleet, desired, after, now, draw)
+        fleet, more = _bearer_ended(fleet, desired, after, event, now, draw)
     elif after.phase is Phase.UP and dyno.phase is not Phase.UP:
         fleet, more = _came_up(fleet, desired, now, draw)
     else:
@@ -170,11 +181,11 @@ def _came_up(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
     return promote(fleet, "its successor is up", now)
 
 
-def _bearer_ended(fleet: Fleet, desired: Desired, dyno: Dyno, now: Now, draw: Draw) -> Outcome:
+def _bearer_ended(fleet: Fleet, desired: Desired, dyno: Dyno, event: Event, now: Now, draw: Draw) -> Outcome:
     if asleep(dyno) and dyno.name in wanted_names(desired):
         return fleet, ()
     if dyno.shown not in {DynoState.DOWN, DynoState.IDLE}:
-        return _after_crash(fleet, desired, dyno, now, draw)
+        return _after_crash(fleet, desired, dyno, event, now, draw)
     fleet = without_dyno(without_slot(fleet, dyno.name), dyno.id)
     row = wanted_names(desired).get(dyno.name)
     if row is None:
@@ -269,10 +280,11 @@ def tick(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
 
 
 def _retry(fleet: Fleet, desired: Desired, name: DynoName, row: Formation, now: Now, draw: Draw) -> Outcome:
-    why = "it crashed and has waited"
+    slot = fleet.slots[name]
+    why = "it could not be started and has waited" if slot.failures else "it crashed and has waited"
     if serves(fleet.current(name)):
         return boot_beside(fleet, desired, name, row, why, now, draw)
-    return start(fleet, desired, name, row, why, now, draw, fleet.slots[name].crashes)
+    return start(fleet, desired, name, row, why, now, draw, slot.crashes, slot.failures)
 
 
 def next_deadline(fleet: Fleet) -> float | None:

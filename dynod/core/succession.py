@@ -108,14 +108,17 @@ def start(
     now: Now,
     draw: Draw,
     crashes: int = 0,
+    failures: int = 0,
 ) -> Outcome:
     """Put a new dyno on a name; the one that bore it, if it lives, is told to stop afterwards."""
     old = fleet.current(name)
     new = _new(desired, name, row, now, draw)
     if old is None:
-        return with_slot(with_dyno(fleet, new), name, Slot(new.id, crashes)), begin(new, why)
+        return with_slot(with_dyno(fleet, new), name, Slot(new.id, crashes, failures=failures)), begin(
+            new, why
+        )
     fleet, dropped = drop_next(fleet, name, why, now)
-    fleet = with_slot(with_dyno(fleet, new), name, Slot(new.id, crashes))
+    fleet = with_slot(with_dyno(fleet, new), name, Slot(new.id, crashes, failures=failures))
     changed = () if old.shown is DynoState.STARTING else (change_line(old, DynoState.STARTING),)
     fleet, stopping = stop(fleet, old, why, now, replaced=True)
     return fleet, (*changed, *begin(new, why), *stopping, *dropped)
@@ -138,8 +141,9 @@ def boot_beside(
         return fleet, ()
     fleet, dropped = drop_next(fleet, name, why, now)
     new = _new(desired, name, row, now, draw)
-    crashes = slot.crashes if slot.retry is not None else 0
-    fleet = with_slot(with_dyno(fleet, new), name, Slot(slot.dyno, crashes, stale=slot.stale, next=new.id))
+    crashes, failures = (slot.crashes, slot.failures) if slot.retry is not None else (0, 0)
+    after = Slot(slot.dyno, crashes, stale=slot.stale, next=new.id, failures=failures)
+    fleet = with_slot(with_dyno(fleet, new), name, after)
     return fleet, (*begin(new, why), *dropped)
 
 

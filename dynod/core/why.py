@@ -24,7 +24,7 @@ from dynod.model.formation import Formation
 _ENDS = {"crashed": "crashed", "down": "stopped", "idle": "stopped", "complete": "completed", "lost": "lost"}
 _ASKED = {"stopping", "hung up"}  # told with the end that follows
 _PASSING = {"frozen", "thawed"}
-_CRASHED = "it crashed"  # what core/reconcile.py says of a retry
+_CRASHED = ("it crashed", "it could not be started")  # what core/reconcile.py says of a retry
 
 
 class Observed(Protocol):

@@ -5,6 +5,7 @@ never decides on an old state. What an entry means for dynos, routes and the log
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -12,9 +13,11 @@ from dynod.core.ledger import AppState, Ledger, fold
 from dynod.engine.clock import now
 from dynod.model.app import Account, AppId
 from dynod.model.entry import Entry, Payload
+from dynod.model.refused import Refused
 from dynod.store.protocol import Store
 
 SNAPSHOT_EVERY = 500  # entries
+_log = logging.getLogger(__name__)
 
 OnEntry = Callable[[Entry, AppState | None, AppState | None], None]
 
@@ -68,4 +71,7 @@ class Books:
         if self.ledger.revision >= self._snapshot_at:
             # Growing distances: a snapshot costs as much as the ledger is long, so all of them together stay linear.
             self._snapshot_at = self.ledger.revision + max(SNAPSHOT_EVERY, self.ledger.revision // 4)
-            await self._store.save_snapshot(self.ledger.revision, self.ledger)
+            try:
+                await self._store.save_snapshot(self.ledger.revision, self.ledger)
+            except Refused as refused:  # the disk is full; the entries are on it, which is what counts
+                _log.warning("%s; the ledger is read entry by entry until the next snapshot", refused)

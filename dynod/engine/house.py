@@ -13,6 +13,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from dynod.core import activity, room, sleeping, why
 from dynod.core.effects import (
@@ -58,6 +59,7 @@ from dynod.engine.pace import Pace
 from dynod.engine.routerlink import RouterLink
 from dynod.engine.tasks import Tasks
 from dynod.engine.tidy import tidy
+from dynod.engine.unwritten import Job, Unwritten
 from dynod.engine.watch_memory import MemoryWatch
 from dynod.host.jail_link import DiskFault
 from dynod.host.jail_link import Ended as HostEnded
@@ -120,6 +122,7 @@ class House:
         self.log = log
         self.outputs = Outputs(os.path.join(settings.state, "output"))
         self.tasks = Tasks()
+        self.unwritten = Unwritten(self.tasks)
         self.memory = MemoryWatch(lambda: clock.now().mono, self.say, self._vast, self._metrics)
         self.autopsies = Autopsies(settings.state, log.recent)
         self.plans: dict[DynoId, JailPlan] = {}
@@ -136,7 +139,7 @@ class House:
         self._routes: dict[AppId, AppRoute] = {}
         self._watches: dict[DynoId, asyncio.Task[None]] = {}
         self.happened: Counter[str] = Counter()  # boots, and how dynos ended, since we began
-        self.router = RouterLink(settings, self._wake, self._active)
+        self.router = RouterLink(settings, self._wake, self._active, self._write_later)
         self._tables = Pace(self._publish)
         self.eco = Eco(settings.eco_hours * 3600, clock.now, self._keep_eco, self._eco_changed)
         self._certs = Certs(settings.state, settings.domain, lambda: self.ledger, self.router.publish_certs)
@@ -255,10 +258,11 @@ class House:
         """Write the fleet's record; it is there for the next daemon before anything is done about it."""
         if fleet.dynos or app in self.ledger.apps:
             encoder = self._encoders.setdefault(app, records.Encoder())
-            await self.observations.put_dyno(app, encoder.encode(fleet))
+            job = partial(self.observations.put_dyno, app, encoder.encode(fleet))
         else:
             self._encoders.pop(app, None)
-            await self.observations.delete_dyno(app)
+            job = partial(self.observations.delete_dyno, app)
+        await self.unwritten.write(("fleet", app), job)
         self.eco.seen(app, fleet)
 
     async def recall(self, app: AppId) -> Fleet:
@@ -306,6 +310,9 @@ class House:
             table(self._generation, routes, self.settings.domain, hosts, limits(self.settings))
         )
 
+    def _write_later(self, file: str, job: Job) -> None:
+        self.tasks.spawn(self.unwritten.write(file, job))
+
     def _wake(self, app: str) -> None:
         if (loop := self._loops.get(AppId(app))) is not None:
             loop.post(Wake("a request came"))
@@ -316,7 +323,7 @@ class House:
                 loop.post(Active())
 
     def _keep_eco(self, record: bytes) -> None:
-        self.tasks.spawn(self.observations.put_tally("eco", record))
+        self.tasks.spawn(self.unwritten.write("eco", partial(self.observations.put_tally, "eco", record)))
 
     def _eco_changed(self) -> None:
         for app, loop in self._loops.items():
@@ -355,7 +362,7 @@ class House:
                 self.autopsies.expect(effect)
             case Note(dyno, name, what, detail):
                 note = Observation(dyno, str(name), app, what, clock.now().wall, detail)
-                self.tasks.spawn(self.observations.note([note]))
+                self.tasks.spawn(self.unwritten.write(note, partial(self.observations.note, [note])))
 
     def say(self, app: AppId, process: str, text: str) -> None:
         """A platform line: source `heroku`."""
@@ -370,9 +377,7 @@ class House:
         try:
             address = await launches.launch(self, app, dyno)
         except (Refused, ConnectionError, RuntimeError, OSError) as error:
-            reason = str(error)
-            said = reason if reason.startswith("cannot") else f"cannot start {dyno.name}: {reason}"
-            event: Launched | LaunchFailed = LaunchFailed(said)
+            event: Launched | LaunchFailed = LaunchFailed(launches.reason(dyno, error))
         else:
             event = Launched(address)
         finally:

@@ -41,13 +41,13 @@ def _release(state: AppState, dyno: Dyno) -> Release:
     for release in state.releases:
         if release.id == dyno.release:
             return release
-    raise Refused(Refusal.NOT_FOUND, f"cannot start {dyno.name} of {state.app.name}: its release is missing")
+    raise Refused(Refusal.NOT_FOUND, f"cannot start {dyno.name}: its release is missing")
 
 
 async def slug_tree(house: "House", state: AppState, release: Release, dyno: Dyno) -> str:
     """Where the release's slug lies unpacked, unpacked anew if the tree has vanished; '' for a release without one.
 
-    Raise Refused when the archive is gone, SlugDamaged (R17) when it is not what it was.
+    Raise Refused when the archive is gone or cannot be unpacked, SlugDamaged (R17) when it is not what it was.
     """
     if release.slug is None:
         return ""
@@ -57,15 +57,24 @@ async def slug_tree(house: "House", state: AppState, release: Release, dyno: Dyn
         return tree
     try:
         return await asyncio.to_thread(house.slugs.unpack, slug.sha256)
-    except SlugDamaged as damage:
-        house.say(state.app.id, str(dyno.name), damage.line)
-        raise
     except Refused as refused:
+        if refused.refusal is not Refusal.NOT_FOUND:
+            raise
         raise Refused(
             Refusal.GONE,
-            f"cannot start {dyno.name} of {state.app.name}: slug v{release.version} is missing; "
-            f"run `dyno releases -a {state.app.name}`",
+            f"cannot start {dyno.name}: slug v{release.version} is missing; put {house.slugs.archive(slug.sha256)} "
+            f"back, or push again",
         ) from refused
+
+
+def reason(dyno: Dyno, error: Exception) -> str:
+    """Say why a dyno cannot be started, by its name, in the words of whoever could not: R17 to Heroku's letter."""
+    if isinstance(error, SlugDamaged):
+        return error.line
+    why = str(error)
+    for start in (f"cannot start {dyno.id}: ", f"cannot start {dyno.name}: "):
+        why = why.removeprefix(start)
+    return f"cannot start {dyno.name}: {why}"
 
 
 def _plan(

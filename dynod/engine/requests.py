@@ -29,6 +29,7 @@ from dynod.model.log import LogLine, LogQuery
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildId, Release, ReleaseId, Slug
 from dynod.model.traffic import AppTraffic
+from dynod.store.observations import Observation
 
 HISTORY = 500  # observations of one dyno that are joined
 
@@ -275,7 +276,11 @@ class Requests:
         )
 
     async def why(self, app: App, dyno: str) -> Sequence[Cause]:
-        return causes(await self._house.observations.history(app.id, HISTORY, dyno))
+        known = await self._house.observations.history(app.id, HISTORY, dyno)
+        unwritten = (each for each in self._house.unwritten.waiting if isinstance(each, Observation))
+        return causes(
+            [*known, *(each for each in unwritten if each.app == app.id and dyno in {each.name, each.dyno})]
+        )
 
     async def autopsies(self, app: App, dyno: str) -> Sequence[Autopsy]:
         return await self._house.autopsies.find(app.id, dyno)

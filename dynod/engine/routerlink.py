@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import pwd
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from dynod.engine.traffic import Counts
+from dynod.engine.unwritten import Job, disk_refused
 from dynod.link import Call, serve
 from dynod.link.server import Connection, Notified
 from dynod.model.certs import CertTable
@@ -41,13 +43,26 @@ def write_atomically(path: str, data: bytes, mode: int = 0o644, owner: int | Non
     temp = f"{path}.new"
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
-        os.write(fd, data)
+        if os.write(fd, data) < len(data):  # a disk that is filled by it takes what fits and says nothing
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), temp)
         if owner is not None:
             with contextlib.suppress(PermissionError):
                 os.fchown(fd, owner, -1)
+        os.rename(temp, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temp)
+        raise
     finally:
         os.close(fd)
-    os.rename(temp, path)
+
+
+Late = Callable[[str, Job], None]
+"""`late(file, job)`: do the job once the disk has room."""
+
+
+def _never(file: str, job: Job) -> None:  # noqa: ARG001  # a Late
+    _log.warning("cannot write %s: the disk is full; a router that starts now has an older one", file)
 
 
 class RouterLink(Notified):
@@ -57,11 +72,16 @@ class RouterLink(Notified):
     """
 
     def __init__(
-        self, settings: Settings, wake: Callable[[str], None], active: Callable[[Sequence[str]], None]
+        self,
+        settings: Settings,
+        wake: Callable[[str], None],
+        active: Callable[[Sequence[str]], None],
+        late: Late = _never,
     ) -> None:
         self._settings = settings
         self._wake = wake
         self._active = active
+        self._late = late
         self._file = routes_file(settings.state)
         self._encoder = table_codec.Encoder()
         self._bytes = b""
@@ -86,12 +106,11 @@ class RouterLink(Notified):
         self._gathering = asyncio.get_running_loop().call_later(GATHERING, self._gathered.set)
 
     def publish(self, table: RouteTable) -> None:
-        """Write the table down and pass it on, without waiting for anybody."""
+        """Write the table down and pass it on, without waiting for anybody; a full disk holds no router up."""
         self.counts.keep(table.apps.keys())
         self._bytes = self._encoder.encode(table)
         self._generation = table.generation
-        os.makedirs(os.path.dirname(self._file), exist_ok=True)
-        write_atomically(self._file, self._bytes)
+        self._keep(self._file, self._write_table)
         for connection in self._connections:
             self._send(connection)
 
@@ -99,11 +118,29 @@ class RouterLink(Notified):
         """Write the certificates down for the router's eyes only, and pass them on."""
         self._certs = certs_codec.encode(table)
         self._certs_generation = table.generation
+        self._keep(certs_file(self._settings.state), self._write_certs)
+        for connection in self._connections:
+            self._send_certs(connection)
+
+    def _write_table(self) -> None:
+        os.makedirs(os.path.dirname(self._file), exist_ok=True)
+        write_atomically(self._file, self._bytes)
+
+    def _write_certs(self) -> None:
         path = certs_file(self._settings.state)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         write_atomically(path, self._certs, 0o600, _router_uid())
-        for connection in self._connections:
-            self._send_certs(connection)
+
+    def _keep(self, path: str, write: Callable[[], None]) -> None:
+        async def again() -> None:
+            write()
+
+        try:
+            write()
+        except OSError as error:
+            if not disk_refused(error):
+                raise
+            self._late(path, again)
 
     async def settled(self) -> None:
         """Wait until every router worker that is there serves by the newest table; PATIENCE at most, a stuck one waits for nobody."""

@@ -21,7 +21,7 @@ class Uids:
         if not self._free:
             raise Refused(
                 Refusal.UNAVAILABLE,
-                f"cannot start another dyno: all {len(self._range)} user ids are in use; stop other dynos",
+                f"all {len(self._range)} user ids are in use; stop other dynos, or set more of them in dynod.toml",
             )
         uid = self._free.popleft()
         self._held.add(uid)

@@ -103,7 +103,7 @@ def test_a_successor_that_crashes_leaves_the_old_one_serving_and_is_tried_again(
     world = Prebooted().deploy().tell("d2", Launched("x"))
     world.tell("d2", Exited(Exit(1)))
     assert world.boots() == ["d3"]
-    world.tell("d3", LaunchFailed("cannot start web.1: no"))
+    world.tell("d3", Launched("x")).tell("d3", Exited(Exit(1)))
     assert (world.boots(), world.bearers()) == ([], ["d1"])
     assert fleets.next_deadline(world.fleet) == world.now.mono + 600
     assert world.reconcile().effects == []
@@ -112,8 +112,22 @@ def test_a_successor_that_crashes_leaves_the_old_one_serving_and_is_tried_again(
     assert world.bearers() == ["d4"]
 
 
+def test_a_successor_that_cannot_be_started_is_tried_again_soon_and_counts_as_no_crash():
+    world = Prebooted().deploy()
+    for number, wait in ((2, 1), (3, 2), (4, 4)):
+        world.tell(f"d{number}", LaunchFailed("cannot start web.1: no"))
+        assert (world.boots(), world.bearers()) == ([], ["d1"])
+        assert fleets.next_deadline(world.fleet) == world.now.mono + wait
+        assert world.later(wait).tick().boots() == [f"d{number + 1}"]
+    world.up("d5")
+    assert world.bearers() == ["d5"]
+    assert world.fleet.slots[WEB1].crashes == world.fleet.slots[WEB1].failures == 0
+
+
 def test_a_newer_release_need_not_wait_for_the_retry_of_the_older():
-    world = Prebooted().deploy().tell("d2", LaunchFailed("cannot")).tell("d3", LaunchFailed("cannot"))
+    world = Prebooted().deploy()
+    for each in ("d2", "d3"):
+        world.tell(each, Launched("x")).tell(each, Exited(Exit(1)))
     assert world.deploy("r5", 5).boots() == ["d4"]
 
 

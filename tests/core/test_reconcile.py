@@ -147,6 +147,44 @@ def test_scaling_a_crashed_dyno_away_is_crashed_to_down():
     assert world.fleet == Fleet()
 
 
+def test_what_cannot_be_started_is_tried_again_after_one_second_then_two_up_to_two_minutes():
+    world = World().reconcile()
+    waits = []
+    for number in range(1, 11):
+        world.tell(f"d{number}", LaunchFailed("cannot start web.1: the disk is full"))
+        assert world.lines() == [
+            "web.1: cannot start web.1: the disk is full",
+            "web.1: State changed from starting to crashed",
+        ]
+        assert (world.boots(), world.states()) == ([], {"web.1": "crashed"})
+        waits.append(fleets.next_deadline(world.fleet) - world.now.mono)
+        assert world.later(waits[-1] - 0.1).tick().boots() == []
+        assert world.later(0.1).tick().boots() == [f"d{number + 1}"]
+        assert world.lines()[0] == "web.1: State changed from crashed to starting"
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 120, 120, 120]
+
+
+def test_once_it_could_be_started_failures_are_forgotten_and_crashes_were_never_counted():
+    world = World().reconcile()
+    world.tell("d1", LaunchFailed("cannot start web.1: no"))
+    world.later(1).tick().tell("d2", Launched("x"))
+    assert world.fleet.slots[WEB1].failures == 0
+    assert world.tell("d2", Exited(Exit(1))).boots() == ["d3"]  # the first crash, so at once
+    world.tell("d3", LaunchFailed("cannot start web.1: no"))
+    world.later(1).tick()
+    assert (world.boots(), world.fleet.slots[WEB1].crashes) == (["d4"], 1)
+    world.tell("d4", Launched("x")).tell("d4", Exited(Exit(1)))
+    assert fleets.next_deadline(world.fleet) == world.now.mono + 600
+
+
+def test_a_release_need_not_wait_for_the_next_try():
+    world = World().reconcile()
+    world.tell("d1", LaunchFailed("cannot start web.1: no"))
+    world.desired = world.release("r4", 4)
+    assert world.reconcile().boots() == ["d2"]
+    assert world.fleet.slots[WEB1].failures == 0
+
+
 def test_the_first_crash_is_answered_at_once_the_second_waits_ten_minutes():
     world = World().reconcile().up("d1").later(5)
     world.tell("d1", Exited(Exit(1)))

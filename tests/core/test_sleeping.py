@@ -242,7 +242,7 @@ def test_it_does_not_sleep_while_a_dyno_is_on_its_way():
 
 
 def test_a_crashed_worker_waits_for_the_request_instead_of_its_retry():
-    world = Eco().tell("d2", Exited(Exit(1))).tell("d3", LaunchFailed("cannot"))
+    world = Eco().tell("d2", Exited(Exit(1))).tell("d3", Launched("x")).tell("d3", Exited(Exit(1)))
     assert world.states()["worker.1"] == "crashed"
     world.desired = replace(world.desired, habit=Habit(10.0))
     world.later(20).tick()
@@ -318,7 +318,12 @@ def test_a_frozen_dyno_of_an_older_release_is_not_thawed_but_replaced():
 
 
 def test_a_crashed_worker_of_a_frozen_app_is_started_by_the_request():
-    world = Eco(habit=Habit(10.0, freeze=True)).tell("d2", Exited(Exit(1))).tell("d3", LaunchFailed("cannot"))
+    world = (
+        Eco(habit=Habit(10.0, freeze=True))
+        .tell("d2", Exited(Exit(1)))
+        .tell("d3", Launched("x"))
+        .tell("d3", Exited(Exit(1)))
+    )
     world.later(20).tick().quiet()
     assert world.wake().boots() == ["d4"]
     assert world.of(Thaw) == ["d1"]
