@@ -22,6 +22,8 @@ from dynod.host.config import BadSettings, parser, settings
 from dynod.model.jail import Ceiling
 from dynod.model.resolver import CANDIDATES, dyno_resolver
 from dynod.model.settings import Endpoint, Settings
+from dynod.net.ipv6 import REMEDY, why_not
+from dynod.net.links import Links
 
 CONTROLLERS = ("memory", "pids", "cpu")
 IDMAPPED_LOWER = (5, 19)  # the first kernel whose overlayfs takes idmapped layers
@@ -149,6 +151,17 @@ def network(_: Settings) -> Check:
     ]
     found = f"not seen: {', '.join(missing)}" if missing else "veth, nf_tables"
     return Check("network", found, not missing, f"modprobe {' '.join(missing)}")
+
+
+def ipv6(_: Settings) -> Check:
+    """Dynos have IPv6 where forwarding takes nothing away from the machine."""
+    try:
+        with Links() as links:
+            why, _sign, remedy = why_not(links.ipv6()).partition(REMEDY)
+    except OSError as error:
+        why, remedy = f"cannot look: {error}", ""
+    found = f"dynos have none: {why}" if why else "dynos have it"
+    return Check("IPv6", found, not remedy, remedy, needed=False)
 
 
 def _in_kernel(name: str) -> bool:
@@ -307,6 +320,7 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     namespaces,
     user_namespaces,
     network,
+    ipv6,
     _program("git", "pushes", "git", needed=True),
     _program("python3", "builds of Python apps", "python3", needed=True),
     pip,

@@ -28,11 +28,12 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """What was taken for this one dyno: its uid, its network namespace and its address there."""
+    """What was taken for this one dyno: its uid, its network namespace and its addresses there."""
 
     uid: int
     netns: str
     address: str = ""
+    address6: str = ""
 
 
 def limits(size: DynoSize, ceiling: Ceiling = Ceiling.AUTO) -> Limits:
@@ -81,6 +82,7 @@ def launch_plan(
             "release": f"v{dyno.version}",
             "netns": wiring.netns,
             "address": wiring.address,
+            "address6": wiring.address6,
         },
         columns=columns,
         lines=lines,

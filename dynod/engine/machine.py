@@ -152,7 +152,7 @@ class Machine:
         except (ConnectionError, Refused, RuntimeError):
             self._free_uid(dyno)
             raise
-        return Wiring(uid, wired.netns, wired.address)
+        return Wiring(uid, wired.netns, wired.address, wired.address6)
 
     async def boot(self, plan: JailPlan) -> Booted:
         """Run a plan; raise Refused with the host's own words."""

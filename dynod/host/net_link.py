@@ -23,10 +23,11 @@ class Wired:
     netns: str
     address: str
     gateway: str
+    address6: str = ""  # if dynos have IPv6
 
 
 def _wired(row: Any) -> Wired:
-    return Wired(row["netns"], row["address"], row["gateway"])
+    return Wired(row["netns"], row["address"], row["gateway"], row.get("address6", ""))
 
 
 class NetLink:

@@ -118,6 +118,11 @@ class JailPlan:
             }
         )
 
+    def addresses(self) -> str:
+        """What its asker said of its network, for people."""
+        address, address6 = (self.labels.get(name, "") for name in ("address", "address6"))
+        return f"{address or 'its loopback alone'}, {address6 or 'no IPv6'}"
+
     def describe(self) -> tuple[str, ...]:
         """Say, line by line and in the order of execution, what is done (the text of `dynod explain`)."""
         layers = " : ".join(path + (" (idmapped)" if idmap else "") for path, idmap in self.lower)
@@ -126,6 +131,7 @@ class JailPlan:
             f"cgroup {self.id}: memory {limits.memory} bytes, {limits.tasks} tasks, cpu x{limits.cpu}",
             "namespaces mount, pid, ipc, uts, cgroup: new",
             f"namespace net: {self.netns or 'new and empty'}",
+            f"addresses {self.addresses()}",
             f"hostname {self.hostname}",
             f"overlay at /: lower {layers}; upper {self.scratch}/upper (volatile), nosuid, nodev",
             *(bind.describe() for bind in self.binds),

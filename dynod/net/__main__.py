@@ -51,6 +51,8 @@ def _handler(pool: Pool, kernel: KernelThread) -> Any:
                 return {
                     **pool.counts(),
                     "network": str(kernel.block.network),
+                    "network6": str(kernel.block.network6) if kernel.ipv6 else None,
+                    "why_no_ipv6": kernel.why_no_ipv6,
                     "table": f"inet {kernel.block.table}",
                     "nameservers": list(machine_resolver().nameservers),
                     "obstacles": list(await kernel.obstacles()),
@@ -81,12 +83,16 @@ async def helper(run: str, warm: int, *, end: bool) -> None:
         loop.add_signal_handler(number, stop.set)
     async with KernelThread(directory) as kernel:
         found = await kernel.start()
-        pool = Pool(kernel.block, directory, warm, kernel, found)
+        pool = Pool(kernel.block, directory, warm, kernel, found, ipv6=kernel.ipv6)
         server = await serve(net_socket(run), _handler(pool, kernel), language=NET)
         _open_to_group(net_socket(run))
         unit().beat(loop.call_later)
         unit().say("READY=1")
         _log.info("ready in %s", kernel.block.network)
+        _log.info(
+            "dynos have %s",
+            f"IPv6 in {kernel.block.network6}" if kernel.ipv6 else f"no IPv6: {kernel.why_no_ipv6}",
+        )
         for sentence in await kernel.obstacles():
             _log.warning("%s", sentence)
         async with asyncio.TaskGroup() as tasks:

@@ -3,15 +3,19 @@
 172.16.0.0/12 (HEROKU.md 1.4) falls into 64 blocks of a /18; a running instance holds one block, and everything it leaves in
 the kernel (interfaces, table, route, link groups) is named after the block's number. So two instances can never meet, and
 who takes over an abandoned block owns the leftovers by name. A block has 4,000 slots, each a /30: the host's end and the
-dyno's. What holds a block is in claim.py.
+dyno's. What holds a block is in claim.py. By IPv6, where dynos have it (ipv6.py), the same blocks and slots lie in a unique local prefix.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 RANGE = IPv4Network("172.16.0.0/12")
+RANGE6 = IPv6Network(
+    "fd64:796e:6f64::/48"
+)  # RFC 4193; dynod in ASCII. It never leaves the machine: NAT hides it
 BLOCK_PREFIX = 18
+PREFIX, PREFIX6 = 30, 126  # of a slot
 SLOTS = 4_000
 BLOCKS = 2 ** (BLOCK_PREFIX - RANGE.prefixlen)
 ANY_DYNO = "dyno"  # every instance's interfaces begin so
@@ -27,6 +31,8 @@ class Slot:
     interface: str
     gateway: IPv4Address
     address: IPv4Address
+    gateway6: IPv6Address
+    address6: IPv6Address
 
     @property
     def gateway_mac(self) -> str:
@@ -54,6 +60,10 @@ class Block:
         return IPv4Network((int(RANGE.network_address) + self.number * size, BLOCK_PREFIX))
 
     @property
+    def network6(self) -> IPv6Network:
+        return IPv6Network((int(RANGE6.network_address) + (self.number << 64), 64))
+
+    @property
     def prefix(self) -> str:
         """How the block's interfaces are called; the dash keeps dyno1- and dyno17- apart."""
         return f"{ANY_DYNO}{self.number}-"
@@ -76,7 +86,8 @@ class Block:
         if not 0 <= number < SLOTS:
             raise ValueError(f"no slot {number} in a block of {SLOTS}")
         first = self.network.network_address + 4 * number
-        return Slot(number, f"{self.prefix}{number}", first + 1, first + 2)
+        first6 = self.network6.network_address + 4 * number
+        return Slot(number, f"{self.prefix}{number}", first + 1, first + 2, first6 + 1, first6 + 2)
 
 
 def _preference(block: Block) -> tuple[int, int]:

@@ -5,7 +5,7 @@ The table is static: dynos come and go without touching it, because it speaks of
 not at all. pyroute2's nftables support was looked at and left: it has no wildcard interface names, no fib and no concatenations, and
 what it loads cannot be reviewed as text. Nothing here reads or writes another's table, but for `foreign_drops`, which reads.
 
-Also here: net.ipv4.ip_forward, which belongs to everybody. If we switched it on, our table carries an empty chain that says so;
+Also here: net.ipv4.ip_forward and its like for IPv6, which belong to everybody. If we switched one on, our table carries an empty chain that says so;
 later instances copy it, and the last one that ends puts it back. So the memory of it survives kill -9 like the table itself.
 """
 
@@ -21,7 +21,9 @@ from typing import Any
 from dynod.net.addresses import ANY_DYNO, Block
 
 _FORWARD = "/proc/sys/net/ipv4/ip_forward"
+_FORWARD6 = "/proc/sys/net/ipv6/conf/all/forwarding"
 _MARK = "ip_forward_was_off"
+_MARK6 = "ip6_forward_was_off"
 
 RULES = """\
 table inet {table}
@@ -30,7 +32,7 @@ table inet {table} {{
     chain from_dyno {{
         type filter hook prerouting priority mangle; policy accept;
         iifname != "{prefix}*" accept
-        meta nfproto ipv6 drop comment "dynos have no IPv6"
+        {no_ipv6}
         fib saddr . iif oif missing drop comment "not its own source address"
         ct direction reply ct state established,related accept comment "answers to the router and to the host"
         {resolvers}
@@ -38,6 +40,8 @@ table inet {table} {{
         ip daddr 169.254.0.0/16 drop comment "link-local: cloud metadata"
         ip daddr 100.100.100.200 drop comment "metadata (Alibaba)"
         ip daddr 168.63.129.16 tcp dport {{ 80, 32526 }} drop comment "metadata (Azure; its DNS stays)"
+        ip6 daddr fe80::/10 drop comment "link-local"
+        ip6 daddr {{ {metadata6} }} drop comment "metadata, and IPv4 in disguise"
     }}
     chain to_host {{
         type filter hook input priority filter - 10; policy accept;
@@ -56,12 +60,15 @@ table inet {table} {{
     chain out {{
         type nat hook postrouting priority srcnat; policy accept;
         ip saddr {network} oifname != "{any}*" masquerade
+        ip6 saddr {network6} oifname != "{any}*" masquerade
     }}
-{mark}}}
+{marks}}}
 """
+# Amazon, Google, Oracle, Scaleway; addresses that stand for IPv4 ones: mapped, NAT64's of 169.254.0.0/16, 6to4's of it
+_METADATA6 = "fd00:ec2::/32, fd20:ce::/64, fd00:c1::/32, fd00:42::/32, ::/96, ::ffff:0:0/96, 64:ff9b::a9fe:0/112, 2002:a9fe::/32"
 
 
-def script(block: Block, resolvers: Iterable[str], *, mark: bool) -> str:
+def script(block: Block, resolvers: Iterable[str], *, ipv6: bool = False, marks: Iterable[str] = ()) -> str:
     """Write the table; `resolvers` are asked on port 53 wherever they are (a GCE machine's is its metadata address)."""
     servers = ", ".join(resolvers)
     return RULES.format(
@@ -69,10 +76,13 @@ def script(block: Block, resolvers: Iterable[str], *, mark: bool) -> str:
         prefix=block.prefix,
         any=ANY_DYNO,
         network=block.network,
+        network6=block.network6,
+        metadata6=_METADATA6,
+        no_ipv6="" if ipv6 else 'meta nfproto ipv6 drop comment "dynos have no IPv6"',
         resolvers=f"ip daddr {{ {servers} }} meta l4proto {{ tcp, udp }} th dport 53 accept"
         if servers
         else "",
-        mark=f"    chain {_MARK} {{\n    }}\n" if mark else "",
+        marks="".join(f"    chain {mark} {{\n    }}\n" for mark in marks),
     )
 
 
@@ -102,37 +112,43 @@ def _alone() -> Iterator[None]:
         os.close(file)
 
 
-def _forwarding() -> bool:
-    with open(_FORWARD) as file:
+def _forwarding(path: str) -> bool:
+    with open(path) as file:
         return file.read().strip() != "0"
 
 
-def _set_forwarding(value: str) -> None:
-    with open(_FORWARD, "w") as file:
+def _set_forwarding(path: str, value: str) -> None:
+    with open(path, "w") as file:
         file.write(value)
 
 
-def _marked() -> set[str]:
-    """The tables of instances that live by an ip_forward which one of them switched on."""
-    return {chain["table"] for chain in _chains() if chain["name"] == _MARK}
+def _marked(mark: str) -> set[str]:
+    """The tables of instances that live by a forwarding which one of them switched on."""
+    return {chain["table"] for chain in _chains() if chain["name"] == mark}
 
 
-def load(block: Block, resolvers: Iterable[str]) -> None:
+def load(block: Block, resolvers: Iterable[str], *, ipv6: bool) -> None:
     """Put our table in force and switch forwarding on, in this order: no packet is forwarded unfiltered."""
     with _alone():
-        forwarding = _forwarding()
-        _nft("-f", "-", given=script(block, resolvers, mark=not forwarding or bool(_marked())))
-        if not forwarding:
-            _set_forwarding("1")
+        wanted = {_MARK: _FORWARD, **({_MARK6: _FORWARD6} if ipv6 else {})}
+        off = {mark: path for mark, path in wanted.items() if not _forwarding(path)}
+        marks = [mark for mark in (_MARK, _MARK6) if mark in off or _marked(mark)]
+        _nft("-f", "-", given=script(block, resolvers, ipv6=ipv6, marks=marks))
+        for path in off.values():
+            _set_forwarding(path, "1")
 
 
 def unload(block: Block, is_used: Callable[[Block], bool]) -> None:
-    """Put ip_forward back if nobody else lives by it, then remove our table. `is_used` tells dead tables from others'."""
+    """Put forwarding back if nobody else lives by it, then remove our table. `is_used` tells dead tables from others'."""
     with _alone():
-        marked = _marked()
-        others = {other for other in marked - {block.table} if is_used(Block(int(other.rpartition("_")[2])))}
-        if block.table in marked and not others:
-            _set_forwarding("0")
+        for mark, path in ((_MARK, _FORWARD), (_MARK6, _FORWARD6)):
+            marked = _marked(mark)
+            others = {
+                other for other in marked - {block.table} if is_used(Block(int(other.rpartition("_")[2])))
+            }
+            if block.table in marked and not others:
+                with contextlib.suppress(FileNotFoundError):  # IPv6 went
+                    _set_forwarding(path, "0")
         _nft("-f", "-", given=f"table inet {block.table}\ndelete table inet {block.table}\n")
 
 

@@ -15,7 +15,8 @@ from ipaddress import IPv4Network
 from typing import Any, Self
 
 from dynod.net import messages, namespaces
-from dynod.net.addresses import Block, Slot
+from dynod.net.addresses import PREFIX, PREFIX6, Block, Slot
+from dynod.net.ipv6 import Machine, look
 
 
 def _bare(package: str) -> None:
@@ -30,6 +31,7 @@ from pyroute2.iproute.linux import IPRoute  # noqa: E402  # the lines above are 
 from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
 
 INSIDE = "eth0"  # HEROKU.md 1.4
+_UNICAST = 1  # RTN_UNICAST
 PROTOCOL = 221  # marks our routes among others' (rtnetlink(7), rtm_protocol: above 191 nobody's)
 MTU = 1500
 _TOGETHER = 100  # messages told at a time: their answers must fit into a socket's buffer
@@ -45,13 +47,18 @@ def _told(what: str, *ignored: int) -> Iterator[None]:
             raise OSError(error.code, f"cannot {what}: {os.strerror(error.code)}") from error
 
 
-def _no_ipv6(interface: str) -> None:
-    """A dyno has no IPv6: without this both ends would get link-local addresses, and with them a way around."""
-    with (
-        contextlib.suppress(FileNotFoundError),
-        open(f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6", "w") as file,
-    ):
-        file.write("1")
+# A dyno has the IPv6 address that it is given or none: link-local ones, and what an advertisement brings, would be a way around.
+_OWN_IPV6 = {"addr_gen_mode": "1", "accept_ra": "0", "accept_redirects": "0", "disable_ipv6": "0"}
+_NO_IPV6 = {"disable_ipv6": "1"}
+
+
+def _set_ipv6(interface: str, *, on: bool) -> None:
+    for name, value in (_OWN_IPV6 if on else _NO_IPV6).items():
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open(f"/proc/sys/net/ipv6/conf/{interface}/{name}", "w") as file,
+        ):
+            file.write(value)
 
 
 class Line:
@@ -117,28 +124,50 @@ class Links:
                 return int(self._host.get_links(index)[0].get("mtu") or MTU)
         return MTU
 
+    def ipv6(self) -> Machine:
+        """What the machine has of IPv6."""
+        routes = [
+            (socket.if_indextoname(index), int(one["proto"]))
+            for one in self._host.get_routes(family=10, table=254)
+            if not one["dst_len"] and one["type"] == _UNICAST and (index := _way(one))
+        ]
+        addresses = [
+            (socket.if_indextoname(one["index"]), int(one.get("flags") or one["flags"]))
+            for one in self._host.get_addr(family=10)
+            if not one["scope"]
+        ]
+        return look(routes, addresses)
+
     # -- the block -----------------------------------------------------------------------------------------------
-    def reserve(self, block: Block) -> None:
+    def reserve(self, block: Block, *, ipv6: bool) -> None:
         """What goes to a slot without a dyno is unreachable; it must not leave by the default route."""
         with _told(f"reserve {block.network}"):
             self._host.route("replace", dst=str(block.network), type="unreachable", proto=PROTOCOL)
+        if ipv6:
+            with _told(f"reserve {block.network6}"):
+                self._host.route("replace", dst=str(block.network6), type="unreachable", proto=PROTOCOL)
 
     def release(self, block: Block) -> None:
         with _told(f"release {block.network}", errno.ESRCH):
             self._host.route("del", dst=str(block.network), type="unreachable", proto=PROTOCOL)
+        # Where IPv6 was switched off meanwhile, its routes went with it.
+        with _told(
+            f"release {block.network6}", errno.ESRCH, errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.ENODEV
+        ):
+            self._host.route("del", dst=str(block.network6), type="unreachable", proto=PROTOCOL)
 
     # -- one dyno ------------------------------------------------------------------------------------------------
-    def wire(self, block: Block, slot: Slot, path: str, mtu: int) -> None:
+    def wire(self, block: Block, slot: Slot, path: str, mtu: int, *, ipv6: bool) -> None:
         """Make the namespace, pin it at `path`, and lead a cable into it. Whatever fails, nothing of it stays."""
         try:
             with namespaces.fresh() as inside:
-                _no_ipv6("default")
+                _set_ipv6("default", on=ipv6)
                 namespaces.pin(path)
                 with contextlib.closing(Line()) as peer:
                     self._line.tell(f"wire {slot.interface}", _cable(block, slot, inside, mtu))
-                    peer.tell(f"wire {slot.interface}", *_inside(slot))
-            _no_ipv6(slot.interface)
-            self._line.tell(f"wire {slot.interface}", *_outside(slot))
+                    peer.tell(f"wire {slot.interface}", *_inside(slot, ipv6=ipv6))
+            _set_ipv6(slot.interface, on=ipv6)
+            self._line.tell(f"wire {slot.interface}", *_outside(slot, ipv6=ipv6))
         except BaseException:
             self.unwire(block, [(slot, path)])
             raise
@@ -166,6 +195,13 @@ class Links:
             self._host.link("del", group=group)
 
 
+def _way(route: Any) -> int:
+    """The interface of a route; of the first, where it has several."""
+    if index := route.get("oif"):
+        return int(index)
+    return next((int(hop["oif"]) for hop in route.get("multipath") or () if hop.get("oif")), 0)
+
+
 def _index(interface: str) -> int:
     try:
         return socket.if_nametoindex(interface)  # a lookup by netlink would list all
@@ -178,23 +214,38 @@ def _cable(block: Block, slot: Slot, namespace: int, mtu: int) -> bytes:
     return messages.cable(slot.interface, slot.gateway_mac, block.group, mtu, INSIDE, slot.mac, namespace)
 
 
-def _inside(slot: Slot) -> tuple[bytes, ...]:
+def _inside(slot: Slot, *, ipv6: bool) -> tuple[bytes, ...]:
     """What is told while the thread is in the namespace."""
     index = _index(INSIDE)
-    return (
+    said = (
         messages.up(1),  # lo is always 1
-        messages.address(index, slot.address, 30),
+        messages.address(index, slot.address, PREFIX),
         messages.up(index),
         messages.neighbour(index, slot.gateway, slot.gateway_mac),
         messages.default_route(index, slot.gateway),
     )
-
-
-def _outside(slot: Slot) -> tuple[bytes, ...]:
-    index = _index(slot.interface)
+    if not ipv6:
+        return said
     return (
-        messages.address(index, slot.gateway, 30),
+        *said,
+        messages.address(index, slot.address6, PREFIX6),
+        messages.neighbour(index, slot.gateway6, slot.gateway_mac),
+        messages.default_route(index, slot.gateway6),
+    )
+
+
+def _outside(slot: Slot, *, ipv6: bool) -> tuple[bytes, ...]:
+    index = _index(slot.interface)
+    said = (
+        messages.address(index, slot.gateway, PREFIX),
         messages.up(index),
         # Permanent neighbours do not count against the machine's table of 1,024 (gc_thresh3), which all namespaces share.
         messages.neighbour(index, slot.address, slot.mac),
+    )
+    if not ipv6:
+        return said
+    return (
+        *said,
+        messages.address(index, slot.gateway6, PREFIX6),
+        messages.neighbour(index, slot.address6, slot.mac),
     )

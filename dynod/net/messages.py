@@ -7,7 +7,7 @@ Numbers and layouts: rtnetlink(7), linux/rtnetlink.h, linux/if_link.h, linux/nei
 
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 _HEAD = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _LINK = struct.Struct("=BxHiII")  # family, type, index, flags, change
@@ -17,9 +17,12 @@ _ROUTE = struct.Struct("=BBBBBBBBI")  # family, to, from, tos, table, protocol, 
 _NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH, _ERROR = 16, 20, 24, 28, 2
 _REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400
 _NEW = _REQUEST | _ACK | _EXCL | _CREATE
-_INET, _UP, _NESTED = 2, 0x1, 0x8000
+_FAMILIES, _UP, _NESTED = {4: 2, 6: 10}, 0x1, 0x8000
+_NODAD = 0x02  # IFA_F_NODAD: nobody else is at the cable, and an address that is tentative cannot be used
 _PERMANENT = 0x80  # NUD_PERMANENT
 _MAIN, _BOOT, _UNIVERSE, _UNICAST = 254, 3, 0, 1
+
+Address = IPv4Address | IPv6Address
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
@@ -61,21 +64,22 @@ def into_group(index: int, group: int) -> bytes:
     return _message(_NEWLINK, _REQUEST | _ACK, _LINK.pack(0, 0, index, 0, 0) + _number(27, group))
 
 
-def address(index: int, own: IPv4Address, prefix: int) -> bytes:
+def address(index: int, own: Address, prefix: int) -> bytes:
     """Give an interface an address."""
     packed = _attribute(2, own.packed) + _attribute(1, own.packed)
-    return _message(_NEWADDR, _NEW, _ADDRESS.pack(_INET, prefix, 0, 0, index) + packed)
+    flags = _NODAD if own.version == 6 else 0
+    return _message(_NEWADDR, _NEW, _ADDRESS.pack(_FAMILIES[own.version], prefix, flags, 0, index) + packed)
 
 
-def neighbour(index: int, other: IPv4Address, mac: str) -> bytes:
+def neighbour(index: int, other: Address, mac: str) -> bytes:
     """Say for good where a neighbour is."""
-    body = _NEIGHBOUR.pack(_INET, index, _PERMANENT, 0, 0) + _attribute(1, other.packed)
+    body = _NEIGHBOUR.pack(_FAMILIES[other.version], index, _PERMANENT, 0, 0) + _attribute(1, other.packed)
     return _message(_NEWNEIGH, _NEW, body + _attribute(2, _mac(mac)))
 
 
-def default_route(index: int, gateway: IPv4Address) -> bytes:
+def default_route(index: int, gateway: Address) -> bytes:
     """Send all else to the gateway."""
-    body = _ROUTE.pack(_INET, 0, 0, 0, _MAIN, _BOOT, _UNIVERSE, _UNICAST, 0)
+    body = _ROUTE.pack(_FAMILIES[gateway.version], 0, 0, 0, _MAIN, _BOOT, _UNIVERSE, _UNICAST, 0)
     return _message(_NEWROUTE, _NEW, body + _attribute(5, gateway.packed) + _number(4, index))
 
 

@@ -2,7 +2,7 @@
 
 `Pool.take` answers from memory and one small file; the kernel's work is done beside the loop, by one thread in one order of
 importance: somebody waits > somebody gave back > the stock is low. Each slot is two files in RUN/netns: `<slot>` (the pinned
-namespace) and `<slot>.json` (`{"id": dyno or ""}`, written once the wiring is whole, removed first). From these and from the kernel's list of
+namespace) and `<slot>.json` (`{"id": dyno or "", "ipv6": bool}`, written once the wiring is whole, removed first). From these and from the kernel's list of
 interfaces a new helper knows, after kill -9, what was taken, what was ready and what was half made.
 A namespace is never used twice: what a dyno left in it (sockets, counters) ends with it.
 """
@@ -28,6 +28,7 @@ class Place:
 
     slot: Slot
     path: str
+    ipv6: bool = False  # whether it was wired with its IPv6 addresses
 
     @property
     def record(self) -> str:
@@ -41,6 +42,7 @@ class Place:
             "address": str(self.slot.address),
             "gateway": str(self.slot.gateway),
             "interface": self.slot.interface,
+            "address6": str(self.slot.address6) if self.ipv6 else "",
         }
 
 
@@ -59,7 +61,7 @@ class Wiring(Protocol):
 def write_record(place: Place, dyno: str) -> None:
     """Write whose namespace it is, whole or not at all."""
     with open(f"{place.record}.new", "w") as file:
-        json.dump({"id": dyno}, file)
+        json.dump({"id": dyno, "ipv6": place.ipv6}, file)
     os.rename(f"{place.record}.new", place.record)
 
 
@@ -76,8 +78,11 @@ class Found:
 
 
 class Pool:
-    def __init__(self, block: Block, directory: str, warm: int, wiring: Wiring, found: Found) -> None:
+    def __init__(
+        self, block: Block, directory: str, warm: int, wiring: Wiring, found: Found, *, ipv6: bool = False
+    ) -> None:
         self._block = block
+        self._ipv6 = ipv6
         self._directory = directory
         self._warm = warm
         self._wiring = wiring
@@ -232,7 +237,7 @@ class Pool:
         return wanted
 
     def place(self, number: int) -> Place:
-        return Place(self._block.slot(number), f"{self._directory}/{number}")
+        return Place(self._block.slot(number), f"{self._directory}/{number}", self._ipv6)
 
     def _poke(self) -> None:
         self._wake.set()

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Self, TypeVar
 
@@ -19,6 +20,7 @@ from dynod.model.resolver import CANDIDATES, Resolver, dyno_resolver
 from dynod.net import firewall, namespaces
 from dynod.net.addresses import Block, free_blocks
 from dynod.net.claim import Claim, is_claimed
+from dynod.net.ipv6 import why_not
 from dynod.net.links import Links
 from dynod.net.pool import Found, Place
 
@@ -82,8 +84,9 @@ def read_back(block: Block, directory: str, links: Links) -> Found:
     taken: list[tuple[str, Place]] = []
     half: list[Place] = []
     for number in sorted(_slots(directory)):
-        place = Place(block.slot(number), f"{directory}/{number}")
-        dyno = _owner(place)
+        bare = Place(block.slot(number), f"{directory}/{number}")
+        dyno, ipv6 = _owner(bare)
+        place = replace(bare, ipv6=ipv6)
         if dyno is None or not namespaces.is_pinned(place.path):
             half.append(place)
         elif dyno:
@@ -96,11 +99,13 @@ def read_back(block: Block, directory: str, links: Links) -> Found:
     return Found(tuple(ready), tuple(taken))
 
 
-def _owner(place: Place) -> str | None:
+def _owner(place: Place) -> tuple[str | None, bool]:
+    """Whose it is ('' for nobody's, None if it was not made whole), and whether it has IPv6."""
     try:
-        return str(json.loads(_read(place.record))["id"])
-    except (ValueError, KeyError, TypeError):
-        return None
+        found = json.loads(_read(place.record))
+        return str(found["id"]), bool(found.get("ipv6"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, False
 
 
 def remove(block: Block, places: Iterable[Place], links: Links) -> None:
@@ -122,6 +127,8 @@ class KernelThread:
         self._open = contextlib.ExitStack()
         self._links: Links
         self._mtu = 0
+        self.ipv6 = False  # whether dynos that are wired from now on have IPv6
+        self.why_no_ipv6 = ""
         self._claim: Claim
 
     async def _run(self, job: Callable[[], Answer]) -> Answer:
@@ -140,12 +147,16 @@ class KernelThread:
         self._claim = choose_block(self._directory, self._links)
         self._open.callback(self._claim.release)
         self._mtu = self._links.mtu()
-        firewall.load(self.block, machine_resolver().nameservers)
-        self._links.reserve(self.block)
+        self.why_no_ipv6 = why_not(self._links.ipv6())
+        self.ipv6 = not self.why_no_ipv6
+        firewall.load(self.block, machine_resolver().nameservers, ipv6=self.ipv6)
+        self._links.reserve(self.block, ipv6=self.ipv6)
         return read_back(self.block, self._directory, self._links)
 
     async def wire(self, place: Place) -> None:
-        await self._run(lambda: self._links.wire(self.block, place.slot, place.path, self._mtu))
+        await self._run(
+            lambda: self._links.wire(self.block, place.slot, place.path, self._mtu, ipv6=place.ipv6)
+        )
 
     async def unwire(self, places: Iterable[Place]) -> None:
         await self._run(lambda: remove(self.block, places, self._links))

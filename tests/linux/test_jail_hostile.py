@@ -17,10 +17,12 @@ from jailed import SLUG_UID, UID_FIRST, TestHost, close_all, read_all
 from support.netlab import LONG, inside, lab
 
 from dynod.host.net_link import NetLink
+from dynod.net.addresses import Block
 
 pytestmark = pytest.mark.linux("nft", "ip", "nsenter", "unshare")
 HOSTILE = Path(__file__).parent / "hostile"
 MACHINE, INTERNET, METADATA = "198.51.100.1", "198.51.100.2", "169.254.169.254"
+MACHINE6, INTERNET6, METADATA6 = "2001:db8:5::1", "2001:db8:5::2", "fd00:ec2::254"
 MEMORY, TASKS, FILES = 96 * 1024**2, 48, 200
 AT_LEAST = 200
 
@@ -49,6 +51,7 @@ def world():
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(TestHost())
         place = stack.enter_context(lab())
+        place.ipv6()
         wired, other = wire(place)
         outer, _ = place.listen(place.machine)
         reach = {
@@ -59,6 +62,16 @@ def world():
             "other-dyno": (other.address, place.listen(other.netns)[0]),
             "metadata": (METADATA, place.listen(place.internet, METADATA)[0]),
             "echo": (MACHINE, echo(place, stack)),
+            "host-loopback-by-ipv6": ("::1", place.listen(place.machine, "::1")[0]),
+            "host-address-by-ipv6": (MACHINE6, place.listen(place.machine, "::")[0]),
+            "host-gateway-by-ipv6": (
+                of_slot(wired).gateway6.compressed,
+                place.listen(place.machine, "::")[0],
+            ),
+            "api-by-ipv6": (MACHINE6, place.listen(place.machine, MACHINE6)[0]),
+            "other-dyno-by-ipv6": (of_slot(other).address6.compressed, place.listen(other.netns, "::")[0]),
+            "metadata-by-ipv6": (METADATA6, place.listen(place.internet, METADATA6)[0]),
+            "echo-by-ipv6": (MACHINE6, echo(place, stack, "::")),
         }
         config = {
             "host": os.getpid(),
@@ -73,6 +86,7 @@ def world():
             "reach": reach,
         }
         internet, _ = place.listen(place.internet)
+        internet6, _ = place.listen(place.internet, "::")
         # The host lets nothing in but what lies below RUN, where a platform's namespaces are.
         pinned = host.run / "netns-of-the-test"
         host.run.mkdir(exist_ok=True)
@@ -81,7 +95,7 @@ def world():
         stack.callback(shutil.rmtree, host.state / "dynos/other", ignore_errors=True)
         stack.callback(pinned.unlink)
         stack.callback(subprocess.run, ["umount", pinned], check=True)
-        yield host.start(), place, str(pinned), (INTERNET, internet), config
+        yield host.start(), place, str(pinned), ((INTERNET, internet), (INTERNET6, internet6)), config
 
 
 def wire(place):
@@ -99,8 +113,15 @@ def wire(place):
     return asyncio.run(take())
 
 
-def echo(place, stack):
-    port, sock = place.listen(place.machine, kind=socket.SOCK_DGRAM)
+def of_slot(wired):
+    """The place of a dyno in the address plan."""
+    return Block(0).slot(int(os.path.basename(wired.netns)))
+
+
+def echo(place, stack, host="0.0.0.0"):
+    port, sock = place.listen(place.machine, host, kind=socket.SOCK_DGRAM)
+    family = sock.family
+    sock.settimeout(None)  # the doors that stay shut take their time
 
     def answer():
         with contextlib.suppress(OSError):
@@ -114,8 +135,8 @@ def echo(place, stack):
     thread.start()
 
     def end():
-        with inside(place.machine, lambda: socket.socket(type=socket.SOCK_DGRAM)) as last:
-            last.sendto(b"end", ("127.0.0.1", port))
+        with inside(place.machine, lambda: socket.socket(family, socket.SOCK_DGRAM)) as last:
+            last.sendto(b"end", ("::1" if host == "::" else "127.0.0.1", port))
         thread.join()
 
     stack.callback(end)
@@ -187,9 +208,10 @@ def test_no_door_opens_in_a_dyno_and_those_outside_do(tmp_path):
         plan = host.plan("/usr/bin/python3", "doors.py", json.dumps(within), netns=netns)
         plan["lower"] = [[slug, True], plan["lower"][1]]
         plan["limits"] = {"memory": MEMORY, "tasks": TASKS, "cpu": 1, "files": FILES}
-        way_out = f"import socket; socket.create_connection({internet!r}, {LONG}); print('out')"
-        said = host.sh(f'/usr/bin/python3 -c "{way_out}"', netns=netns)[1]
-        assert said == "out\n"  # so the network's doors are shut for a reason
+        for address in internet:
+            way_out = f"import socket; socket.create_connection({address!r}, {LONG}); print('out')"
+            said = host.sh(f'/usr/bin/python3 -c "{way_out}"', netns=netns)[1]
+            assert said == "out\n"  # so the network's doors are shut for a reason
 
         _, (stdin, stdout) = host.boot(plan)
         os.close(stdin)

@@ -275,8 +275,8 @@ def test_a_cable_that_the_kernel_refuses_leaves_nothing_and_the_next_one_comes_a
     def attempt():
         with Links() as links:
             with pytest.raises(OSError, match=f"cannot wire {slot.interface}: File exists"):
-                links.wire(block, slot, f"{directory}/1", 1500)
-            links.wire(block, other, f"{directory}/2", 1500)
+                links.wire(block, slot, f"{directory}/1", 1500, ipv6=False)
+            links.wire(block, other, f"{directory}/2", 1500, ipv6=False)
             left = sorted(os.listdir(directory))
             links.unwire(block, [(other, f"{directory}/2")])
         return left, os.listdir(directory)

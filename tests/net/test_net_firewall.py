@@ -5,7 +5,7 @@ from dynod.net.firewall import foreign_drops, script
 
 
 def test_the_table_speaks_of_its_own_block_only():
-    text = script(Block(17), ["10.0.0.53"], mark=False)
+    text = script(Block(17), ["10.0.0.53"])
     assert text.startswith("table inet dynod_17\ndelete table inet dynod_17\ntable inet dynod_17 {")
     assert 'iifname != "dyno17-*"' in text
     assert str(Block(17).network) in text
@@ -13,11 +13,11 @@ def test_the_table_speaks_of_its_own_block_only():
 
 
 def test_without_a_resolver_nothing_is_let_through_for_it():
-    assert "dport 53" not in script(Block(0), [], mark=False)
+    assert "dport 53" not in script(Block(0), [])
 
 
 def test_the_mark_is_a_chain():
-    assert "chain ip_forward_was_off {" in script(Block(0), [], mark=True)
+    assert "chain ip_forward_was_off {" in script(Block(0), [], marks=["ip_forward_was_off"])
 
 
 def chain(**more):

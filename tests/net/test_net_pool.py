@@ -97,6 +97,7 @@ async def test_a_place_is_recorded_before_it_is_answered(tmp_path):
                 "address": "172.16.64.2",
                 "gateway": "172.16.64.1",
                 "interface": "dyno1-0",
+                "address6": "",
             }
         ]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from dynod.net import namespaces
 
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
+FORWARD6 = "/proc/sys/net/ipv6/conf/all/forwarding"
 LONG = 10.0  # for what must happen
 SHORT = 0.4  # for what must not
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -46,7 +47,7 @@ def connects(namespace, address, cap=SHORT, source=None):
     """Say whether a TCP connection from inside the namespace comes about."""
 
     def attempt():
-        with socket.socket() as client:
+        with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as client:
             client.settimeout(cap)
             if source is not None:
                 client.bind((source, 0))
@@ -133,6 +134,15 @@ class Lab:
         self.ip(self.machine, "route", "add", "default", "via", "198.51.100.2")
         self.forward("0")  # a new namespace begins with what the real machine has just now
 
+    def ipv6(self, *, way_out=True):
+        """Give machine and internet IPv6: 2001:db8:5::1 and ::2, metadata at fd00:ec2::254, and (`way_out`) a default route."""
+        for path, address in ((self.machine, "2001:db8:5::1/64"), (self.internet, "2001:db8:5::2/64")):
+            self.ip(path, "-6", "addr", "add", address, "dev", "up0", "nodad")
+        self.ip(self.internet, "-6", "addr", "add", "fd00:ec2::254/128", "dev", "lo", "nodad")
+        self.ip(self.machine, "-6", "route", "add", "fd00:ec2::254/128", "via", "2001:db8:5::2")
+        if way_out:
+            self.ip(self.machine, "-6", "route", "add", "default", "via", "2001:db8:5::2")
+
     def ip(self, namespace, *words):
         return sh("nsenter", f"--net={namespace}", "ip", *words)
 
@@ -156,7 +166,9 @@ class Lab:
         """Listen inside a namespace; give back the port, and the socket."""
 
         def body():
-            listener = socket.socket(socket.AF_INET, kind)
+            listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+            if ":" in host:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind((host, 0))
             if kind == socket.SOCK_STREAM:
                 listener.listen(16)
@@ -179,10 +191,10 @@ class Lab:
         return sorted(link["ifname"] for link in json.loads(self.ip(self.machine, "-j", "link")))
 
     def routes(self):
-        return self.ip(self.machine, "route").splitlines()
+        return [self.ip(self.machine, family, "route").splitlines() for family in ("-4", "-6")]
 
-    def forwarding(self):
-        return inside(self.machine, lambda: Path(FORWARD).read_text().strip())
+    def forwarding(self, path=FORWARD):
+        return inside(self.machine, lambda: Path(path).read_text().strip())
 
     def forward(self, value):
         inside(self.machine, lambda: Path(FORWARD).write_text(value))

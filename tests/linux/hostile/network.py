@@ -23,6 +23,7 @@ OPTIONS = {  # level, name, value
     "priority": (socket.SOL_SOCKET, socket.SO_PRIORITY, 7),
 }
 REACH = ("host-loopback", "host-address", "host-gateway", "api", "other-dyno", "metadata")
+REACH6 = tuple(f"{place}-by-ipv6" for place in REACH)
 CAP = 1.0  # seconds: what is shut is mostly a silence
 
 
@@ -116,13 +117,14 @@ def settings():
 
 def reach(place):
     """Connect to what the test made listen there."""
-    with socket.socket() as one:
+    host, port = CONFIG["reach"][place]
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as one:
         one.settimeout(CAP)
-        one.connect(tuple(CONFIG["reach"][place]))
+        one.connect((host, port))
     return True
 
 
-for one in REACH:
+for one in (*REACH, *REACH6):
     door(f"reach.{one}", one)(reach)
 
 
@@ -133,6 +135,22 @@ def datagram():
         one.settimeout(CAP)
         one.sendto(b"door", tuple(CONFIG["reach"]["echo"]))
         return one.recv(16) == b"door"
+
+
+@door("reach.host-datagram-by-ipv6")
+def datagram6():
+    """To the host, unasked and in one packet: it is heard there, or not."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
+        one.settimeout(CAP)
+        one.sendto(b"door", tuple(CONFIG["reach"]["echo-by-ipv6"]))
+        return one.recv(16) == b"door"
+
+
+@door("net.link-local")
+def link_local():
+    """An address that nobody gave us, with which one could speak to the other end of the cable."""
+    with open("/proc/self/net/if_inet6") as file:
+        return any(line.startswith("fe80") and line.split()[5] != "lo" for line in file)
 
 
 @door("reach.abstract")
