@@ -22,7 +22,7 @@ from router.lines import Lines
 from router.link import RoutesLink, last_certs, last_table
 from router.metrics import Metrics
 from router.proxy import Proxy
-from router.secure import Secured
+from router.secure import HANDSHAKE, Secured
 from router.server import Client
 from router.timers import Timers
 from router.tls import Certificates, new_context
