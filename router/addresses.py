@@ -44,5 +44,10 @@ class Addresses:
                 del self._counts[key]
 
     def __len__(self) -> int:
-        """How many addresses are known."""
+        """How many connections are counted."""
+        return len(self._counted)
+
+    @property
+    def known(self) -> int:
+        """How many addresses have some."""
         return len(self._counts)

@@ -218,6 +218,8 @@ def test_which_dynos_connections_are_kept():
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Failure.H25_LENGTH),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 15,24\r\n\r\n", Failure.H25_LENGTH),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", Failure.H25_LENGTH),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", Failure.H17),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", Failure.H17),
         (b"HTTP/1.1 200 " + b"O" * 8192 + b"\r\n\r\n", Failure.H25_STATUS),
         (b"HTTP/1.1 200 OK\r\nSet-Cookie: " + b"a" * 8192 + b"\r\n\r\n", Failure.H25_COOKIE),
         (b"HTTP/1.1 200 OK\r\nX: " + b"a" * 524_288 + b"\r\n\r\n", Failure.H25_HEADER),

@@ -3,15 +3,19 @@
 import asyncio
 import random
 import re
+import socket
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from dynod.model.route import Backend, Limits, Standing
 from router.balance import NO_LIMIT, Queue, Target, checkin, checkout, quarantined, share, too_deep
+from router.waiting import Waiting
 from tests.router.routing import GET, HELLO, QUICK, FakeControl, FakeDyno, run, running, serving, table, turns
 
 TWO = Limits(in_flight=2, backlog=1)
+UNTIMED = replace(QUICK, tick=1000.0)  # nothing happens but by what ends
 UPGRADE = GET[:-2] + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 SWITCH = b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
 
@@ -109,7 +113,7 @@ def waiting(house):
 def test_those_that_wait_are_served_in_their_order_and_one_too_many_is_h11():
     async def test():
         dyno = Slow()
-        async with running(table(await dyno.open(), limits=TWO)) as house:
+        async with running(table(await dyno.open(), limits=TWO), timers=UNTIMED) as house:
             clients = [await asked(house, 1), await asked(house, 2)]
             await dyno.has("/1", "/2")
             clients.append(await asked(house, 3))
@@ -145,7 +149,7 @@ def test_every_one_of_many_more_than_there_is_room_for_is_served_in_turn():
             writer.write(HELLO)
             return True
 
-        async with serving(answer, limits=Limits(in_flight=3, backlog=100)) as (house, dyno):
+        async with serving(answer, limits=Limits(in_flight=3, backlog=100), timers=UNTIMED) as (house, dyno):
             connections = [await asked(house, number) for number in range(100)]
             for connection in connections:
                 assert (await connection.response()).body == b"hello"
@@ -240,6 +244,43 @@ def test_a_request_that_is_tried_again_stands_before_those_that_wait():
     run(test)
 
 
+def test_a_request_whose_dyno_did_not_take_it_stands_before_those_that_came_later():
+    async def test():
+        dyno = Slow()
+        backend = await dyno.open()
+        limits = Limits(in_flight=1, backlog=5)
+        with socket.socket() as listener:  # its queue is full: further connections hang
+            listener.bind(("127.0.0.2", 0))
+            listener.listen(0)
+            deaf = Backend("deaf", "web.2", *listener.getsockname())
+            fill = [socket.socket() for _ in range(3)]
+            for one in fill:
+                one.setblocking(False)
+                one.connect_ex(listener.getsockname())
+            async with running(table(backend, limits=limits), timers=replace(QUICK, connect=0.1)) as house:
+                control = FakeControl(house.run)
+                await control.open()
+                await control.opened.wait()
+                await asked(house, 1)
+                await dyno.has("/1")
+                control.publish(replace(table(backend, deaf, limits=limits), generation=2))
+                await turns(lambda: house.worker.proxy.routes.table.generation == 2)
+                await asked(house, 2)
+                await turns(lambda: house.worker.proxy._connects)
+                await asked(house, 3)
+                await turns(lambda: len(waiting(house)) == 1)
+                await turns(lambda: len(waiting(house)) == 2)
+                dyno.at["/1"].set()
+                await dyno.has("/2")
+                dyno.at["/2"].set()
+                await dyno.has("/3")
+                dyno.at["/3"].set()
+            for one in fill:
+                one.close()
+
+    run(test)
+
+
 def test_a_new_table_keeps_the_order_and_turns_nobody_away():
     async def test():
         dyno = Slow()
@@ -303,24 +344,24 @@ def test_requests_that_waited_for_boot_are_let_in_by_and_by_and_none_is_refused(
     run(test)
 
 
-def test_a_queue_of_bad_bodies_does_not_go_down_the_stack():
-    async def test():
-        dyno = Slow()
-        async with running(table(await dyno.open(), limits=Limits(in_flight=1, backlog=2000))) as house:
-            await asked(house, 1)
-            await dyno.has("/1")
-            bad = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"
-            clients = [await house.connect() for _ in range(300)]
-            for client in clients:
-                client.writer.write(bad)
-            await turns(lambda: len(waiting(house)) == 300)
-            dyno.at["/1"].set()
-            for client in clients:
-                assert (await client.response()).status == 400
-            target = house.worker.proxy.routes.find(b"app.localhost").targets[0]
-            assert (target.in_flight, len(target.queue)) == (0, 0)
+def test_those_that_fail_at_once_when_let_in_do_not_go_down_the_stack():
+    queue, begun = Queue(), []
+    target = Target(Backend("id", "web.1", "127.0.0.1", 1))
+    target.limit(1, queue)
+    site = SimpleNamespace(targets=(target,))
 
-    run(test)
+    def start(client, exchange, now):
+        begun.append(client)
+        waiting.let_go(client, exchange)
+        waiting.admit(queue, now)  # it failed
+
+    waiting = Waiting(75.0, start, lambda app: None)
+    for _ in range(5_000):
+        exchange = SimpleNamespace(site=site, retried=False, tries=0, give_up=None, queue=None)
+        assert waiting.line_up(type("Client", (), {})(), exchange, 0.0) is None
+    waiting.admit(queue, 0.0)
+    assert len(begun) == len(set(begun)) == 5_000
+    assert not waiting.held
 
 
 def test_a_websocket_holds_no_place_but_too_many_of_them_are_h22():
