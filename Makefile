@@ -4,7 +4,7 @@
 PY      := .venv/bin/python
 SYSTEM  := /usr/bin/python3
 APT     := python3 python3-venv python3-dev gcc libc6-dev libcap-dev libseccomp2 git make nftables iproute2 procps \
-           ca-certificates curl util-linux systemd
+           ca-certificates curl util-linux e2fsprogs systemd
 NODE    := nodejs npm
 BENCH   := bubblewrap runc nginx-light haproxy caddy wrk nghttp2-client
 LAB     := mmdebstrap e2fsprogs qemu-system-x86 qemu-utils

@@ -4,7 +4,7 @@ Each asker makes a pipe, starts its clock, asks, and reads one byte of what the 
 bubblewrap and runc are spawned by posix_spawn with the pipe as their output, the cheapest way there is; dynod is asked over
 its socket and the pipe goes with the plan. "answered" is until dynod has said that the dyno is up.
 On for dynod: mount, pid, net (a ready namespace), ipc, uts and cgroup namespaces; idmapped slug and skeleton in an overlay;
-binds; own /proc and /dev; own uid, a new one at each boot; no capabilities; no_new_privs; memory, pids and cpu limits.
+binds; own /proc and /dev; own uid, a new one at each boot; no capabilities; no_new_privs; memory, pids and cpu limits; a disk of 4 GiB.
 The dyno host runs at nice -10, as always; its dynos do not. bubblewrap: --unshare-all, binds, no overlay, no cgroup, no limits. runc: its default spec on the same root, with the limits.
 """
 
@@ -33,7 +33,7 @@ WARM = 4
 PAUSE = 0.01
 UID_FIRST = 800_000
 SLUG_UID = UID_FIRST - 1
-LIMITS = Limits(memory=512 * 1024**2, tasks=256, cpu=1)
+LIMITS = Limits(memory=512 * 1024**2, tasks=256, cpu=1, disk=4 * 1024**3, inodes=262_144)
 ECHO = ("/usr/bin/echo", "hi")
 
 
