@@ -145,12 +145,7 @@ def assemble(trees: Trees, binds: Sequence[Bind]) -> None:
     layers = ":".join(f"{LOWER}/{number}" for number in range(len(trees.lower)))
     # redirect_dir: an app may rename a directory that came with its slug, as on a plain disk.
     options = f"lowerdir={layers},upperdir={SCRATCH}/upper,workdir={SCRATCH}/work,volatile,redirect_dir=on"
-    # Overlay writes with the capabilities of who mounted it, and with this one ext4 minds neither quotas nor its reserve.
-    was = k.lower_effective(k.CAP_SYS_RESOURCE)
-    try:
-        k.mount("overlay", NEW, "overlay", SAFE, options)
-    finally:
-        k.restore_effective(was)
+    k.mount("overlay", NEW, "overlay", SAFE, options)
     top = os.open(NEW, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     for bind, mounted in zip(binds, trees.binds, strict=True):
         k.move_mount(mounted, _target(top, bind.target, mounted), "")

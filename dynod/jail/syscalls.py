@@ -50,7 +50,6 @@ PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2
 
 CAP_SYS_ADMIN = 1 << 21
-CAP_SYS_RESOURCE = 1 << 24
 
 FSOPEN_CLOEXEC = 0x1
 FSMOUNT_CLOEXEC = 0x1
@@ -174,19 +173,6 @@ def capset(capabilities: int) -> None:
     """Have those and no others, effective and permitted; none is inheritable, so that the ambient set is empty."""
     header = struct.pack("Ii", LINUX_CAPABILITY_VERSION_3, 0)
     _check(_libc.capset(header, struct.pack("III12x", capabilities, capabilities, 0)), "capabilities")
-
-
-def lower_effective(capability: int) -> bytes:
-    """Do without a capability for a while; give what `restore_effective` takes."""
-    header, now = struct.pack("Ii", LINUX_CAPABILITY_VERSION_3, 0), ctypes.create_string_buffer(24)
-    _check(_libc.capget(header, now), "capabilities")
-    effective, *rest = struct.unpack("6I", now.raw)
-    _check(_libc.capset(header, struct.pack("6I", effective & ~capability, *rest)), "capabilities")
-    return now.raw
-
-
-def restore_effective(was: bytes) -> None:
-    _check(_libc.capset(struct.pack("Ii", LINUX_CAPABILITY_VERSION_3, 0), was), "capabilities")
 
 
 def join_new_session_keyring() -> None:
