@@ -7,8 +7,7 @@ the app, which may fetch certificates of its own.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from router.heads import read_request
-from router.reasons import ClientFault
+from router.headers import RequestHead
 from router.server import Client
 
 if TYPE_CHECKING:
@@ -33,19 +32,15 @@ class Challenged(Client):
         super().__init__(proxy)
         self._challenges = challenges
 
-    def _begin(self, data: bytes) -> None:
-        answer = self._answer(data) if PREFIX in data else b""
+    def _serve(self, request: RequestHead) -> None:
+        answer = self._answer(request) if request.target.startswith(PREFIX) else b""
         if not answer:
-            super()._begin(data)
+            super()._serve(request)
             return
         self.transport.write(answer)
         self.next(self._proxy.loop.time())
 
-    def _answer(self, data: bytes) -> bytes:
-        try:
-            request = read_request(data)
-        except ClientFault:
-            return b""  # told by whom it belongs to
+    def _answer(self, request: RequestHead) -> bytes:
         token = request.target.removeprefix(PREFIX).decode("latin-1")
         answer = self._challenges.get(token)
         if answer is None or request.length or request.method not in {b"GET", b"HEAD"}:

@@ -22,6 +22,9 @@ class StreamClient(SecureClient):
     protocol = "http2.0"
     counted = False
 
+    def write_last(self, data: bytes) -> None:
+        self.transport.write(data)
+
 
 class Stream(asyncio.Transport):
     """The transport of one stream's client."""

@@ -226,15 +226,20 @@ class Proxy:
 
     # -- ends ----------------------------------------------------------------------------------------------------
 
-    def finish(self, client: "Client", exchange: Exchange) -> None:
-        """The response has been made to its end."""
+    def finish(self, client: "Client", exchange: Exchange, rest: bytes = b"") -> None:
+        """The response has been made to its end; this much of it is still to be written."""
         now = self.loop.time()
-        keep = exchange.keep_client
-        self._part(client, exchange, now, keep=exchange.keep_dyno)
-        if keep:
+        if exchange.keep_client:
+            if rest:
+                client.transport.write(rest)
+            self._part(client, exchange, now, keep=exchange.keep_dyno)
             client.next(now)
-        else:
-            client.end(whole=exchange.request_done)
+            return
+        whole = exchange.request_done
+        if rest:
+            (client.write_last if whole else client.transport.write)(rest)
+        self._part(client, exchange, now, keep=exchange.keep_dyno)
+        client.end(whole=whole)
 
     def fail(self, client: "Client", exchange: Exchange, failure: Failure) -> None:
         """End an exchange for a reason: told to the client if no response has begun, else its connection ends short."""

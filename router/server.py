@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
+from router import compiled
 from router.exchange import Exchange, Phase
 from router.headers import RequestHead, origin_lines
 from router.heads import REQUEST_HEAD, read_request
@@ -88,15 +89,12 @@ class Client(asyncio.Protocol):
         exchange = self.exchange
         if exchange is not None:
             self._more(exchange, data)
-        elif self._ending:
-            return
-        elif (
-            data.find(b"\r\n\r\n") == len(data) - 4
-            and data[0] != 13
-            and not self._buffer
-            and not self.blocked
-        ):
-            self._begin(data)  # the usual case: one head and nothing else
+        elif self._buffer or self.blocked or self._ending:
+            if not self._ending:
+                self._buffer += data
+                self.advance()
+        elif (request := compiled.quick_request(data)) is not None:
+            self._serve(request)  # the usual case: one plain head and nothing else
         else:
             self._buffer += data
             self.advance()
@@ -136,13 +134,18 @@ class Client(asyncio.Protocol):
         return not self._served or bool(self._buffer) or waits < self._proxy.timers.welcome
 
     def _begin(self, data: bytes) -> None:
-        proxy = self._proxy
-        self._served = True
         try:
             request = read_request(data)
         except ClientFault as fault:
+            self._served = True
             self._unread(data, fault.failure)
             return
+        self._serve(request)
+
+    def _serve(self, request: RequestHead) -> None:
+        """Find the app that a request is for, and let it begin."""
+        proxy = self._proxy
+        self._served = True
         host = request.host
         assert host is not None
         site = proxy.routes.seen.get(host) or proxy.routes.find(host)
@@ -243,6 +246,10 @@ class Client(asyncio.Protocol):
             self.dyno.read(on=True)
         else:
             self.advance()
+
+    def write_last(self, data: bytes) -> None:
+        """Write the end of a last answer: `end` follows."""
+        self.transport.write(data)
 
     # -- ends ----------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from dynod.model.certs import CertTable, Served
 from router.exchange import Exchange
 from router.headers import origin_lines
 from router.reasons import Failure
+from router.secure import Secured
 from router.server import Client
 from router.table import without_port
 
@@ -165,6 +166,9 @@ class SecureClient(Client):
     def connection_lost(self, exc: Exception | None) -> None:
         self._start = self._proxy.start  # no cycle is left
         super().connection_lost(exc)
+
+    def write_last(self, data: bytes) -> None:
+        cast("Secured", self.transport).write_last(data)  # in one piece with the goodbye
 
     def _start_secure(self, client: Client, exchange: Exchange, now: float) -> None:
         """Let in only what the handshake was for, with a certificate that is for it."""

@@ -81,15 +81,15 @@ class Dyno(asyncio.Protocol):
         except DynoFault as fault:
             proxy.fail(client, exchange, fault.failure)
             return
-        if out:
-            exchange.to_client += len(out)
-            client.transport.write(out)
+        exchange.to_client += len(out)
         if exchange.answered:
-            proxy.finish(client, exchange)
-        else:
-            client.deadline = proxy.loop.time() + proxy.timers.idle
-            if exchange.phase is Phase.TUNNEL and not exchange.piped:
-                proxy.piped(client, exchange)
+            proxy.finish(client, exchange, out)
+            return
+        if out:
+            client.transport.write(out)
+        client.deadline = proxy.loop.time() + proxy.timers.idle
+        if exchange.phase is Phase.TUNNEL and not exchange.piped:
+            proxy.piped(client, exchange)
 
     def connection_lost(self, exc: Exception | None) -> None:
         client = self.client
