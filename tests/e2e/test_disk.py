@@ -1,5 +1,8 @@
 """A full disk for real: the app is told, its log and its autopsy say so, and the platform does not notice."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 pytestmark = pytest.mark.e2e
@@ -27,7 +30,7 @@ def log(platform, dyno):
 def app(platform):
     tree = platform.base / "tree-disk"
     tree.mkdir()
-    (tree / "Procfile").write_text("fill: exec python3 fill.py\n")
+    (tree / "Procfile").write_text("fill: exec python3 fill.py\nwait: exec sleep 1000\n")
     (tree / "fill.py").write_text(FILL)
     platform.git(tree, "init", "-q", "-b", "main")
     platform.commit(tree, "first")
@@ -51,3 +54,18 @@ def test_a_dyno_that_fills_its_disk_is_told_and_so_is_its_owner(platform, app):
 def test_a_one_off_has_a_disk_of_its_size(platform, app):
     one_off = platform.dyno("run", "-a", app, "--", "df -k / | tail -1").stdout.split()
     assert 0.95 * 4 * 1024**2 < int(one_off[1]) < 4 * 1024**2
+
+
+def test_a_dyno_whose_disk_fails_is_told_killed_and_started_anew_on_another(platform, app):
+    platform.dyno("ps:scale", "wait=1", "-a", app)
+    platform.until(lambda: "State changed from starting to up" in log(platform, "wait.1"), app)
+    (dyno,) = [each for each in platform.json("ps", "-a", app) if each["type"] == "wait"]
+    noted = json.loads((Path(platform.run) / "host" / dyno["id"] / "record").read_text())
+    Path(f"/sys/fs/ext4/loop{noted['device']}/trigger_fs_error").write_text("broken by a test")
+    platform.until(lambda: log(platform, "wait.1").count("State changed from starting to up") == 2, app)
+    lines = log(platform, "wait.1")
+    failed = lines.index("Disk failed: what the dyno wrote is in doubt, and the file system takes no more")
+    after = ["Stopping process with SIGKILL", "Process exited with status 137"]
+    assert lines[failed + 1 : failed + 3] == after
+    assert not Path(noted["slot"]).exists()
+    platform.dyno("ps:scale", "wait=0", "-a", app)
