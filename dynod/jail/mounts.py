@@ -92,6 +92,24 @@ def tree(fd: int, path: str, *, writable: bool, userns: int = 0) -> int:
     return mounted
 
 
+def apart(run: str) -> None:
+    """Go where the machine's mounts are seen, but none that is made at or below `run` from now on, and no namespace pinned there.
+
+    Every embryo begins with a copy of all mounts that its parent sees: with a thousand dynos' networks pinned below RUN that made
+    each boot 2 ms longer. What is unmounted elsewhere goes here too, so that nothing of the machine's is kept busy.
+    """
+    k.unshare(k.CLONE_NEWNS)
+    k.mount(None, "/", None, k.MS_REC | k.MS_SLAVE)
+    with open("/proc/self/mountinfo") as file:
+        mounted = [(row[4], row[row.index("-") + 1]) for row in map(str.split, file)]
+    k.mount(
+        None, max(at for at, _ in mounted if f"{run}/".startswith(f"{at.rstrip('/')}/")), None, k.MS_PRIVATE
+    )
+    for at, kind in mounted:
+        if kind == "nsfs" and at.startswith(f"{run}/"):
+            k.umount2(at, k.MNT_DETACH)
+
+
 def base(directory: str) -> None:
     """Make the embryo's small root on `directory`, with /proc and /dev ready, move into it and let the machine's root go."""
     k.mount(None, "/", None, k.MS_REC | k.MS_PRIVATE)

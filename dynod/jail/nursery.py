@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import prctl
 
-from dynod.jail import packets
+from dynod.jail import mounts, packets
 from dynod.jail import syscalls as k
 from dynod.jail.diary import say
 from dynod.jail.enter import default_signals, embryo, only
@@ -129,6 +129,7 @@ def nursery(door: socket.socket, base: str, program: int | None) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # A joined command whose joiner was killed is ours to reap: its dyno's end waits for that.
     prctl.set_child_subreaper(1)
+    mounts.apart(os.path.dirname(base))
     own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
         try:
