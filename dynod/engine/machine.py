@@ -92,6 +92,7 @@ class Machine:
     def open(self) -> None:
         """Begin to keep the link to the dyno host; the network helper's is made when it is needed."""
         self._tasks.spawn(self._keep_jail())
+        self._tasks.spawn(self._tell_routers())
 
     async def close(self) -> None:
         """Let go of both; dynos live on."""
@@ -127,6 +128,21 @@ class Machine:
             finally:
                 self._jail.set(None)
             _log.warning("lost the dyno host, connecting again")
+
+    async def _tell_routers(self) -> None:
+        """Have the network helper let dynos reach the router; it may be on its way."""
+        known = [each for each in (self.settings.router, self.settings.router_tls) if each is not None]
+        retry = _FIRST_RETRY
+        while True:
+            try:
+                await self._net.routers(known)
+                return
+            except RemoteRefused as refused:  # a router by a name, say
+                _log.warning("apps cannot call each other by their addresses: %s", refused)
+                return
+            except (ConnectionError, Refused, RuntimeError):
+                await _pause(retry)
+            retry = min(retry * 2, _LONGEST_RETRY)
 
     async def _wired(self, dyno: str) -> Wired:
         loop = asyncio.get_running_loop()

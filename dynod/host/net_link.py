@@ -5,12 +5,13 @@ Asking twice for the same dyno gives the same network, so a request whose answer
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dynod.link import Lost, Peer, connect
 from dynod.model.refused import Refusal, Refused
-from dynod.model.settings import net_socket
+from dynod.model.settings import Endpoint, net_socket
 from dynod.model.spoken import NET
 
 CAP = 20.0  # seconds; a namespace takes some milliseconds, so beyond this the helper is not well
@@ -49,6 +50,10 @@ class NetLink:
     async def list(self) -> dict[str, Wired]:
         """Get every dyno that has a network."""
         return {row["id"]: _wired(row) for row in await self._ask("list", None)}
+
+    async def routers(self, at: Sequence[Endpoint]) -> None:
+        """Let dynos reach the router at these addresses, and nothing else of this machine; known beyond the helper's restart."""
+        await self._ask("routers", [[each.host, each.port] for each in at])
 
     async def stat(self) -> dict[str, Any]:
         """Get counts, the instance's network, and `obstacles`: sentences about what is in the way."""

@@ -145,6 +145,7 @@ def become(plan: JailPlan, handed: Handed, door: socket.socket, program: int | N
     mounts.enter()
     _network(handed.netns)
     socket.sethostname(plan.hostname)
+    _name(plan)
     resource.setrlimit(resource.RLIMIT_NOFILE, (plan.limits.files, plan.limits.files))
     os.setpriority(os.PRIO_PROCESS, 0, 0)
     master, actions, complaints = _stdio(plan, handed.stdio)
@@ -158,6 +159,18 @@ def become(plan: JailPlan, handed: Handed, door: socket.socket, program: int | N
         hand_over(program, app, handed.status, keep)
     only([handed.status, *keep])
     init(app, handed.status)
+
+
+def _name(plan: JailPlan) -> None:
+    """Add the dyno's own name to its /etc/hosts, as at Heroku: at its addresses, where its asker labelled it with them."""
+    own = [plan.labels[name] for name in ("address", "address6") if plan.labels.get(name)] or ["127.0.1.1"]
+    lines = "".join(f"{address}\t{plan.hostname}\n" for address in own if not any(map(str.isspace, address)))
+    with contextlib.suppress(OSError):  # a stack without one, or a slug that has made something else of it
+        fd = os.open("/etc/hosts", os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.write(fd, lines.encode())
+        finally:
+            os.close(fd)
 
 
 def own_users(uid: int) -> None:

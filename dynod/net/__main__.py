@@ -1,4 +1,4 @@
-"""`dynod net`: the network helper. RUN/net.sock speaks MessagePack-RPC: take, give, list, stat.
+"""`dynod net`: the network helper. RUN/net.sock speaks MessagePack-RPC: take, give, list, routers, stat.
 
 It stops on SIGTERM or SIGINT and leaves what is wired as it is, since dynos run on; with --end it takes everything away.
 """
@@ -18,6 +18,7 @@ from dynod.link import Call, serve
 from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import Settings, net_socket
 from dynod.model.spoken import NET
+from dynod.net import routers
 from dynod.net.claim import lock_directory
 from dynod.net.pool import Pool
 from dynod.net.wiring import KernelThread, machine_resolver
@@ -47,6 +48,9 @@ def _handler(pool: Pool, kernel: KernelThread) -> Any:
                 return True
             case "list":
                 return pool.views()
+            case "routers":
+                await kernel.open_to(routers.read(call.params))
+                return True
             case "stat":
                 return {
                     **pool.counts(),
@@ -60,7 +64,7 @@ def _handler(pool: Pool, kernel: KernelThread) -> Any:
             case method:
                 raise Refused(
                     Refusal.NOT_FOUND,
-                    f"cannot do {method}: the network helper knows take, give, list and stat",
+                    f"cannot do {method}: the network helper knows take, give, list, routers and stat",
                 )
 
     return answer

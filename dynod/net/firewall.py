@@ -18,7 +18,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dynod.model.settings import Endpoint
 from dynod.net.addresses import ANY_DYNO, Block
+from dynod.net.routers import rules
 
 _FORWARD = "/proc/sys/net/ipv4/ip_forward"
 _FORWARD6 = "/proc/sys/net/ipv6/conf/all/forwarding"
@@ -36,6 +38,7 @@ table inet {table} {{
         fib saddr . iif oif missing drop comment "not its own source address"
         ct direction reply ct state established,related accept comment "answers to the router and to the host"
         {resolvers}
+        {routers}
         fib daddr type != unicast drop comment "any address of this machine, broadcast, multicast"
         ip daddr 169.254.0.0/16 drop comment "link-local: cloud metadata"
         ip daddr 100.100.100.200 drop comment "metadata (Alibaba)"
@@ -48,6 +51,7 @@ table inet {table} {{
         iifname != "{prefix}*" accept
         ct direction reply ct state established,related accept
         {resolvers}
+        {routers}
         drop
     }}
     chain through {{
@@ -68,7 +72,14 @@ table inet {table} {{
 _METADATA6 = "fd00:ec2::/32, fd20:ce::/64, fd00:c1::/32, fd00:42::/32, ::/96, ::ffff:0:0/96, 64:ff9b::a9fe:0/112, 2002:a9fe::/32"
 
 
-def script(block: Block, resolvers: Iterable[str], *, ipv6: bool = False, marks: Iterable[str] = ()) -> str:
+def script(
+    block: Block,
+    resolvers: Iterable[str],
+    *,
+    ipv6: bool = False,
+    marks: Iterable[str] = (),
+    routers: Iterable[Endpoint] = (),
+) -> str:
     """Write the table; `resolvers` are asked on port 53 wherever they are (a GCE machine's is its metadata address)."""
     servers = ", ".join(resolvers)
     return RULES.format(
@@ -77,6 +88,7 @@ def script(block: Block, resolvers: Iterable[str], *, ipv6: bool = False, marks:
         any=ANY_DYNO,
         network=block.network,
         network6=block.network6,
+        routers="\n        ".join(rules(routers)),
         metadata6=_METADATA6,
         no_ipv6="" if ipv6 else 'meta nfproto ipv6 drop comment "dynos have no IPv6"',
         resolvers=f"ip daddr {{ {servers} }} meta l4proto {{ tcp, udp }} th dport 53 accept"
@@ -127,13 +139,13 @@ def _marked(mark: str) -> set[str]:
     return {chain["table"] for chain in _chains() if chain["name"] == mark}
 
 
-def load(block: Block, resolvers: Iterable[str], *, ipv6: bool) -> None:
+def load(block: Block, resolvers: Iterable[str], routers: Iterable[Endpoint], *, ipv6: bool) -> None:
     """Put our table in force and switch forwarding on, in this order: no packet is forwarded unfiltered."""
     with _alone():
         wanted = {_MARK: _FORWARD, **({_MARK6: _FORWARD6} if ipv6 else {})}
         off = {mark: path for mark, path in wanted.items() if not _forwarding(path)}
         marks = [mark for mark in (_MARK, _MARK6) if mark in off or _marked(mark)]
-        _nft("-f", "-", given=script(block, resolvers, ipv6=ipv6, marks=marks))
+        _nft("-f", "-", given=script(block, resolvers, ipv6=ipv6, marks=marks, routers=routers))
         for path in off.values():
             _set_forwarding(path, "1")
 

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -17,7 +17,8 @@ from typing import Self, TypeVar
 
 from dynod.model.refused import Refusal, Refused
 from dynod.model.resolver import CANDIDATES, Resolver, dyno_resolver
-from dynod.net import firewall, namespaces
+from dynod.model.settings import Endpoint
+from dynod.net import firewall, namespaces, routers
 from dynod.net.addresses import Block, free_blocks
 from dynod.net.claim import Claim, is_claimed
 from dynod.net.ipv6 import why_not
@@ -149,7 +150,7 @@ class KernelThread:
         self._mtu = self._links.mtu()
         self.why_no_ipv6 = why_not(self._links.ipv6())
         self.ipv6 = not self.why_no_ipv6
-        firewall.load(self.block, machine_resolver().nameservers, ipv6=self.ipv6)
+        self._load(routers.recall(self._directory))
         self._links.reserve(self.block, ipv6=self.ipv6)
         return read_back(self.block, self._directory, self._links)
 
@@ -160,6 +161,14 @@ class KernelThread:
 
     async def unwire(self, places: Iterable[Place]) -> None:
         await self._run(lambda: remove(self.block, places, self._links))
+
+    def _load(self, known: Iterable[Endpoint]) -> None:
+        firewall.load(self.block, machine_resolver().nameservers, known, ipv6=self.ipv6)
+
+    async def open_to(self, known: Sequence[Endpoint]) -> None:
+        """Let dynos reach these of this machine, and none else."""
+        routers.keep(self._directory, known)
+        await self._run(lambda: self._load(known))
 
     async def obstacles(self) -> tuple[str, ...]:
         return await self._run(firewall.obstacles)
@@ -180,8 +189,9 @@ class KernelThread:
         firewall.unload(
             self.block, lambda other: is_claimed(other) or any(name.startswith(other.prefix) for name in used)
         )
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(f"{self._directory}/block")
+        for name in ("block", "routers"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{self._directory}/{name}")
 
     async def __aenter__(self) -> Self:
         return self

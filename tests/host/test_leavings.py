@@ -45,6 +45,14 @@ def test_links_are_named_and_never_followed(tmp_path, upper):
     )
 
 
+def test_what_the_dyno_host_wrote_is_not_the_dyno_s(tmp_path, upper):
+    (upper / "etc").mkdir()
+    (upper / "etc/hosts").write_text("ours")
+    (upper / "app/etc").mkdir()
+    (upper / "app/etc/hosts").write_text("theirs")
+    assert changed(str(tmp_path)) == ((Changed("/app/etc/hosts", "file", 6),), False)
+
+
 def test_odd_things_have_a_word(tmp_path, upper):
     os.mkfifo(upper / "app" / "fifo")
     with socket.socket(socket.AF_UNIX) as made:

@@ -17,6 +17,7 @@ from jailed import SLUG_UID, UID_FIRST, TestHost, close_all, read_all
 from support.netlab import LONG, inside, lab
 
 from dynod.host.net_link import NetLink
+from dynod.model.settings import Endpoint
 from dynod.net.addresses import Block
 
 pytestmark = pytest.mark.linux("nft", "ip", "nsenter", "unshare")
@@ -52,7 +53,8 @@ def world():
         host = stack.enter_context(TestHost())
         place = stack.enter_context(lab())
         place.ipv6()
-        wired, other = wire(place)
+        router, _ = place.listen(place.machine)  # which dynos may reach, and nothing beside it
+        wired, other = wire(place, router)
         outer, _ = place.listen(place.machine)
         reach = {
             "host-loopback": ("127.0.0.1", place.listen(place.machine, "127.0.0.1")[0]),
@@ -95,10 +97,16 @@ def world():
         stack.callback(shutil.rmtree, host.state / "dynos/other", ignore_errors=True)
         stack.callback(pinned.unlink)
         stack.callback(subprocess.run, ["umount", pinned], check=True)
-        yield host.start(), place, str(pinned), ((INTERNET, internet), (INTERNET6, internet6)), config
+        yield (
+            host.start(),
+            place,
+            str(pinned),
+            ((INTERNET, internet), (INTERNET6, internet6), (MACHINE, router)),
+            config,
+        )
 
 
-def wire(place):
+def wire(place, router):
     run = place.directory()
     place.helper(run)
 
@@ -106,6 +114,7 @@ def wire(place):
         link = NetLink(run)
         try:
             async with asyncio.timeout(LONG):
+                await link.routers([Endpoint("0.0.0.0", router), Endpoint("::", router)])
                 return [await link.take(name) for name in ("a", "b")]
         finally:
             await link.close()

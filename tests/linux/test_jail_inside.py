@@ -89,6 +89,44 @@ def test_the_host_name_is_the_plans(host):
     assert host.sh("uname -n", id="named")[1] == "host-of-named\n"
 
 
+def test_its_own_name_is_among_its_hosts(host):
+    hosts = host.state / "stack/test/etc/hosts"
+    hosts.write_text("127.0.0.1\tlocalhost\n")
+    try:
+        labels = {"address": "172.16.0.2", "address6": "fd64:796e:6f64::2"}
+        own = f"host-of-d{host.made + 1}"
+        said = host.sh("cat /etc/hosts; [ -w /etc/hosts ] || echo read-only", labels=labels)[1]
+        assert said.splitlines() == [
+            "127.0.0.1\tlocalhost",
+            f"172.16.0.2\t{own}",
+            f"fd64:796e:6f64::2\t{own}",
+            "read-only",
+        ]
+        assert "\n127.0.1.1\thost-of-" in host.sh("cat /etc/hosts")[1]
+        forged = {"address": "1.2.3.4\nfe80::1"}
+        assert host.sh("cat /etc/hosts", labels=forged)[1] == hosts.read_text() == "127.0.0.1\tlocalhost\n"
+    finally:
+        hosts.unlink()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "nothing"])
+def test_what_a_slug_has_in_the_place_of_its_hosts_harms_nobody(host, kind, tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("untouched")
+    slug = host.state / f"slugs/hosts-{kind}"
+    (slug / "etc").mkdir(parents=True)
+    (slug / "app").mkdir()
+    if kind == "link":
+        (slug / "etc/hosts").symlink_to(outside)
+    elif kind == "pipe":
+        os.mkfifo(slug / "etc/hosts")
+    for path in (slug, *slug.rglob("*")):
+        os.chown(path, SLUG_UID, SLUG_UID, follow_symlinks=False)
+    lower = [[str(slug), True], [str(host.state / "stack/test"), False]]
+    assert host.sh("echo well", lower=lower) == (0, "well\n")
+    assert outside.read_text() == "untouched"
+
+
 def test_the_slug_is_the_dynos_own_and_stays_untouched(host):
     status, said = host.sh(
         "set -e; stat -c %u hello; echo more >> hello; chmod 700 lib; mv lib moved; rm moved/code; mkdir new; "

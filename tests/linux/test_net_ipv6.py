@@ -7,8 +7,11 @@ import pytest
 from linux.test_net_wiring import ask, start
 from support.netlab import FORWARD6, LONG, connects, inside, lab
 
+from dynod.model.settings import Endpoint
+
 pytestmark = pytest.mark.linux("nft", "ip", "nsenter")
 INTERNET, MACHINE, METADATA = "2001:db8:5::2", "2001:db8:5::1", "fd00:ec2::254"
+MACHINE4 = "198.51.100.1"
 OWN = "fd64:796e:6f64::"
 
 
@@ -165,3 +168,50 @@ def test_what_others_filter_is_as_it_was_while_we_are_there_and_after(place):
     helper.end()
     assert place.helper(run, "--end").end() == 0
     assert place.nft("list", "ruleset") == before
+
+
+def test_dynos_reach_the_router_and_nothing_else_of_the_machine(place):
+    """By either protocol, at any address of the machine, and through a restart of the helper."""
+    place.ipv6()
+    run, helper = start(place)
+    (a,) = ask(run, ("take", "a"))
+    router, _ = place.listen(place.machine)
+    router6, _ = place.listen(place.machine, "::")
+    other, _ = place.listen(place.machine)
+    other6, _ = place.listen(place.machine, "::")
+    loopback, _ = place.listen(place.machine, "127.0.0.1")
+    public = [(MACHINE4, router), (a.gateway, router), (MACHINE, router6), (f"{OWN}1", router6)]
+    shut = [
+        (MACHINE4, other),
+        (MACHINE, other6),
+        ("127.0.0.1", loopback),
+        ("127.0.0.1", router),
+        (MACHINE4, router6),
+    ]
+
+    def opened(wanted):
+        for address in public:
+            assert connects(a.netns, address, LONG if wanted else 0.4) is wanted, address
+        for address in shut:
+            assert not connects(a.netns, address), address
+
+    opened(False)
+    ask(
+        run,
+        ("routers", (Endpoint("0.0.0.0", router), Endpoint("::", router6), Endpoint("127.0.0.1", loopback))),
+    )
+    opened(True)
+    helper.end()
+    place.helper(run)
+    opened(True)
+    ask(run, ("routers", ()))
+    opened(False)
+
+
+def test_a_router_at_one_address_is_reached_there_alone(place):
+    run, _ = start(place)
+    (a,) = ask(run, ("take", "a"))
+    router, _ = place.listen(place.machine)
+    ask(run, ("routers", (Endpoint(MACHINE4, router),)))
+    assert connects(a.netns, (MACHINE4, router), LONG)
+    assert not connects(a.netns, (a.gateway, router))
