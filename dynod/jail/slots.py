@@ -174,9 +174,11 @@ class Slots:
 
     def forget_unknown(self, known: set[str]) -> None:
         """Remove images that an earlier host left and no dyno writes to."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(
+            FileNotFoundError, NotADirectoryError
+        ):  # the latter is told when one is to be made
             for entry in list(os.scandir(self._directory)):
-                if entry.path not in known:
+                if entry.path not in known and not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry.path)
 
     def close(self) -> None:
@@ -193,7 +195,7 @@ class Slots:
     def remove(self) -> None:
         """After `end`, when no dyno is left: leave nothing."""
         self.forget_unknown(set())
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # never made, or somebody else's things are in it
             os.rmdir(self._directory)
 
     def _fill(self) -> None:

@@ -318,3 +318,17 @@ def test_what_a_dyno_wrote_is_never_shown_by_way_of_a_link(host):
     assert "cannot see what" in wrote(host, plan["id"])
     close_all(fds)
     host.forget(plan["id"])
+
+
+def test_what_somebody_else_put_beside_the_images_stops_no_host(host):
+    over(host, *living(host))
+    strange = host.state / "dynos/.slots/directory"
+    strange.mkdir()
+    host.terminate()
+    host.start()
+    assert images(host) == {"directory"}
+    strange.rmdir()
+    host.terminate()
+    (host.state / "dynos/.slots").write_text("in the way")
+    host.start()
+    os.unlink(host.state / "dynos/.slots")
