@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -138,6 +139,10 @@ def run(settings: Settings, serving: Coroutine[None, None, None]) -> None:
 def main(argv: Sequence[str]) -> int:
     """The `dynod serve` command: 0 after SIGTERM, 1 with one line if it cannot serve."""
     args = _parse(argv)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (most, most)
+    )  # one descriptor per dyno, where its memory rings by an eventfd
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         settings = config.settings(vars(args))
