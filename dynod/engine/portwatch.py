@@ -17,7 +17,10 @@ async def accepts(address: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     while True:
         try:
-            _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), 1.0)
+            async with asyncio.timeout(
+                1.0
+            ):  # wait_for of Python 3.11 loses a cancelling that meets a refusal
+                _, writer = await asyncio.open_connection(address, port)
         except (OSError, TimeoutError):
             tick = asyncio.Event()
             loop.call_later(pause, tick.set)
