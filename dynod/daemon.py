@@ -88,7 +88,7 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
         stack = await asyncio.to_thread(
             build_stack, settings.state, range(settings.uid_first, settings.uid_first + settings.uid_count)
         )
-        log = LogLink(log_socket(settings.run))
+        log = LogLink(log_socket(settings.run), rate=settings.log_rate)
         cleanup.push_async_callback(log.close)
         accounts = Accounts(f"{settings.state}/secrets", settings.owner_email)
         books = await Books.open(store)

@@ -31,6 +31,7 @@ _MIN = {
     "uid_first": 1_000,
     "uid_count": 1,
     "warm": 0,
+    "log_rate": 0,
 }  # everything else that counts: above 0
 
 

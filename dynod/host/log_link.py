@@ -35,10 +35,14 @@ _Numbered = tuple[int, LogLine]
 class LogLink:
     """Make it inside a running loop; `path` is dynod.model.settings.log_socket(run)."""
 
-    def __init__(self, path: str, *, rows: int = ROWS, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, path: str, *, rows: int = ROWS, patience: float = PATIENCE, rate: int | None = None
+    ) -> None:
+        """`rate`: what logplex is to let each dyno log, told each time it is met; None leaves it as it is."""
         self._path = path
         self._limit = rows
         self._patience = patience
+        self._rate = rate
         self._writer = uuid.uuid4().hex
         self._waiting: deque[list[Any]] = deque()
         self._chars = 0
@@ -139,6 +143,7 @@ class LogLink:
                 delay = min(delay * 2, LAST_DELAY)
                 continue
             try:
+                await self._tell_rate(peer)
                 while True:
                     await self._some.wait()
                     await self._send(peer)
@@ -147,6 +152,11 @@ class LogLink:
                 await _pause(delay)
             finally:
                 await peer.close()
+
+    async def _tell_rate(self, peer: Peer) -> None:
+        if self._rate is not None:
+            with contextlib.suppress(Refused, RuntimeError):  # an older logplex knows no limit
+                await peer.call("rate", {"rate": self._rate})
 
     async def _send(self, peer: Peer) -> None:
         """Send what waits, or a batch of it, and strike it out once it is confirmed."""

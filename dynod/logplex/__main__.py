@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from dynod.link import serve
 from dynod.logplex.door import Door
+from dynod.logplex.flood import RATE
 from dynod.logplex.pipes import HostLink
 from dynod.logplex.plex import Plex
 from dynod.model.log import HISTORY
@@ -18,8 +19,8 @@ from dynod.model.spoken import LOGPLEX
 from dynod.unit import unit
 
 
-async def _run(run: str, state: str, history: int) -> None:
-    plex = Plex(f"{state}/logs", history)
+async def _run(run: str, state: str, history: int, rate: int) -> None:
+    plex = Plex(f"{state}/logs", history, rate=rate)
     host = HostLink(host_socket(run), plex)
     door = Door(plex, host)
     stop = asyncio.Event()
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", default="/run/dynod", help="directory of the sockets")
     parser.add_argument("--state", default="/var/lib/dynod", help="directory of what is kept")
     parser.add_argument("--history", type=int, default=HISTORY, help="lines kept per app")
+    parser.add_argument(
+        "--rate", type=int, default=RATE, help=f"lines a second that a dyno may log, 0 for no limit ({RATE})"
+    )
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="logplex: %(levelname)s %(message)s")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -54,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(f"cannot keep logs in {options.state}/logs: {error.strerror}") from error
     runner = asyncio.Runner(loop_factory=_new_loop)
     with runner:
-        runner.run(_run(options.run, options.state, options.history))
+        runner.run(_run(options.run, options.state, options.history, options.rate))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

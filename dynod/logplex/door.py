@@ -8,6 +8,7 @@
 | tail | stream | the same | lists of such rows: history, then live lines |
 | follow | stream | the same and {after, live} | lists of [number, at_us, source, process, text]: behind `after`, or history |
 | forget | call | {app} | true |
+| rate | call | {rate}: lines a second that each dyno may log, 0 for no limit | true |
 | stat | call | | counts |
 """
 
@@ -86,6 +87,9 @@ class Door(Notified):
             case "forget":
                 self._plex.forget(_app(call.params))
                 return True
+            case "rate":
+                self._plex.limit(_rate(call.params))
+                return True
             case "stat":
                 return {**self._plex.stat(), "refused": self._refused, "host": self._host.connected}
             case unknown:
@@ -145,3 +149,12 @@ def _app(params: Any) -> str:
     if not isinstance(app, str) or not is_id(app):
         raise Refused(Refusal.INVALID, "cannot forget an app's lines: no app was named")
     return app
+
+
+def _rate(params: Any) -> int:
+    rate = params.get("rate") if isinstance(params, Mapping) else None
+    if not isinstance(rate, int) or isinstance(rate, bool) or rate < 0:
+        raise Refused(
+            Refusal.INVALID, f"cannot limit what dynos log to {rate!r}: it must be a number of lines a second"
+        )
+    return rate

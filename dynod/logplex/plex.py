@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dynod.logplex.flood import NO_LIMIT, overflow
 from dynod.logplex.intake import Intake, Lines
 from dynod.logplex.query import Ask, is_id, is_word, matches
 from dynod.logplex.records import Record
@@ -29,10 +30,18 @@ def _now_us() -> int:
 class Plex:
     """One per state directory: it holds the directory's lock."""
 
-    def __init__(self, directory: str, history: int = HISTORY, now_us: Callable[[], int] = _now_us) -> None:
+    def __init__(
+        self,
+        directory: str,
+        history: int = HISTORY,
+        now_us: Callable[[], int] = _now_us,
+        rate: int = NO_LIMIT,
+    ) -> None:
         self.history = history
         self.now_us = now_us
         self.lines = 0
+        self.dropped = 0
+        self.rate = rate
         self._directory = directory
         self._rings: dict[str, Ring] = {}
         self._intakes: dict[str, Intake] = {}
@@ -107,6 +116,18 @@ class Plex:
         self._append(intake.app, ring, records)
         return ring.kept
 
+    def lost(self, intake: Intake, dropped: int, since: int) -> None:
+        """Say in the app's log how many of a dyno's lines were dropped."""
+        self.dropped += dropped
+        at = max(self.now_us(), since)
+        self.add(intake.app, [overflow(intake.process, dropped, since, at)])
+
+    def limit(self, rate: int) -> None:
+        """Let each dyno log so much from now on (flood.py)."""
+        self.rate = rate
+        for intake in self._intakes.values():
+            intake.limit(rate)
+
     # -- lines by the door ---------------------------------------------------------------------------------------------
 
     def add(self, app: str, records: list[Record]) -> None:
@@ -163,6 +184,8 @@ class Plex:
             "dynos": len(self._intakes),
             "reading": sum(intake.reading for intake in self._intakes.values()),
             "unkept_bytes": sum(intake.unkept for intake in self._intakes.values()),
+            "dropped": self.dropped,
+            "rate": self.rate,
             "tails": sum(map(len, self._listeners.values())),
         }
 

@@ -59,6 +59,9 @@ class Settings:
     build_memory: int = 2 * 1024**3
     build_disk: int = 4 * 1024**3  # for what a build writes outside its own directory and its cache
     disk_ceiling: str = "auto"  # how dynos are kept to their size's disk: a word of model.jail.Ceiling
+    log_rate: int = (
+        2_000  # lines, or kibibytes, a second that each dyno may log; 0 for no limit (logplex/flood.py)
+    )
     sizes: tuple[DynoSize, ...] = ()  # [sizes.NAME] in dynod.toml, beside Heroku's own
     lab_time: bool = False  # whether `dyno lab:advance` may let time pass: for tests, never where apps count
 

@@ -58,7 +58,11 @@ def plan(settings: Settings, config: str | None) -> Sequence[Sequence[Component]
         "net", (*dynod, "net", *where, *warm, "--end"), files=("net.sock",), sign="net.sock", grace=15.0
     )
     logplex = Component(
-        "logplex", (*dynod, "logplex", *where), files=("logplex.sock",), sign="logplex.sock", grace=10.0
+        "logplex",
+        (*dynod, "logplex", *where, "--rate", str(settings.log_rate)),
+        files=("logplex.sock",),
+        sign="logplex.sock",
+        grace=10.0,
     )
     serve = Component(
         "serve",

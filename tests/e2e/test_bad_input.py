@@ -30,6 +30,7 @@ warm = 1
 boot_timeout = 5
 stop_grace = 5
 disk_ceiling = "none"
+log_rate = 100
 
 [sizes.tiny]
 memory = "96MB"
@@ -316,6 +317,36 @@ def another(platform, serve):
     with contextlib.suppress(OSError, ValueError):
         return platform.pids("control") != [serve] and platform.dyno("apps", check=False).returncode == 0
     return False
+
+
+def test_a_flood_of_its_log(platform):
+    """It is counted and dropped, its writer waits for nobody, and neither the disk nor a neighbour's log notices."""
+    platform.dyno("run:detached", "-a", APP, "timeout 3 yes the flood; echo over with $?")
+
+    def lines():
+        return platform.dyno("logs", "-a", APP, "-n", "1500").stdout.splitlines()
+
+    platform.until(lambda: any("Error L12: " in line for line in lines()), APP)
+    platform.dyno("run:detached", "-a", OTHER, "echo calm and heard")
+    platform.until(lambda: "calm and heard" in platform.dyno("logs", "-a", OTHER).stdout, OTHER)
+    platform.until(
+        lambda: any(re.search(r"State changed from up to complete", line) for line in lines()), APP
+    )
+    platform.until(lambda: flood_over(lines()), APP)
+    (dropped, *_) = [int(found[1]) for line in lines() if (found := re.search(L12, line))]
+    assert dropped > 10_000
+    assert (
+        sum(path.stat().st_size for path in (platform.base / "s/logs").rglob("*") if path.is_file())
+        < 10 << 20
+    )
+
+
+L12 = r"heroku\[run\.\d+\]: Error L12: (\d+) messages dropped since \S+\+00:00\.$"
+
+
+def flood_over(lines):
+    """Whether all of it was counted: the last count comes when its dyno has gone."""
+    return re.search(L12, lines[-1]) or any("over with 124" in line for line in lines)
 
 
 def test_a_clock_that_jumps(platform, shift):

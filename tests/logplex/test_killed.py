@@ -274,6 +274,9 @@ def test_what_the_door_takes_and_refuses(tmp_path):
                 ("recent", {}),
                 ("forget", {"app": "../.."}),
                 ("forget", None),
+                ("rate", {"rate": -1}),
+                ("rate", {"rate": True}),
+                ("rate", None),
                 ("write", {}),
                 ("dance", None),
             ]

@@ -103,6 +103,22 @@ async def test_lines_that_logplex_will_never_take_do_not_stop_the_others(link, s
     assert [(params["first"], len(params["rows"])) for _, params in served.asked] == [(1, 1), (2, 1), (3, 1)]
 
 
+def test_the_rate_is_told_to_each_logplex_that_comes_an_older_one_that_knows_none_too(tmp_path):
+    async def story():
+        served = Scripted(confirm, hang_up, refuse, confirm)
+        server = await serve(f"{tmp_path}/logplex.sock", served.answer)
+        link = LogLink(f"{tmp_path}/logplex.sock", rate=7)
+        link.write("a", "heroku", "api", "one")
+        await served.asked_for(4)
+        await link.close()
+        server.close()
+        return served.asked
+
+    asked = run(story())
+    assert [method for method, _ in asked] == ["rate", "write", "rate", "write"]
+    assert asked[0][1] == asked[2][1] == {"rate": 7}
+
+
 @scripted(rows, garbage, hang_up, more)
 async def test_a_tail_goes_on_behind_the_last_line_it_saw(link, served):
     found = []

@@ -108,6 +108,8 @@ async def test_lines_of_a_dyno_reach_its_apps_ring(house):
         "dynos": 1,
         "reading": 1,
         "unkept_bytes": 0,
+        "dropped": 0,
+        "rate": 0,
         "tails": 0,
     }
     os.close(write)

@@ -108,6 +108,8 @@ class LogProcess:
             state,
             "--history",
             str(history),
+            "--rate",
+            "0",  # each line counts here; what a flood costs is test_flood.py's
         ]
         self.process = None
 
