@@ -5,6 +5,7 @@ its own without a mapping. To use one: write its maps, open the namespace, let t
 Nobody ever enters these namespaces: they are tables for the kernel, and the dyno itself stays in the machine's own.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -56,13 +57,22 @@ class Maps:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        if not self._spare:
-            self.fill()
-        self._used.append(self._spare.popleft())
-        self._kept[key] = _map(self._used[-1], *key)
+        self._kept[key] = self._new(key)
         if len(self._kept) > KEPT:
             os.close(self._kept.popitem(last=False)[1])
         return self._kept[key]
+
+    def _new(self, key: tuple[int, int, int]) -> int:
+        for _ in range(SPARE):  # those who died while they waited have said who they were all the same
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                return self._map_next(key)
+        return self._map_next(key)
+
+    def _map_next(self, key: tuple[int, int, int]) -> int:
+        if not self._spare:
+            self.fill()
+        self._used.append(self._spare.popleft())
+        return _map(self._used[-1], *key)
 
     @property
     def full(self) -> bool:
