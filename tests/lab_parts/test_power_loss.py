@@ -6,67 +6,26 @@ a whole machine.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
-from support import whole
 
 from tests.lab.told import Told
+from tests.lab_parts.disk import Disk, started
 
 pytestmark = [pytest.mark.linux("mkfs.btrfs", "mkfs.ext4"), pytest.mark.e2e, pytest.mark.timeout(900)]
 
 CUTS = int(os.environ.get("POWER_CUTS", "4"))
 LONGEST = 3.0  # seconds between two
-FICLONE = 0x40049409
 APP = "hello"
 LAB = Path(__file__).parents[1] / "lab"
 BIN = os.path.dirname(sys.executable)
-
-
-class Disk:
-    """A file in a file system that can clone it, with a file system in it, where a platform in `base` has its state."""
-
-    def __init__(self, base):
-        self.base, self.pool, self.state = base, base / "pool", base / "s"
-        for path in (self.pool, self.state):
-            path.mkdir()
-        pool = base / "pool.img"
-        for image, size, kind in ((pool, 3 << 30, "btrfs"), (self.pool / "disk", 1 << 30, "ext4")):
-            if image != pool:
-                tool("mount", "-o", "loop", pool, self.pool)
-            with image.open("wb") as file:
-                file.truncate(size)
-            tool(f"mkfs.{kind}", "-q", image)
-        tool("mount", "-o", "loop", self.pool / "disk", self.state)
-
-    def clone(self, name):
-        """Keep what the disk holds now."""
-        with (self.pool / "disk").open("rb") as disk, (self.pool / name).open("wb") as clone:
-            fcntl.ioctl(clone, FICLONE, disk.fileno())
-
-    def take(self, name):
-        """Have a clone in the disk's place."""
-        tool("umount", self.state)
-        tool("mount", "-o", "loop", self.pool / name, self.state)
-
-    def close(self):
-        for place in (self.state, self.pool):
-            subprocess.run(["umount", place], check=False, capture_output=True)
-
-
-def tool(*argv):
-    done = subprocess.run(list(map(str, argv)), capture_output=True, text=True, check=False)
-    if done.returncode and argv[0] == "mount":
-        pytest.skip(f"needs loop devices, btrfs and ext4 in the kernel: {done.stderr.strip()}")
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
@@ -121,17 +80,6 @@ def test_all_that_was_acknowledged_is_there_whenever_the_power_goes(disk):
         disk.take(f"cut{number}")
         with started(disk.base) as platform:
             holds(platform, told, before, after)
-
-
-@contextlib.contextmanager
-def started(base):
-    platform = whole.start(base)
-    try:
-        yield platform
-    finally:
-        platform.up.send_signal(signal.SIGINT)
-        assert platform.up.wait(whole.STOP_CAP) == 0
-        assert whole.left(f"{base}/r") == []
 
 
 def holds(platform, told, before, after):
