@@ -65,8 +65,8 @@ def _read_back(fd: int, directory: str, project: int, wanted: tuple[int, int]) -
 
 def proven(directory: str, project: int) -> bool:
     """Whether a limit really stops a writer: try, as a user of no privilege, since root is above ext4's quotas."""
-    probe = f"{directory}/.probe-{os.getpid()}"
-    os.mkdir(probe, 0o700)
+    probe = f"{directory}/.probe"
+    os.makedirs(probe, 0o700, exist_ok=True)  # a host that was killed here left it
     try:
         bind(probe, project, PROBE, 0)
         os.chown(probe, project, project)
