@@ -6,7 +6,9 @@ The control plane may come and go.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,19 +23,9 @@ from router.balance import Target
 from router.reconnect import Link
 from router.timers import Timers
 
+AT_ONCE = 0.0005  # seconds of a large table's reading for which requests wait
+
 _log = logging.getLogger(__name__)
-
-
-def last_table(state: str) -> RouteTable | None:
-    """Read the table that the control plane left on the disk; None if there is none."""
-    try:
-        with open(routes_file(state), "rb") as file:
-            return table_codec.decode(file.read())
-    except FileNotFoundError:
-        return None
-    except (OSError, table_codec.BadTable) as error:
-        _log.warning("cannot use the table on the disk: %s", error)
-        return None
 
 
 def last_certs(state: str) -> CertTable | None:
@@ -99,7 +91,23 @@ class RoutesLink:
         self._connected = connected
         self._decoder = Decoder()
         self._tables = table_codec.Decoder()
+        self._table = RouteTable()
+        self._came: deque[tuple[str, bytes]] = deque()
+        self._reading: Generator[None, None, RouteTable] | None = None
+        self._next: asyncio.Handle | None = None
         self._link = Link(loop, routes_socket(run), timers, opened=self._opened, received=self._received)
+
+    def last_table(self, state: str) -> RouteTable | None:
+        """Read the table that the control plane left on the disk; None if there is none."""
+        try:
+            with open(routes_file(state), "rb") as file:
+                self._table = self._tables.decode(file.read())
+        except FileNotFoundError:
+            return None
+        except (OSError, table_codec.BadTable) as error:
+            _log.warning("cannot use the table on the disk: %s", error)
+            return None
+        return self._table
 
     def start(self) -> None:
         """Connect now or later."""
@@ -126,6 +134,9 @@ class RoutesLink:
 
     def _opened(self) -> None:
         self._decoder = Decoder()
+        self._came.clear()
+        self._reading = None  # a whole table comes with each connection
+        self._link.write(encode(Notification("takes", ["change"])))
         self._connected()
 
     def _received(self, data: bytes) -> None:
@@ -137,8 +148,10 @@ class RoutesLink:
             return
         for frame in frames:
             match frame:
-                case Notification("table", bytes(packed) | [bytes(packed)]):
-                    self._take(packed)
+                case Notification(("table" | "change") as method, bytes(packed) | [bytes(packed)]):
+                    self._came.append((method, packed))
+                    if self._next is None:
+                        self._go_on()
                 case Notification("certs", bytes(packed)):
                     self._take_certs(packed)
                 case Notification("report", [int(number)]):
@@ -149,12 +162,37 @@ class RoutesLink:
                 case _:
                     pass
 
-    def _take(self, packed: bytes) -> None:
+    def _go_on(self) -> None:
+        """Take the tables that came, in their order: a small one at once, a large one between the requests of others."""
+        self._next = None
+        until = time.perf_counter() + AT_ONCE
+        while self._came or self._reading is not None:
+            self._step()
+            if time.perf_counter() > until:
+                self._next = self._loop.call_soon(self._go_on)
+                return
+
+    def _step(self) -> None:
         try:
-            table = self._tables.decode(packed)
+            if self._reading is not None:
+                next(self._reading)
+                return
+            method, packed = self._came.popleft()
+            if method == "table":
+                self._reading = self._tables.decoding(packed)
+                return
+            self._take(table_codec.changed(self._table, packed))
+        except StopIteration as end:
+            self._reading = None
+            self._take(end.value)
         except table_codec.BadTable as error:
             _log.warning("keeping the old table: %s", error)
-            return
+            if self._reading is None:  # no change of ours: the next connection brings a whole table
+                self._link.drop()
+            self._reading = None
+
+    def _take(self, table: RouteTable) -> None:
+        self._table = table
         leaving = self._swap(table)
         self._activity.swapped(table.apps)
         # The control plane waits for this before it tells a dyno to stop: no new request meets one that is leaving, and short ones

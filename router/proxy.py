@@ -96,7 +96,7 @@ class Proxy:
             expire(target, inf)
             if target.in_flight:
                 leaving.append(target)
-        for queue in before.queues.values():
+        for queue in filter(None, before.queues.values()):
             queue.clear()  # they wait anew, in the same order
         now = self.loop.time()
         for client in self.waiting.swapped():
@@ -354,11 +354,10 @@ class Proxy:
         now = self.loop.time()
         for client in [client for client in self._clients if client.deadline <= now]:
             client.expired(now)
-        for target in self.routes.by_id().values():
+        for target in self.routes.idle():
             expire(target, now - self.timers.dyno_idle)
-        for queue in self.routes.queues.values():
-            if queue:
-                self.waiting.admit(queue, now)  # a quarantine may have ended
+        for queue in filter(None, self.routes.queues.values()):
+            self.waiting.admit(queue, now)  # a quarantine may have ended
         self._timer = None
         if self._clients:
             self._timer = self.loop.call_later(self.timers.tick, self._tick)
@@ -400,5 +399,5 @@ class Proxy:
                 client.exchange.failure = Failure.H24  # ours, not the client's
                 self._part(client, client.exchange, now, keep=False)
             client.transport.abort()
-        for target in self.routes.by_id().values():
+        for target in self.routes.idle():
             expire(target, inf)

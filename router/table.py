@@ -33,28 +33,36 @@ class Routes:
     `most`: requests in flight per dyno, of this worker. `queues`, an app's each, outlive their tables.
     """
 
-    __slots__ = ("bounds", "queues", "seen", "table", "targets_of")
+    __slots__ = ("_changed", "bounds", "queues", "seen", "table", "targets_of")
 
     def __init__(self, table: RouteTable, before: "Routes | None" = None, most: int = NO_LIMIT) -> None:
-        queues: Mapping[str, Queue] = before.queues if before is not None else {}
         self.table = table
-        self.queues: dict[str, Queue] = {id: queues[id] if id in queues else Queue() for id in table.apps}
         self.seen: dict[bytes, Site] = {}  # answers of `find`, by spelling: a request looks here first
         self.bounds = (most, table.limits)
-        self.targets_of: dict[str, tuple[Target, ...]] = {}
-        for id, app in table.apps.items():
-            made = self._kept(app, before)
-            if made is None:
-                made = self._made(app, before)
-                for target in made:
-                    target.limit(most, self.queues[id], table.limits.tunnels or NO_LIMIT)
-            self.targets_of[id] = made
+        self.queues: dict[str, Queue] = {} if before is None else dict(before.queues)
+        self.targets_of: dict[str, tuple[Target, ...]] = {} if before is None else dict(before.targets_of)
+        self._changed = self._different(before)
+        for id in self._changed:
+            app = table.apps.get(id)
+            if app is None:
+                del self.queues[id], self.targets_of[id]
+                continue
+            queue = self.queues.setdefault(id, Queue())
+            made = self.targets_of[id] = self._made(app, before)
+            for target in made:
+                target.limit(most, queue, table.limits.tunnels or NO_LIMIT)
 
-    def _kept(self, app: AppRoute, before: "Routes | None") -> tuple[Target, ...] | None:
-        """Give the targets of an app that is the very same value as before (wire/table.py sees to that), None for any other."""
-        if before is None or before.bounds != self.bounds or before.table.apps.get(app.app) is not app:
-            return None
-        return before.targets_of[app.app]
+    def _different(self, before: "Routes | None") -> list[str]:
+        """Name the apps that are not the very same values as before (wire/table.py sees to that): a swap costs next to nothing for others."""
+        apps = self.table.apps
+        if before is None:
+            return list(apps)
+        old = before.table.apps
+        all_anew = before.bounds != self.bounds
+        different = [id for id, app in apps.items() if old.get(id) is not app or all_anew]
+        if len(apps) - sum(id not in old for id in different) < len(old):
+            different += [id for id in old if id not in apps]
+        return different
 
     @staticmethod
     def _made(app: AppRoute, before: "Routes | None") -> tuple[Target, ...]:
@@ -65,11 +73,14 @@ class Routes:
 
     def left(self, before: "Routes") -> Iterator[Target]:
         """Yield the targets of `before` that are none any more."""
-        for id, had in before.targets_of.items():
-            has = self.targets_of.get(id, ())
-            if has is not had:
-                kept = set(has)
-                yield from (target for target in had if target not in kept)
+        for id in self._changed:
+            kept = set(self.targets_of.get(id, ()))
+            yield from (target for target in before.targets_of.get(id, ()) if target not in kept)
+
+    def idle(self) -> Iterator[Target]:
+        """Yield the targets to which connections are kept."""
+        for made in self.targets_of.values():
+            yield from [target for target in made if target.idle]
 
     def by_id(self) -> dict[str, Target]:
         """Give every target, by its backend's id."""

@@ -19,7 +19,7 @@ from router.acme import Challenged
 from router.balance import Target
 from router.h2 import Negotiated
 from router.lines import Lines
-from router.link import RoutesLink, last_certs, last_table
+from router.link import RoutesLink, last_certs
 from router.metrics import Metrics
 from router.proxy import Proxy
 from router.secure import HANDSHAKE, Secured
@@ -85,7 +85,7 @@ class Worker:
             certs=self.certificates.swap,
             asked=self._asked,
         )
-        table = last_table(self._state)
+        table = self._link.last_table(self._state)
         if table is not None:
             self.proxy.swap(table)
         certs = last_certs(self._state)

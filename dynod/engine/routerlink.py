@@ -84,6 +84,10 @@ class RouterLink(Notified):
         self._late = late
         self._file = routes_file(settings.state)
         self._encoder = table_codec.Encoder()
+        self._table = RouteTable()
+        self._takes: set[int] = (
+            set()
+        )  # who has the table and takes what is different in the next; older routers do not
         self._bytes = b""
         self._certs = b""
         self._generation = 0
@@ -108,11 +112,17 @@ class RouterLink(Notified):
     def publish(self, table: RouteTable) -> None:
         """Write the table down and pass it on, without waiting for anybody; a full disk holds no router up."""
         self.counts.keep(table.apps.keys())
+        before, self._table = self._table, table
         self._bytes = self._encoder.encode(table)
         self._generation = table.generation
         self._keep(self._file, self._write_table)
+        change = b""
         for connection in self._connections:
-            self._send(connection)
+            if id(connection) not in self._takes:
+                self._send(connection)
+                continue
+            change = change or encode(Notification("change", table_codec.change(before, table)))
+            connection.writer.write(change)
 
     def publish_certs(self, table: CertTable) -> None:
         """Write the certificates down for the router's eyes only, and pass them on."""
@@ -213,6 +223,7 @@ class RouterLink(Notified):
         for each in (self._applied, self._applied_certs, self._reported, self._measured):
             del each[id(connection)]
         self.counts.gone(id(connection))
+        self._takes.discard(id(connection))
         self._changed()
 
     def took(self, connection: Connection, notification: Notification) -> None:
@@ -227,6 +238,8 @@ class RouterLink(Notified):
             case Notification("reported", [int(number)]):
                 self._reported[id(connection)] = number
                 self._changed()
+            case Notification("takes", [*ways]) if "change" in ways and self._bytes:
+                self._takes.add(id(connection))
             case Notification("traffic", message):
                 self._counted(connection, message)
             case Notification("applied_certs", [int(generation)]):

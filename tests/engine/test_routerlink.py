@@ -9,7 +9,7 @@ from dynod.engine.routerlink import RouterLink
 from dynod.link import connect
 from dynod.link.server import Connection
 from dynod.model.certs import CertTable, Served
-from dynod.model.route import RouteTable
+from dynod.model.route import AppRoute, RouteTable, Standing
 from dynod.model.settings import Settings, certs_file, routes_file, routes_socket
 from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
@@ -129,3 +129,33 @@ def test_who_is_no_router_gets_no_keys(tmp_path):
         link.opened(Connection(writer, 1, uid, 1))
         said[uid] = b"the secret key" in writer.said
     assert said == {os.geteuid(): True, 65_534: False}
+
+
+def test_who_takes_changes_gets_them_and_who_does_not_gets_whole_tables(tmp_path):
+    async def story():
+        settings, old, new = _settings(tmp_path), asyncio.Queue(), asyncio.Queue()
+        link = RouterLink(settings, old.put_nowait, old.put_nowait)
+        apps = {name: AppRoute(name, name, Standing.SERVING) for name in "ab"}
+        first = RouteTable(1, apps)
+        link.publish(first)
+        await link.open()
+        peers = [await connect(routes_socket(settings.run), queue.put_nowait) for queue in (old, new)]
+        await peers[1].notify("takes", ["change"])
+        await peers[1].notify("applied", [1])
+        await peers[0].notify("applied", [1])
+        await link.settled()
+        held = table_codec.decode((await new.get()).params)
+        assert (await old.get()).method == "table"
+        for generation in (2, 3):
+            apps = {**apps, "a": AppRoute("a", f"a{generation}", Standing.IDLE)}
+            link.publish(RouteTable(generation, apps))
+            said = await new.get()
+            assert said.method == "change"
+            held = table_codec.changed(held, said.params)
+            assert (held.generation, held.apps) == (generation, apps)
+            assert table_codec.decode((await old.get()).params) == held
+        for peer in peers:
+            await peer.close()
+        await link.close()
+
+    run(story())

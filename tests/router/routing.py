@@ -173,14 +173,18 @@ class FakeControl:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 for frame in decoder.feed(data):
-                    self.wakes.put_nowait(frame)
+                    if frame.method != "takes":
+                        self.wakes.put_nowait(frame)
         self._writers.discard(writer)
         writer.close()
 
     def publish(self, new: RouteTable) -> None:
         self.bytes = encode(Notification("table", table_codec.encode(new)))
+        self.send(self.bytes)
+
+    def send(self, data: bytes) -> None:
         for writer in self._writers:
-            writer.write(self.bytes)
+            writer.write(data)
 
     async def close(self) -> None:
         self._server.close()

@@ -36,7 +36,7 @@ class Counting(FakeControl):
         self.apps: dict[str, Traffic] = {}
         self.messages = 0
 
-    def send(self, method, *params):
+    def tell(self, method, *params):
         for writer in self._writers:
             writer.write(encode(Notification(method, list(params))))
 
@@ -54,7 +54,7 @@ class Counting(FakeControl):
                 return frame.params["rest"]
 
     async def ask(self, number=1):
-        self.send("measure", number)
+        self.tell("measure", number)
         while True:
             in_flight, lines, dropped, answers = await self.told()
             if number in answers:

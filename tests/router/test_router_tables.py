@@ -3,8 +3,10 @@
 import asyncio
 from dataclasses import replace
 
-from dynod.model.route import RouteTable, Standing
-from dynod.wire.rpc import Notification
+from dynod.model.route import AppRoute, RouteTable, Standing
+from dynod.wire import table as table_codec
+from dynod.wire.rpc import Notification, encode
+from dynod.wire.table import change
 from tests.router.routing import GET, FakeControl, FakeDyno, FakeLogplex, run, running, serving, table, turns
 
 OTHER = b"GET / HTTP/1.1\r\nHost: other.localhost\r\n\r\n"
@@ -39,10 +41,8 @@ def test_a_spoilt_table_on_the_disk_is_no_table():
         async with running() as house:
             with open(f"{house.state}/router/table", "wb") as file:
                 file.write(b"\x93\x01")
-            from router.link import last_table
-
-            assert last_table(house.state) is None
-            assert last_table("/nowhere") is None
+            assert house.worker._link.last_table(house.state) is None
+            assert house.worker._link.last_table("/nowhere") is None
 
     run(test)
 
@@ -289,6 +289,101 @@ def test_a_logplex_that_does_not_read_slows_nobody(monkeypatch):
             assert told[0].startswith(f"Error L12: {dropped} messages dropped since 20")
             assert len(rows) == 1 + 1500 - dropped
             await deaf.close()
+        await dyno.close()
+
+    run(test)
+
+
+def many(count, backend, **other) -> RouteTable:
+    """So many apps at one dyno; `other`: app -> standing."""
+    apps = {
+        f"id{n}": AppRoute(
+            f"id{n}", f"app{n}", other.get(f"id{n}", Standing.SERVING), (replace(backend, id=f"b{n}"),)
+        )
+        for n in range(count)
+    }
+    return RouteTable(1, apps, {f"app{n}.localhost": f"id{n}" for n in range(count)})
+
+
+def asked(n):
+    return GET.replace(b"app.", b"app%d." % n)
+
+
+def test_what_is_different_in_the_next_table_is_enough():
+    async def test():
+        dyno = FakeDyno()
+        backend = await dyno.open()
+        before = many(3, backend)
+        async with running(before) as house:
+            control = FakeControl(house.run)
+            control.publish(before)
+            await control.open()
+            assert await control.wakes.get() == Notification("applied", [1])
+            kept = house.worker.proxy.routes.targets_of["id0"]
+            after = replace(
+                before,
+                generation=2,
+                apps={
+                    "id0": before.apps["id0"],
+                    "id1": replace(before.apps["id1"], standing=Standing.CRASHED),
+                },
+                hosts={"app0.localhost": "id0", "app1.localhost": "id1", "new.localhost": "id0"},
+            )
+            control.send(encode(Notification("change", change(before, after))))
+            assert await control.wakes.get() == Notification("applied", [2])
+            statuses = [(await house.ask(asked(n))).status for n in range(3)]
+            assert statuses == [200, 503, 404]
+            assert (await house.ask(GET.replace(b"app.", b"new."))).status == 200
+            assert house.worker.proxy.routes.targets_of["id0"] is kept
+            assert set(house.worker.proxy.routes.queues) == {"id0", "id1"}
+            await control.close()
+        await dyno.close()
+
+    run(test)
+
+
+def test_a_change_of_another_table_than_ours_has_a_whole_one_sent():
+    async def test():
+        dyno = FakeDyno()
+        before = many(2, await dyno.open())
+        async with running(before) as house:
+            control = FakeControl(house.run)
+            control.publish(before)
+            await control.open()
+            assert await control.wakes.get() == Notification("applied", [1])
+            foreign = replace(before, generation=7)
+            control.bytes = encode(Notification("table", table_codec.encode(replace(before, generation=9))))
+            control.send(encode(Notification("change", change(foreign, replace(foreign, generation=8)))))
+            assert await control.wakes.get() == Notification("applied", [9])  # on another connection
+            await control.close()
+        await dyno.close()
+
+    run(test)
+
+
+def test_a_large_table_is_taken_between_the_requests_of_others(monkeypatch):
+    monkeypatch.setattr("router.link.AT_ONCE", 0.0)
+
+    async def test():
+        dyno = FakeDyno()
+        backend = await dyno.open()
+        async with running(many(1, backend)) as house, await house.connect() as connection:
+            control = FakeControl(house.run)
+            await control.open()
+            await control.opened.wait()
+            link = house.worker._link
+            control.send(
+                encode(Notification("table", table_codec.encode(replace(many(3000, backend), generation=2))))
+            )
+            control.send(
+                encode(Notification("change", change(many(0, backend), many(0, backend))))
+            )  # of no use
+            await turns(lambda: link._reading is not None)
+            assert (await connection.ask(asked(0))).status == 200
+            assert link._reading is not None  # still at it
+            assert await control.wakes.get() == Notification("applied", [2])
+            assert (await house.ask(asked(2999))).status == 200
+            await control.close()
         await dyno.close()
 
     run(test)

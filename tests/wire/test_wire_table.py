@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dynod.model.route import AppRoute, Backend, Limits, RouteTable, Standing
-from dynod.wire.table import BadTable, Decoder, Encoder, decode, encode
+from dynod.wire.table import STEP, BadTable, Decoder, Encoder, change, changed, decode, encode
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 backends = st.builds(Backend, texts, texts, texts, st.integers(0, 65535))
@@ -46,6 +46,15 @@ def test_who_remembers_the_last_table_writes_and_reads_the_same_as_who_does_not(
         data = encoder.encode(table)
         assert data == encode(table)
         assert decoder.decode(data) == table
+
+
+def test_an_app_that_did_not_change_is_not_packed_again():
+    encoder = Encoder()
+    table = RouteTable(1, {"a": AppRoute("a", "a", Standing.IDLE)})
+    assert encoder.encode(table) == encode(table)
+    packed = encoder._apps["a"]
+    assert encoder.encode(table) == encode(table)
+    assert encoder._apps["a"] is packed
 
 
 def test_apps_that_did_not_change_are_the_same_values_as_before():
@@ -120,3 +129,50 @@ def test_what_is_no_table(body):
 def test_any_bytes_are_a_table_or_refused(data):
     with contextlib.suppress(BadTable):
         assert isinstance(decode(data), RouteTable)
+
+
+@given(tables, tables)
+def test_a_change_makes_the_next_table_of_the_one_before(before, after):
+    made = changed(before, change(before, after))
+    assert made == after
+    assert all(made.apps[id] is app for id, app in before.apps.items() if after.apps.get(id) is app)
+
+
+def test_a_change_says_only_what_is_different():
+    apps = {name: AppRoute(name, name, Standing.SERVING) for name in ("a", "b", "c")}
+    before = RouteTable(1, apps, {name: name for name in apps})
+    after = RouteTable(2, {**apps, "b": AppRoute("b", "b", Standing.CRASHED)}, before.hosts)
+    said = msgpack.unpackb(change(before, after))
+    assert [row[0] for row in said[3]] == ["b"]
+    assert said[4:7] == [[], {}, []]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        7,
+        [],
+        [2, 1, 2, [], [], {}, [], []],
+        [1, 9, 2, [], [], {}, [], []],
+        [1, 1, "2", [], [], {}, [], []],
+        [1, 1, 2, [GOOD[:-1]], [], {}, [], []],
+        [1, 1, 2, [], ["nobody"], {}, [], []],
+        [1, 1, 2, [], [], {}, ["nowhere"], []],
+        [1, 1, 2, [], [], {}, [], ["fifty"]],
+        [1, 1, 2, [], [], 5, [], []],
+    ],
+)
+def test_what_is_no_change_of_this_table(body):
+    good = [1, 1, 2, [GOOD], [], {}, [], []]
+    assert changed(RouteTable(1), msgpack.packb(good)).apps["a"].name == "demo"
+    with pytest.raises(BadTable):
+        changed(RouteTable(1), msgpack.packb(body))
+
+
+def test_a_large_table_is_read_a_few_rows_at_a_time():
+    count = 3 * STEP
+    apps = {f"{n}": AppRoute(f"{n}", "x", Standing.IDLE) for n in range(count)}
+    reading = Decoder().decoding(encode(RouteTable(1, apps, {f"h{n}": f"{n}" for n in range(count)})))
+    steps = sum(1 for _ in reading)
+    assert steps == 6
