@@ -7,15 +7,17 @@ ended; networks of dynos that are no more are given back.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dynod.core.lifecycle import SIGKILL, SIGTERM, Dyno, Kind, Launched, Phase
 from dynod.core.reconcile import resumed
+from dynod.core.unseen import ended_unseen
 from dynod.engine import launches
 from dynod.engine.app_loop import Adopt, AppLoop, Happened, Reconcile, StopDyno
 from dynod.host.jail_link import Live
+from dynod.model.app import AppId
 from dynod.model.dyno import DynoId
 from dynod.model.formation import dyno_size
 from dynod.model.refused import Refused
@@ -23,6 +25,7 @@ from dynod.model.refused import Refused
 if TYPE_CHECKING:
     from dynod.engine.house import House
 
+HISTORY = 20  # observations of one dyno: it has a handful
 _log = logging.getLogger(__name__)
 
 
@@ -36,8 +39,19 @@ async def adopt(house: "House", live: Sequence[Live]) -> None:
         if dyno_id not in alive and dyno_id not in house.launching and not waiting.done():
             waiting.set_result(128 + SIGKILL)
     known |= house.launching | set(house.waits)
+    over = {
+        dyno.id: dyno
+        for loop in house.loops()
+        for dyno in loop.fleet.dynos.values()
+        if dyno.phase is Phase.ENDED
+    }
+    apps = {loop.app for loop in house.loops()}
     for each in live:
-        if each.id not in known:
+        if each.status is not None and DynoId(each.id) in house.reaping:
+            continue
+        if each.status is not None and (each.id in over or each.id not in known) and _of_an_app(each, apps):
+            house.tasks.spawn(_bury(house, each, over.get(DynoId(each.id))))
+        elif each.id not in known:
             house.tasks.spawn(_end_unknown(house, each))
     house.tasks.spawn(house.machine.sweep_networks(known | {DynoId(each) for each in alive}))
 
@@ -71,6 +85,19 @@ def _adopt_dyno(house: "House", loop: AppLoop, dyno: Dyno, live: Live) -> None:
         house.tasks.spawn(house.machine.thaw(dyno.id))  # it was to be woken when its engine was killed
     if dyno.phase is Phase.LAUNCHING:
         loop.post(Happened(dyno.id, Launched(live.labels.get("address", ""))))
+
+
+def _of_an_app(live: Live, apps: Collection[AppId]) -> bool:
+    return live.labels.get("type") != "build" and live.labels.get("app", "") in apps
+
+
+async def _bury(house: "House", live: Live, dyno: Dyno | None) -> None:
+    """See off a dyno whose end was kept, and whose engine was killed before it had written down the rest: its autopsy, its leavings."""
+    app, id, name = AppId(live.labels["app"]), DynoId(live.id), live.labels.get("name", "")
+    seen = [each for each in await house.observations.history(app, HISTORY, id) if each.dyno == id]
+    assert live.status is not None
+    house.autopsies.expect(ended_unseen(id, name, live.status, live.labels, dyno, seen, house.now().wall))
+    await house.reap(app, id)
 
 
 async def _end_unknown(house: "House", live: Live) -> None:

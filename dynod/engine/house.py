@@ -132,6 +132,8 @@ class House:
         self._early: dict[DynoId, HostEnded] = {}
         self.incoming: set[str] = set()  # slugs on the disk that the ledger does not know yet
         self.sessions: dict[DynoId, one_offs.Asked] = {}
+        self.joined: set[tuple[AppId, str]] = set()  # commands that were started in dynos, by session
+        self.reaping: set[DynoId] = set()
         self.coming: dict[DynoId, Dyno] = {}  # one-offs on their way into their app's fleet
         self.machine: Machine
         self._loops: dict[AppId, AppLoop] = {}
@@ -350,7 +352,8 @@ class House:
             case Reap(dyno):
                 if (watch := self._watches.pop(dyno, None)) is not None:
                     watch.cancel()
-                self.tasks.spawn(self._reap(app, dyno))
+                self.reaping.add(dyno)
+                self.tasks.spawn(self.reap(app, dyno))
             case Say(name, text):
                 self.say(app, str(name), text)
             case Ended(dyno, status):
@@ -396,6 +399,14 @@ class House:
 
     def _vast(self, app: AppId, dyno: DynoId, used: int) -> None:
         self._loops[app].post(Happened(dyno, MemoryVastlyExceeded(used)))
+
+    async def reap(self, app: AppId, dyno: DynoId) -> None:
+        """Write down how it ended, and let go of all that it had."""
+        self.reaping.add(dyno)
+        try:
+            await self._reap(app, dyno)
+        finally:
+            self.reaping.discard(dyno)
 
     async def _reap(self, app: AppId, dyno: DynoId) -> None:
         self.memory.end(dyno)

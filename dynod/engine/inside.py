@@ -60,6 +60,9 @@ async def run(house: "House", actor: Account, app: App, which: str, ask: RunAsk)
     plan = JoinPlan(dyno.id, session, argv(command), env, launched.cwd, stdio, columns, lines)
     house.log.write(app.id, "app", "api", activity.inside(str(dyno.name), ask.command, actor.email))
     joined = await house.machine.exec(plan)
+    held = (app.id, session)
+    house.joined.add(held)  # an app does not fall asleep under somebody's hands
+    joined.ended.add_done_callback(lambda _: house.joined.discard(held))
 
     def hang_up() -> None:
         house.tasks.spawn(house.machine.hang_up(session))

@@ -4,7 +4,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from dynod.core.lifecycle import Dyno, Phase
-from dynod.engine.app_loop import Quiet
+from dynod.engine.app_loop import Active, Quiet
 from dynod.model.app import AppId
 from dynod.model.refused import Refused
 
@@ -18,6 +18,8 @@ async def ask(house: "House", app: AppId) -> None:
     """Have the routers say which apps had requests, then tell the app's loop that all is said."""
     loop = house.loop(app)
     await house.router.report()
+    if any(held == app for held, _ in house.joined):
+        loop.post(Active())
     loop.post(Quiet())
 
 

@@ -165,6 +165,35 @@ def test_an_eco_app_sleeps_after_half_an_hour_and_its_hours_are_counted(platform
         assert platform.get("daily")[0] == 200
 
 
+def test_an_app_does_not_fall_asleep_under_somebody_s_hands(platform):
+    with formation(platform, "web=1:eco"):
+        up(platform, "web.1")
+        argv = [
+            sys.executable,
+            "-P",
+            "-m",
+            "dynod.cli",
+            "ps:exec",
+            "-a",
+            "daily",
+            "--run",
+            platform.run,
+            "--",
+            "cat",
+        ]
+        with fresh(platform, "web.1") as lines:
+            with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+                for _ in range(3):
+                    child.stdin.write(b"here\n")
+                    child.stdin.flush()
+                    assert child.stdout.readline() == b"here\n"
+                    passes(platform, "31m")
+                    assert states(platform) == {"web.1": "up"}
+            assert child.returncode == 0
+            passes(platform, "31m")
+            assert "Idling" in said(lines, "web.1", ENDED)
+
+
 def test_an_empty_pool_puts_a_worker_to_sleep_and_the_next_month_wakes_it(platform):
     with formation(platform, "worker=1:eco"):
         up(platform, "worker.1")

@@ -5,9 +5,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 from dynod.core.effects import Boot, WatchPort
+from dynod.core.fleet import Fleet
 from dynod.core.lifecycle import Phase
 from dynod.engine.adopt import adopt
 from dynod.engine.app_loop import Adopt
+from dynod.host.jail_link import Live
+from dynod.store.observations import Observation
 from tests.core.test_reconcile import World
 
 
@@ -21,6 +24,7 @@ def meet(fleet, live=()):
         launching=set(),
         sessions={},
         plans={},
+        reaping=set(),
         tasks=SimpleNamespace(spawn=lambda _: None),
         machine=SimpleNamespace(sweep_networks=lambda _: None),
     )
@@ -55,3 +59,86 @@ def test_after_a_power_cut_during_a_start_the_dyno_is_booted_anew():
     asked = [effect.dyno for effect in effects if isinstance(effect, (Boot, WatchPort))]
     assert asked
     assert set(asked) <= set(fleet.dynos)
+
+
+def live(id, status, **labels):
+    return Live(
+        id, 42, 1, {"app": "a1", "name": "web.1", "type": "web", "release": "v3", **labels}, status, False, ()
+    )
+
+
+def buried(fleet, *found, reaping=()):
+    """Let a fleet meet a host on which these are; return what was expected of autopsies, reaped and ended as unknown."""
+
+    class House(SimpleNamespace):
+        def __init__(self):
+            self.expected, self.reaped, self.ended, self.work = [], [], [], []
+            self.loop = SimpleNamespace(app="a1", fleet=fleet, post=lambda _: None)
+            self.waits, self.launching, self.sessions, self.plans = {}, set(), {}, {}
+            self.reaping = set(reaping)
+            self.tasks = SimpleNamespace(spawn=self.work.append)
+            self.autopsies = SimpleNamespace(expect=self.expected.append)
+            self.observations = SimpleNamespace(history=self.history)
+            self.machine = SimpleNamespace(sweep_networks=self.nothing, give_back=self.give_back)
+
+        def loops(self):
+            return [self.loop]
+
+        def now(self):
+            return SimpleNamespace(wall=99.0)
+
+        async def history(self, app, limit, name):
+            return [Observation(name, "web.1", app, "crashed", 20.0, "exited with status 3")]
+
+        async def nothing(self, known):
+            pass
+
+        async def reap(self, app, dyno):
+            self.reaped.append((app, dyno))
+
+        async def give_back(self, dyno):
+            self.ended.append(dyno)
+
+    async def story():
+        house = House()
+        await adopt(house, found)
+        for each in house.work:
+            await each
+        return house
+
+    return asyncio.run(story())
+
+
+def test_a_dyno_whose_engine_died_before_it_was_buried_gets_its_autopsy():
+    house = buried(Fleet(), live("gone", 3))
+    (died,) = house.expected
+    assert (died.dyno, str(died.name), died.status, died.cause) == (
+        "gone",
+        "web.1",
+        3,
+        "exited with status 3",
+    )
+    assert (house.reaped, house.ended) == ([("a1", "gone")], [])
+
+
+def test_one_that_its_fleet_still_shows_as_crashed_is_buried_too():
+    fleet = in_phase(World().reconcile(), Phase.ENDED)
+    (id,) = list(fleet.dynos)[:1]
+    house = buried(fleet, live(id, 3))
+    assert house.reaped == [("a1", id)]
+    assert house.expected[0].command == fleet.dynos[id].command
+
+
+def test_nobody_is_buried_twice_and_builds_have_no_autopsy():
+    house = buried(
+        Fleet(),
+        live("going", 0, name="web.2"),
+        live("b1", 0, type="build", name="build.7"),
+        reaping=["going"],
+    )
+    assert (house.expected, house.reaped, house.ended) == ([], [], ["b1"])
+
+
+def test_of_an_app_that_is_no_more_nothing_is_written():
+    house = buried(Fleet(), live("gone", 3, app="a9"))
+    assert (house.expected, house.reaped, house.ended) == ([], [], ["gone"])
