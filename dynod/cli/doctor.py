@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from dynod.host.config import BadSettings, parser, settings
+from dynod.host.uid_range import USER
 from dynod.model.jail import Ceiling
 from dynod.model.resolver import CANDIDATES, dyno_resolver
 from dynod.model.settings import Endpoint, Settings
@@ -272,13 +273,14 @@ def uids(settings: Settings) -> Check:
     ours = range(settings.uid_first - 1, settings.uid_first + settings.uid_count)
     taken = [entry.pw_name for entry in pwd.getpwall() if entry.pw_uid in ours]
     for path in ("/etc/subuid", "/etc/subgid"):
-        taken += [f"{line.partition(':')[0]} in {path}" for line in _lines(path) if _overlaps(line, ours)]
+        others = [line for line in _lines(path) if line.partition(":")[0] != USER]
+        taken += [f"{line.partition(':')[0]} in {path}" for line in others if _overlaps(line, ours)]
     found = f"{ours.start} to {ours.stop - 1}" + (f", also given to {', '.join(taken)}" if taken else "")
     return Check(
         "uids of dynos",
         found,
         not taken,
-        "set uid_first and uid_count in dynod.toml to a free range",
+        'set uids = "FIRST:COUNT" in dynod.toml to a free range',
         needed=False,
     )
 

@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from typing import Any, NoReturn
 
 from dynod.host.sizes import BadSize, read_sizes
+from dynod.host.uid_range import SUBUID, BadRange, Uids, check_free, chosen, circles, people
 from dynod.model.jail import Ceiling
 from dynod.model.settings import Endpoint, Settings
 
@@ -155,8 +156,31 @@ def _from_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 def settings(flags: Mapping[str, Any]) -> Settings:
     """Join parsed flags (`vars(parser(...).parse_args(argv))`) with their file; raise BadSettings."""
     said = {**_from_file(flags.get("config")), **_from_flags(flags)}
-    made = Settings(**said)
+    made = _with_uids(said)
     return made if "router_tls" in said else replace(made, router_tls=_beside(made.router))
+
+
+def _with_uids(said: Mapping[str, Any]) -> Settings:
+    """Settle which uids are dynod's; raise BadSettings where they are somebody's."""
+    explicit = [key for key in ("uid_first", "uid_count") if key in said]
+    if explicit and "uids" in said:
+        raise BadSettings(
+            f"cannot use uids and {explicit[0]} together: one of them says which uids are dynod's"
+        )
+    try:
+        with open(SUBUID, encoding="utf-8") as file:
+            subuid = file.read()
+    except (OSError, UnicodeDecodeError):
+        subuid = ""
+    made = Settings(**said)
+    try:
+        range_ = None if explicit else chosen(said.get("uids"), subuid)
+        if range_ is not None:
+            made = replace(made, uid_first=range_.first, uid_count=range_.count)
+        check_free(Uids(made.uid_first, made.uid_count), people(), circles())
+    except BadRange as error:
+        raise BadSettings(str(error)) from error
+    return made
 
 
 def _beside(router: Endpoint) -> Endpoint | None:

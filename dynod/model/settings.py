@@ -45,6 +45,7 @@ class Settings:
         200_000  # dynos run as uids uid_first .. uid_first + uid_count - 1; uid_first - 1 owns slugs
     )
     uid_count: int = 4_000
+    uids: str = ""  # FIRST:COUNT or subuid, which sets the two above (host/uid_range.py)
     warm: int = 4  # embryos, namespaces and the like kept ready
     boot_timeout: float = 60.0  # R10
     stop_grace: float = 30.0  # R12
