@@ -121,7 +121,7 @@ class Exchange:
 
     # -- the dyno's bytes ---------------------------------------------------------------------------------------
 
-    def from_dyno(self, data: bytes, *, closing: bool = False) -> bytes:
+    def from_dyno(self, data: bytes, closing: bool = False) -> bytes:
         """Take response bytes, return what the client gets; raise DynoFault. `closing`: the client's connection must end."""
         if self.head_made:
             return self._body(data)

@@ -184,7 +184,7 @@ class Proxy:
         now = self.loop.time()
         if client.exchange is not exchange:  # the client went away meanwhile
             if dyno is not None:
-                dyno.leave(keep=True, now=now)
+                dyno.leave(True, now)
         elif dyno is not None:
             dyno.begin(client, exchange, now)
         else:
@@ -232,13 +232,13 @@ class Proxy:
         if exchange.keep_client:
             if rest:
                 client.transport.write(rest)
-            self._part(client, exchange, now, keep=exchange.keep_dyno)
+            self._part(client, exchange, now, exchange.keep_dyno)
             client.next(now)
             return
         whole = exchange.request_done
         if rest:
             (client.write_last if whole else client.transport.write)(rest)
-        self._part(client, exchange, now, keep=exchange.keep_dyno)
+        self._part(client, exchange, now, exchange.keep_dyno)
         client.end(whole=whole)
 
     def fail(self, client: "Client", exchange: Exchange, failure: Failure) -> None:
@@ -246,7 +246,7 @@ class Proxy:
         exchange.failure = failure
         exchange.status = failure.value.status
         now = self.loop.time()
-        self._part(client, exchange, now, keep=False)
+        self._part(client, exchange, now, False)
         if exchange.head_made:
             if exchange.ends_by_close():
                 client.transport.abort()
@@ -258,14 +258,14 @@ class Proxy:
             client.answer(failure, exchange.request, exchange)
             client.next(now)
 
-    def _part(self, client: "Client", exchange: Exchange, now: float, *, keep: bool) -> None:
+    def _part(self, client: "Client", exchange: Exchange, now: float, keep: bool) -> None:
         dyno = client.dyno
         client.exchange = None
         client.dyno = None
         if exchange.give_up is not None:
             self.waiting.let_go(client, exchange)
         if dyno is not None:
-            dyno.leave(keep=keep, now=now)
+            dyno.leave(keep, now)
         target = exchange.target
         if target is not None:
             if exchange.piped:

@@ -173,15 +173,15 @@ class Client(asyncio.Protocol):
     def _more(self, exchange: Exchange, data: bytes) -> None:
         """Take bytes that came while a request is under way: its body, a tunnel's, or the next request's."""
         dyno = self.dyno
-        if dyno is None or (exchange.request_done and exchange.phase is not Phase.TUNNEL):
+        proxy = self._proxy
+        if dyno is None or (exchange.request_done and not exchange.piped):
             self._buffer += data
             self.settle_reading()
             return
-        now = self._proxy.loop.time()
-        self.deadline = now + self._proxy.timers.idle
-        if exchange.phase is Phase.TUNNEL:
+        self.deadline = proxy.loop.time() + proxy.timers.idle
+        if exchange.piped:
             exchange.from_client_size += len(data)
-            dyno.write(data)
+            dyno.transport.write(data)
             return
         self._buffer += data
         body = self.take_body()

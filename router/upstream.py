@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from router.proxy import Proxy
     from router.server import Client
 
-MOST_IDLE = 128  # kept per dyno
+MOST_IDLE = 128  # kept per dyno from one tick to the next
+_WAITING = Phase.WAITING  # an enumeration looks its members up anew each time
 
 
 class Dyno(asyncio.Protocol):
@@ -38,7 +39,7 @@ class Dyno(asyncio.Protocol):
         self.client: Client | None = None
         self._finishing = False
         self.blocked = False  # the dyno does not read what we send
-        self.served = 0
+        self.served = False  # a request, before
         self.idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -55,7 +56,7 @@ class Dyno(asyncio.Protocol):
         exchange.connected_at = now
         proxy = self._proxy
         if exchange.request_done:
-            exchange.phase = Phase.WAITING
+            exchange.phase = _WAITING
             client.deadline = now + proxy.first_byte
             self.transport.write(proxy.head_for(client, exchange))
             return
@@ -76,8 +77,13 @@ class Dyno(asyncio.Protocol):
             self.transport.abort()  # it speaks unasked
             return
         proxy = self._proxy
+        if exchange.piped:
+            exchange.to_client += len(data)
+            client.transport.write(data)
+            client.deadline = proxy.loop.time() + proxy.timers.idle
+            return
         try:
-            out = exchange.from_dyno(data, closing=proxy.draining)
+            out = exchange.from_dyno(data, proxy.draining)
         except DynoFault as fault:
             proxy.fail(client, exchange, fault.failure)
             return
@@ -88,7 +94,7 @@ class Dyno(asyncio.Protocol):
         if out:
             client.transport.write(out)
         client.deadline = proxy.loop.time() + proxy.timers.idle
-        if exchange.phase is Phase.TUNNEL and not exchange.piped:
+        if exchange.phase is Phase.TUNNEL:
             proxy.piped(client, exchange)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -121,18 +127,15 @@ class Dyno(asyncio.Protocol):
             else:
                 self.transport.pause_reading()
 
-    def leave(self, *, keep: bool, now: float) -> None:
+    def leave(self, keep: bool, now: float) -> None:
         """Part from the client: back into the pool, or closed."""
         self.client = None
         if keep and not self.blocked and not self.target.gone and not self.transport.is_closing():
-            self.served += 1
+            self.served = True
             self.idle_since = now
             if not self._reading:
                 self.read(on=True)
-            idle = self.target.idle
-            if len(idle) >= MOST_IDLE:
-                idle.pop(0).transport.abort()
-            idle.append(self)
+            self.target.idle.append(self)
         elif not self._finishing:
             self.transport.abort()
 
@@ -160,7 +163,7 @@ def take(target: Target, oldest: float) -> Dyno | None:
 
 
 def expire(target: Target, before: float) -> None:
-    """Close what has been idle since before then."""
+    """Close what has been idle since before then, and of the rest what is too much."""
     idle: list[Dyno] = target.idle
-    while idle and idle[0].idle_since < before:
+    while idle and (idle[0].idle_since < before or len(idle) > MOST_IDLE):
         idle.pop(0).transport.abort()

@@ -165,6 +165,35 @@ def test_the_limits_are_the_same_to_the_byte(most, more):
     assert not agree_on_request(most.replace(more, more + more[-1:] if len(more) < 6 else more * 2, 1))
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Connection: upgrade\r\nUpgrade: websocket\r\n",
+        b"Expect: 100-continue\r\n",
+        b"Via: a\r\nVia: b\r\n",
+        b"",
+    ],
+)
+def test_a_head_that_python_read_is_made_anew_the_same(lines):
+    head = heads._read_request(b"GET http://a/x HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
+    for close in (False, True):
+        made = router_heads.dyno_head(head, ORIGIN, ID, b"1", close)
+        assert made == headers.dyno_head(head, ORIGIN, ID, b"1", close)
+
+
+def test_a_head_with_many_lines_to_cut_is_left_to_python():
+    for spare in (b"Keep-Alive: 5\r\n", b"Connection: keep-alive\r\n"):
+        for first, agree in (
+            (b"GET / HTTP/1.1\r\nHost: a\r\n", agree_on_request),
+            (b"HTTP/1.1 200 OK\r\n", agree_on_response),
+        ):
+            assert agree(first + (spare + b"X: y\r\n") * 15 + b"\r\n")
+            for many in (16, 17, 40, 900):
+                assert not agree(
+                    first + (spare + b"X: y\r\n") * (many // 2) + spare * (many - many // 2) + b"\r\n"
+                )
+
+
 METHODS = ["GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
