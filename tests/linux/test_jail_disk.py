@@ -6,6 +6,7 @@ The machine's own file system has no project quotas here; tests/lab has one that
 import contextlib
 import os
 import select
+import shutil
 import subprocess
 
 import pytest
@@ -224,6 +225,21 @@ def test_when_host_and_dyno_are_killed_together_the_next_host_finds_no_device_an
     over(host, id, fds)
     assert images(host) == set()
     assert devices(host) == set()
+
+
+def test_after_a_reboot_which_empties_run_no_image_is_left(host):
+    host.terminate()
+    host.start(end_dynos=False)
+    id, fds = living(host)
+    pidfd = os.pidfd_open(record(host, id)["pid"])
+    kill(record(host, id)["pid"])
+    wait_gone(pidfd)
+    host.kill()
+    close_all(fds)
+    assert images(host)
+    shutil.rmtree(host.run)
+    host.start()
+    assert images(host) == set()
 
 
 def test_a_killed_keeper_is_replaced_and_no_boot_fails(host):
