@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 
-ALL = ("boot", "fleet", "proxy", "push", "tls", "wake")
+ALL = ("boot", "fleet", "idle", "proxy", "push", "tls", "wake")
 
 
 def machine():
