@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dynod.jail import handover, loops, mounts, projects
-from dynod.jail.check import BadPlan, Rules
+from dynod.jail.check import ID, BadPlan, Rules
 from dynod.jail.diary import say
 from dynod.jail.records import Record
 from dynod.jail.slots import Shape, Slot, Slots
@@ -118,9 +118,15 @@ class Disks:
         if slot:
             self._held[slot.image] = slot
 
-    def adopted(self) -> None:
-        """After every `adopt`: what is left over goes."""
+    def adopted(self, scratches: set[str]) -> None:
+        """After every `adopt`: what a host before the machine's last start left goes, but those directories and slots."""
         self.slots.forget_unknown(set(self._held))
+        with os.scandir(f"{self._rules.state}/dynos") as entries:
+            left = [
+                entry.path for entry in entries if ID.fullmatch(entry.name) and entry.path not in scratches
+            ]
+        for path in left:
+            self._sweep([path], "", "", _said)
 
 
 def _shape(limits: Limits) -> Shape:

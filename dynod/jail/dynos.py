@@ -341,7 +341,7 @@ class Dynos:
             else:
                 self.disks.adopt(record)
                 self._adopt(record, directory)
-        self.disks.adopted()
+        self.disks.adopted({dyno.record.scratch for dyno in self.all.values()})
         known = {dyno.record.cgroup for dyno in self.all.values()}
         for name in self._cgroups.names():
             if name not in known:

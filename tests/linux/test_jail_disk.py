@@ -227,19 +227,22 @@ def test_when_host_and_dyno_are_killed_together_the_next_host_finds_no_device_an
     assert devices(host) == set()
 
 
-def test_after_a_reboot_which_empties_run_no_image_is_left(host):
+@pytest.mark.parametrize("disk", [DISK, 0])
+def test_after_a_reboot_which_empties_run_nothing_is_left_that_a_dyno_wrote(host, disk):
     host.terminate()
     host.start(end_dynos=False)
-    id, fds = living(host)
+    id, fds = living(host, disk=disk)
     pidfd = os.pidfd_open(record(host, id)["pid"])
     kill(record(host, id)["pid"])
     wait_gone(pidfd)
     host.kill()
     close_all(fds)
-    assert images(host)
+    assert images(host) if disk else (host.state / "dynos" / id).is_dir()
     shutil.rmtree(host.run)
+    host.start("--warm", "0", end_dynos=False)
+    host.terminate()
+    assert list((host.state / "dynos").rglob("*")) == ([host.state / "dynos/.slots"] if disk else [])
     host.start()
-    assert images(host) == set()
 
 
 def test_a_killed_keeper_is_replaced_and_no_boot_fails(host):
