@@ -20,20 +20,23 @@ def who(address: str) -> bytes:
 
 
 class Addresses:
-    """`opened` says whether a connection may stay; each is `closed` once, counted or not."""
+    """Each connection is `opened` once, which may be its end, and `closed` once, counted or not."""
 
     def __init__(self) -> None:
         self._counts: Counter[bytes] = Counter()
         self._counted: dict[Client, bytes] = {}
 
-    def opened(self, client: "Client", address: str, most: int) -> bool:
-        """Count it in, if there are not `most` of its address already."""
-        key = who(address)
+    def opened(self, client: "Client", most: int) -> None:
+        """Count it in, or drop it, if there are `most` of its address already."""
+        peer = client.transport.get_extra_info("peername")
+        if not peer:
+            return
+        key = who(peer[0])
         if self._counts.get(key, 0) >= most:
-            return False
+            client.transport.abort()
+            return
         self._counts[key] += 1
         self._counted[client] = key
-        return True
 
     def closed(self, client: "Client") -> None:
         """Count it out; an address without connections is forgotten."""

@@ -11,7 +11,7 @@ from email.utils import formatdate
 from math import inf
 from typing import TYPE_CHECKING
 
-from dynod.model.route import Limits, RouteTable, Standing
+from dynod.model.route import RouteTable, Standing
 from router import pages
 from router.activity import Activity
 from router.addresses import Addresses
@@ -59,7 +59,6 @@ class Proxy:
         self.first_byte = timers.first_byte
         self._fresh = timers.fresh
         self._place = place  # which of how many workers
-        self.limits = Limits()
         self._addresses = Addresses()
         self.port = port
         self.routes = Routes(RouteTable())
@@ -84,7 +83,6 @@ class Proxy:
     def swap(self, table: RouteTable) -> list[Target]:
         """Route by this table from now on; return the dynos that left it with requests still under way."""
         before = self.routes
-        self.limits = table.limits
         self.timers = self._own_timers.limited(table.limits)
         most = share(table.limits.in_flight, *self._place)
         self.routes = Routes(table, before, most)
@@ -338,10 +336,8 @@ class Proxy:
             client.leave()
         elif self.draining:
             self._see_off(client)
-        elif self.limits.per_address and client.counted:
-            peer = client.transport.get_extra_info("peername")
-            if peer and not self._addresses.opened(client, peer[0], self.limits.per_address):
-                client.transport.abort()
+        elif self.waiting.limits.per_address and client.counted:
+            self._addresses.opened(client, self.waiting.limits.per_address)
 
     def closed(self, client: "Client") -> None:
         """Count a client out."""

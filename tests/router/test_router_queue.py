@@ -296,7 +296,7 @@ def test_a_new_table_keeps_the_order_and_turns_nobody_away():
                 clients.append(await asked(house, number))
                 await turns(lambda number=number: len(waiting(house)) == number - 1)
             control.publish(replace(first, generation=2, limits=Limits(in_flight=1, backlog=1)))
-            await turns(lambda: house.worker.proxy.limits.backlog == 1)
+            await turns(lambda: house.worker.proxy.waiting.limits.backlog == 1)
             for number, client in enumerate(clients, 1):
                 await turns(lambda number=number: f"/{number}" in dyno.at)
                 assert len(dyno.at) == 1
