@@ -321,6 +321,50 @@ def test_a_dyno_that_watches_every_join_sees_nothing_of_the_host(joined):
     assert not any("dynod" in text or str(joined.host.top) in text for text in seen["cmdline"]), seen
 
 
+BETWEEN = r"""
+import json, os
+seen, alive = {}, 0
+print("spying", flush=True)
+os.set_blocking(0, False)
+while True:
+    try:
+        if os.read(0, 1) == b"":
+            break
+    except BlockingIOError:
+        pass
+    for pid in set(os.listdir("/proc")) - {"1", str(os.getpid())}:
+        if not pid.isdigit():
+            continue
+        alive += 1
+        for name in ("exe", "cwd", "root", "fd", "environ", "maps", "mem"):
+            try:
+                path = f"/proc/{pid}/{name}"
+                found = os.listdir(path) if name == "fd" else os.readlink(path) if name in ("exe", "cwd", "root") else open(path).read(1)
+            except OSError:
+                continue
+            if found:  # of a process that is no more, empty files can be opened
+                seen.setdefault(name, set()).add(str(found)[:80])
+print(json.dumps({"alive": alive, "seen": {name: sorted(found) for name, found in seen.items()}}))
+"""
+
+
+def test_between_fork_and_exec_a_joined_command_shows_nothing_of_the_host(joined):
+    """Its memory, files and program are the joiner's then (CVE-2016-9962). A long PATH makes many of such moments out of one command."""
+    id, (stdin, stdout) = joined.dyno("python3", "-c", BETWEEN)
+    read_until(stdout, "spying")
+    path = ":".join(f"/nowhere/{number}" for number in range(4_000))
+    for _ in range(5):
+        said, fds = joined.exec(id, "nope", env={"PATH": path})
+        os.close(fds[0])
+        assert "cannot run nope: not found" in read_all(fds[1])
+        assert joined.status(said["session"]) == 127
+    os.close(stdin)
+    told = json.loads(read_all(stdout))
+    joined.end(id, [])
+    assert told["alive"] > 50, told  # it was there at such moments
+    assert told["seen"] == {}, told
+
+
 def test_the_hosts_program_cannot_be_overwritten_through_proc_self_exe(joined, idle):
     """CVE-2019-5736: the interpreter is whatever executes, which is the host's own program."""
     evil = (
