@@ -86,6 +86,11 @@ class Failure(Enum):
     H99 = Reason(503, "H99", "Platform error")
 
 
+def lost(error: Exception | None) -> Failure | None:
+    """Say what the end of a connection is told as, if it is neither side's: an error that is no socket's is a bug of ours."""
+    return None if error is None or isinstance(error, OSError) else Failure.H99
+
+
 _PHRASES = {495: "SSL Certificate Error", 499: "Client Closed Request"}
 
 

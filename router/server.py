@@ -8,7 +8,7 @@ from router import compiled
 from router.exchange import Exchange, Phase
 from router.headers import RequestHead, origin_lines
 from router.heads import REQUEST_HEAD, read_request
-from router.reasons import Blame, ClientFault, Failure
+from router.reasons import Blame, ClientFault, Failure, lost
 from router.unread import hint
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Client(asyncio.Protocol):
         self._ending = True
         if self.exchange is not None:
             failure = Failure.H33 if isinstance(exc, BrokenStream) else Failure.H27
-            self._proxy.client_lost(self, self.exchange, failure)
+            self._proxy.client_lost(self, self.exchange, lost(exc) or failure)
         self._proxy.closed(self)
 
     # -- bytes in ------------------------------------------------------------------------------------------------

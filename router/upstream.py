@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 from router.balance import Target
 from router.exchange import CONTINUE, Exchange, Phase
-from router.reasons import DynoFault
+from router.reasons import DynoFault, lost
 
 if TYPE_CHECKING:
     from router.proxy import Proxy
@@ -103,7 +103,10 @@ class Dyno(asyncio.Protocol):
             if self in self.target.idle:
                 self.target.idle.remove(self)
         elif client.exchange is not None:
-            self._proxy.dyno_lost(client, client.exchange, clean=exc is None)
+            if (failure := lost(exc)) is not None:
+                self._proxy.fail(client, client.exchange, failure)
+            else:
+                self._proxy.dyno_lost(client, client.exchange, clean=exc is None)
 
     def pause_writing(self) -> None:
         self.blocked = True

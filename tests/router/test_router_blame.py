@@ -1,5 +1,7 @@
 """Codes for what is nobody's everyday fault: H24, H26 with its causes, H32, H33, H99; who is told, and what the log says."""
 
+import asyncio
+import ssl
 from dataclasses import replace
 
 import h2.errors
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from dynod.model.certs import CertTable
 from dynod.model.route import RouteTable, Standing
+from router.reasons import Failure, lost
 from router.unread import hint
 from tests.router.routing import GET, QUICK, FakeControl, run, running, serving, table, turns
 from tests.router.test_router_h2 import talk
@@ -184,3 +187,33 @@ def test_h99_an_app_that_goes_away_under_a_request_that_waits():
             assert 'at=error code=H99 desc="Platform error" ' in await house.logplex.line()
 
     run(test)
+
+
+@pytest.mark.parametrize("where", ["start", "finish"])
+def test_h99_a_bug_of_the_routers_own_is_neither_the_clients_nor_the_dynos_fault(where):
+    """`start` is called with the client's bytes, `finish` with the dyno's."""
+
+    async def test():
+        async with serving() as (house, _):
+            asyncio.get_running_loop().set_exception_handler(
+                lambda loop, context: None
+            )  # it would be told at length
+            setattr(house.worker.proxy, where, broken)
+            async with await house.connect() as connection:
+                connection.writer.write(GET)
+                await connection.closed()
+                line = await house.logplex.line()
+                assert line.startswith('at=error code=H99 desc="Platform error" method=GET path="/" ')
+
+    def broken(*_):
+        raise LookupError("a bug")
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [(None, None), (ConnectionResetError(), None), (ssl.SSLError(), None), (LookupError(), Failure.H99)],
+)
+def test_whose_fault_the_end_of_a_connection_is(error, failure):
+    assert lost(error) is failure
