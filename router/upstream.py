@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from router.proxy import Proxy
     from router.server import Client
 
-MOST_IDLE = 128  # kept per dyno from one tick to the next
+MOST_IDLE = 1_024  # kept per dyno from one tick to the next; they go by their age before that
 _WAITING = Phase.WAITING  # an enumeration looks its members up anew each time
 
 

@@ -1,6 +1,7 @@
 """Requests through real sockets that go well, and the ways of connections."""
 
 import asyncio
+import contextlib
 import re
 from collections import Counter
 from dataclasses import replace
@@ -50,6 +51,33 @@ def test_connections_are_kept_alive_on_both_sides():
             rows = await house.logplex.wait(5)
             assert len({re.search(r"request_id=(\S+)", row[4])[1] for row in rows}) == 5
             assert [row[0] for row in rows] == ["app-id"] * 5
+
+    run(test)
+
+
+def test_the_connections_of_a_crowd_are_kept_for_the_next_one():
+    crowd = 150
+
+    async def test():
+        came = asyncio.Queue()
+
+        async def answer(head, reader, writer):
+            gate = asyncio.Event()
+            came.put_nowait(gate)
+            await gate.wait()
+            writer.write(HELLO)
+            return True
+
+        async with serving(answer) as (house, dyno), contextlib.AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(await house.connect()) for _ in range(crowd)]
+            for _ in range(2):
+                asked = [asyncio.ensure_future(client.ask()) for client in clients]
+                gates = [await came.get() for _ in range(crowd)]
+                assert dyno.connections == crowd
+                for gate in gates:
+                    gate.set()
+                assert {(await each).status for each in asked} == {200}
+                house.worker.proxy._tick()
 
     run(test)
 
