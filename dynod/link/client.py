@@ -10,6 +10,7 @@ from dynod.model.spoken import Language
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
 
 READ = 256 * 1024
+ITEMS = 1000  # of a stream that wait to be read
 _END = object()
 
 
@@ -30,17 +31,24 @@ def _refused(error: tuple[str, str]) -> Exception:
 
 
 class Stream:
-    """One call that sends items before its answer. Iterate it; `result` is the answer afterwards."""
+    """One call that sends items before its answer. Iterate it; `result` is the answer afterwards.
+
+    Who does not take its items has the serving side wait: with `ITEMS` of them unread, nothing is read from the connection, for
+    other calls on it neither. One that may be left unread belongs on a connection of its own; `cancel` what is not read to its end.
+    """
 
     def __init__(self, peer: "Peer", call_id: int) -> None:
         self._peer = peer
         self._id = call_id
         self._items: asyncio.Queue[Any] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._left = False
         self.result: Any = None
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         while True:
             item = await self._items.get()
+            self._room.set()
             if item is _END:
                 return
             if isinstance(item, Exception):
@@ -54,11 +62,19 @@ class Stream:
     async def cancel(self) -> None:
         """Tell the serving side that nobody listens any more."""
         self._peer._streams.pop(self._id, None)  # noqa: SLF001  # Stream is Peer's other half
+        self._left = True
+        self._room.set()
         with contextlib.suppress(ConnectionError):
             await self._peer.notify("cancel", [self._id])
 
     def _put(self, item: Any) -> None:
         self._items.put_nowait(item)
+
+    async def _taken(self) -> None:
+        """Wait until there is room for another item, or nobody wants one."""
+        while self._items.qsize() >= ITEMS and not self._left:
+            self._room.clear()
+            await self._room.wait()
 
 
 class Peer:
@@ -130,13 +146,15 @@ class Peer:
         try:
             while data := await self._reader.read(READ):
                 for frame in decoder.feed(data):
-                    self._take(frame)
+                    if (stream := self._take(frame)) is not None:
+                        await stream._taken()  # noqa: SLF001  # its other half
         except (ConnectionError, BadFrame):
             pass
         finally:
             self._fail()
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: Frame) -> Stream | None:
+        """Pass a frame on; return the stream that it was for, if any."""
         match frame:
             case Response(id, error, result):
                 if (stream := self._streams.pop(id, None)) is not None:
@@ -150,10 +168,12 @@ class Peer:
             case Notification("item", [int(id), value]):
                 if (stream := self._streams.get(id)) is not None:
                     stream._put(value)  # noqa: SLF001  # its other half
+                    return stream
             case Notification() if self._on_notification is not None:
                 self._on_notification(frame)
             case _:
                 pass
+        return None
 
     def _fail(self) -> None:
         self.lost.set()

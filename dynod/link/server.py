@@ -17,6 +17,10 @@ from dynod.unit import unit
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
 
 READ = 256 * 1024
+HELD = (
+    32 * 1024 * 1024
+)  # bytes of inputs that a handler has not taken; who sends more is hung up on (ours keep to 256 KiB, cli/run.py)
+EACH = 64  # what an input costs beside its bytes
 _log = logging.getLogger(__name__)
 _END = object()
 
@@ -41,6 +45,10 @@ class Connection:
         await self.writer.drain()
 
 
+def _size(value: Any) -> int:
+    return EACH + (len(value) if isinstance(value, bytes | str) else 0)
+
+
 @dataclass(slots=True)
 class Call:
     """One request: `item` sends a stream item, `inputs` yields what the client sends along."""
@@ -50,6 +58,7 @@ class Call:
     method: str
     params: Any
     _inputs: asyncio.Queue[Any] = field(default_factory=asyncio.Queue)
+    _held: int = 0
 
     async def item(self, value: Any) -> None:
         """Send one item; waits while the client does not read (back-pressure)."""
@@ -58,9 +67,14 @@ class Call:
     async def inputs(self) -> AsyncIterator[Any]:
         """Yield the client's `input` values; ends with None sent by the client."""
         while (value := await self._inputs.get()) is not _END:
+            self._held -= _size(value)
             yield value
 
     def put(self, value: Any) -> None:
+        """Keep a value for the handler; raise BadFrame when it is more than a client may send that waits for what was taken."""
+        self._held += _size(value)
+        if self._held > HELD:
+            raise BadFrame(f"more than {HELD} bytes of input that {self.method} has not taken")
         self._inputs.put_nowait(_END if value is None else value)
 
 

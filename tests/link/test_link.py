@@ -10,7 +10,8 @@ import pytest
 from waiting import run
 
 from dynod.link import Lost, RemoteRefused, connect, serve
-from dynod.link.server import Notified
+from dynod.link.client import ITEMS
+from dynod.link.server import EACH, HELD, Notified
 from dynod.model.refused import Refusal, Refused
 from dynod.model.spoken import Language
 from dynod.wire.rpc import Decoder, Notification, Request, encode
@@ -59,6 +60,12 @@ class Desk:
                 return "counted"
             case "sum":
                 return sum([value async for value in call.inputs()])
+            case "add up":
+                total = 0
+                async for value in call.inputs():
+                    total += value
+                    await call.item(value)
+                return total
             case "for ever":
                 try:
                     while True:
@@ -316,3 +323,60 @@ def test_who_says_no_hello_is_of_the_first_version_and_is_let_in(tmp_path):
         server.close()
 
     run(story())
+
+
+@linked_test
+async def test_items_that_nobody_reads_are_left_with_who_sends_them(peer, desk, witness):
+    stream = await peer.stream("for ever")
+    await full(stream)
+    for _ in range(1000):
+        await asyncio.sleep(0)
+    assert stream._items.qsize() == ITEMS
+    await stream.cancel()
+    await desk.cancelled.wait()
+
+
+@linked_test
+async def test_a_stream_that_was_cancelled_unread_holds_up_no_other_call(peer, desk, witness):
+    stream = await peer.stream("count", 5 * ITEMS)
+    await full(stream)
+    asked = asyncio.ensure_future(peer.call("echo", 1))
+    await asyncio.sleep(0)
+    assert not asked.done()
+    await stream.cancel()
+    assert await asked == 1
+
+
+@linked_test
+async def test_a_client_that_sends_more_than_a_handler_takes_is_hung_up_on(peer, desk, witness):
+    stream = await peer.stream("wait")
+    with pytest.raises(Lost):
+        await _send(stream, b"x" * 1_000_000)
+    await desk.cancelled.wait()
+
+
+def test_inputs_that_are_taken_may_be_any_number(tmp_path, monkeypatch):
+    monkeypatch.setattr("dynod.link.server.HELD", 20 * EACH)
+
+    async def story():
+        async with linked(tmp_path) as (peer, _, _):
+            stream = await peer.stream("add up")
+            items = aiter(stream)
+            for number in range(1000):
+                await stream.send(number)
+                assert await anext(items) == number  # it was taken
+            await stream.send(None)
+            assert [item async for item in items] == []
+            assert stream.result == sum(range(1000))
+
+    run(story())
+
+
+async def full(stream):
+    while stream._items.qsize() < ITEMS:  # noqa: ASYNC110  # a plain value of the code under test
+        await asyncio.sleep(0)
+
+
+async def _send(stream, value):
+    while True:
+        await stream.send(value)
