@@ -205,7 +205,7 @@ def adoption(fleet, apps, dynos):
 
 
 def loops(fleet, group, looping):
-    apps = [fleet.app(f"loop-{number}") for number in range(looping)]
+    apps = [fleet.app(f"loop-{number}", "loop") for number in range(looping)]
     cpu, begun, times = group.cpu(), time.monotonic(), []
     for app in apps:
         fleet.scale(app, 1, "loop")

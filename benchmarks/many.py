@@ -57,7 +57,7 @@ int main(void)
     }
 }
 """
-PROCESSES = {"web": "exec ./server", "loop": "exit 1"}
+COMMANDS = {"web": "exec ./server", "loop": "exit 1"}
 _V1, _V2 = "/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup"
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -120,10 +120,10 @@ class Fleet:
     def call(self, method, body=None, **path):
         return self._client.call(method, {**path, **({} if body is None else {"body": body})})
 
-    def app(self, name):
-        """An app with a release of the tiny server, made by the API as Heroku's users without git do."""
+    def app(self, name, kind="web"):
+        """An app with a release of the tiny server (web) or of what exits at once (loop), made by the API, without git."""
         self.call("apps.create", {"name": name})
-        announced = self.call("slugs.create", {"process_types": PROCESSES}, app=name)
+        announced = self.call("slugs.create", {"process_types": {kind: COMMANDS[kind]}}, app=name)
         self._https.request("PUT", urllib.parse.urlsplit(announced["blob"]["url"]).path, self._archive)
         answer = self._https.getresponse()
         answer.read()
