@@ -11,9 +11,9 @@ async def info(ask: Ask) -> Any:
     return render.account(ask.account)
 
 
-async def rate_limits(ask: Ask) -> Any:  # noqa: ARG001  # a handler
-    """Answer the full bucket: on one's own machine nobody is counted."""
-    return {"remaining": 4500}
+async def rate_limits(ask: Ask) -> Any:
+    """Say how many requests are left; asking costs none."""
+    return {"remaining": ask.front.left(ask.account)}
 
 
 async def features(ask: Ask) -> Any:  # noqa: ARG001  # a handler

@@ -15,8 +15,10 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from dynod.api import auth
+from dynod.api.accounts import rate_limits
 from dynod.api.operation import Access, Front, Operation
 from dynod.api.perform import Answer, account, ask, perform
+from dynod.core.allowance import MOST
 from dynod.model.refused import Refusal, Refused
 
 BODY = 1024 * 1024
@@ -27,6 +29,7 @@ _UNKNOWN = (
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,255}|\[[0-9a-fA-F:]{2,45}\])(?::[0-9]{1,5})?", re.ASCII)
 _Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _BEGUN = web.RequestKey("begun", bool)
+_LEFT = web.RequestKey("left", int)  # requests
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +78,7 @@ async def common_headers(request: web.Request, response: web.StreamResponse) -> 
     request[_BEGUN] = True
     response.headers[hdrs.SERVER] = "dynod"
     response.headers["Request-Id"] = str(uuid.uuid4())
-    response.headers["RateLimit-Remaining"] = "4500"  # nobody is counted on their own machine
+    response.headers["RateLimit-Remaining"] = str(request.get(_LEFT, MOST))  # of an account that is known
     response.headers.setdefault("Cache-Control", "private, no-cache")
     response.headers["X-Content-Type-Options"] = "nosniff"
 
@@ -105,6 +108,8 @@ def base(request: web.Request) -> str | None:
 async def _handle(front: Front, operation: Operation, request: web.Request) -> web.StreamResponse:
     token = "" if operation.access is Access.PUBLIC else auth.token(request.headers.get(hdrs.AUTHORIZATION))
     who = account(front, operation.access, token)
+    if operation.access is not Access.PUBLIC:
+        request[_LEFT] = front.left(who) if operation.handler is rate_limits else front.spend(who)
     body = parse(await request.read())
     asked = ask(
         front,

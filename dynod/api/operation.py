@@ -8,6 +8,7 @@ from typing import Any
 
 from dynod.api.links import Links, Seal
 from dynod.api.rendezvous import Rendezvous
+from dynod.core.allowance import Allowance
 from dynod.engine.platform import Platform
 from dynod.link import Call
 from dynod.model.app import Account, App
@@ -36,6 +37,17 @@ class Front:
     rendezvous: Rendezvous
     api: str
     uploads: str
+    allowances: dict[str, Allowance] = field(default_factory=dict)  # by account
+
+    def spend(self, account: Account) -> int:
+        """Count a request; return how many are left."""
+        spent = self.allowances.get(account.id, Allowance()).spent(time.monotonic())
+        self.allowances[account.id] = spent
+        return int(spent.left)
+
+    def left(self, account: Account) -> int:
+        """Say how many requests are left."""
+        return int(self.allowances.get(account.id, Allowance()).now(time.monotonic()).left)
 
     def links(self, api: str | None = None) -> Links:
         """Return the addresses as seen from a client who reached us at `api`."""

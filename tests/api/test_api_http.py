@@ -1,12 +1,17 @@
 """Rules common to all of HTTP: errors, headers, bodies, ranges on the wire, who gets in."""
 
+import time
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dynod.api import http
+from dynod.api.operation import Front
 from dynod.api.operations import OPERATIONS, parameters
+from dynod.core.allowance import Allowance
 from dynod.model.refused import Refusal, Refused
+from tests.api.fake_platform import OWNER
 from tests.api.served import Served, run
 
 UNKNOWN = (
@@ -43,9 +48,22 @@ def test_every_answer_has_the_common_headers(served):
         for path in ("/account", "/nope", "/apps/none", "/streams/logs/x"):
             answer = await whole.ask("GET", path, Request_Id=",".join(["0" * 36] * 150))
             assert answer.headers["Content-Type"].startswith("application/json")
-            assert answer.headers["RateLimit-Remaining"] == "4500"
+            assert 0 < int(answer.headers["RateLimit-Remaining"]) <= 4500
             seen.add(answer.headers["Request-Id"])
         assert len(seen) == 4
+
+    served.run(story(served.whole))
+
+
+def test_requests_are_counted_and_nobody_is_refused(served):
+    async def story(whole):
+        answer = await whole.ask("GET", "/account")
+        assert (
+            0 < int(answer.headers["RateLimit-Remaining"]) <= 4499
+        )  # it took one itself, whatever came back before
+        assert (await whole.ask("GET", "/nope")).headers["RateLimit-Remaining"] == "4500"  # of nobody
+        front = Front(None, None, None, "", "", {OWNER.id: Allowance(0.2, time.monotonic() + 3600)})
+        assert [front.spend(OWNER), front.spend(OWNER), front.left(OWNER)] == [0, 0, 0]
 
     served.run(story(served.whole))
 

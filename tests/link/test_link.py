@@ -11,7 +11,7 @@ from waiting import run
 
 from dynod.link import Lost, RemoteRefused, connect, serve
 from dynod.link.client import ITEMS
-from dynod.link.server import EACH, HELD, Notified
+from dynod.link.server import EACH, Notified
 from dynod.model.refused import Refusal, Refused
 from dynod.model.spoken import Language
 from dynod.wire.rpc import Decoder, Notification, Request, encode
