@@ -7,6 +7,9 @@ from dynod.model.refused import Refusal, Refused
 
 CONFIG_BYTES = 64 * 1024  # keys and values of one app together
 
+BOOT_TIMEOUT = "DYNOD_BOOT_TIMEOUT"  # seconds until R10 for this app, whose support may ask for up to 180 at Heroku (HEROKU.md 1.5)
+LONGEST_BOOT = 180
+
 _KEY = re.compile(r"[A-Za-z0-9_]+")
 
 
@@ -32,12 +35,26 @@ def _check(key: str, value: str) -> None:
         raise _refused(key, "its name must not start with two underscores")
     if key.startswith("HEROKU_"):
         raise _refused(key, "names that start with HEROKU_ are the platform's own")
+    if key == BOOT_TIMEOUT and _boot_seconds(value) is None:
+        raise _refused(key, f"its value must be whole seconds, from 1 to {LONGEST_BOOT}")
     if "\0" in value:
         raise _refused(key, "its value must not hold a NUL character")
     try:
         value.encode()
     except UnicodeEncodeError:
         raise _refused(key, "its value must be text that UTF-8 can write") from None
+
+
+def _boot_seconds(value: str) -> int | None:
+    seconds = (
+        int(value) if value.isascii() and value.isdigit() and len(value) <= len(str(LONGEST_BOOT)) else 0
+    )
+    return seconds if 1 <= seconds <= LONGEST_BOOT else None
+
+
+def boot_timeout(config: Mapping[str, str], default: float) -> float:
+    """How long this app's web dynos may take to bind $PORT; what an older dynod let pass as a value counts as none."""
+    return _boot_seconds(config.get(BOOT_TIMEOUT, "")) or default
 
 
 def _check_size(config: Mapping[str, str]) -> None:

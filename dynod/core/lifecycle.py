@@ -383,7 +383,7 @@ def _deadline(dyno: Dyno, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
             fault = f"R12: it did not exit within {dyno.stop_grace:g} seconds of SIGTERM"
             after = replace(dyno, deadline=None, killed=True, fault=fault)
             says = (
-                Say(dyno.name, f"Error {RCode.R12.value}"),
+                Say(dyno.name, f"Error {RCode.R12.value.format(seconds=f'{dyno.stop_grace:g}')}"),
                 Say(dyno.name, "Stopping remaining processes with SIGKILL"),
             )
             return after, (*says, Signal(dyno.id, SIGKILL))

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from dynod.core import activity, room, sleeping, why
+from dynod.core import activity, config_vars, room, sleeping, why
 from dynod.core.effects import (
     AskActivity,
     Boot,
@@ -248,7 +248,7 @@ class House:
             state.formation,
             release.config,
             handover(state.features),
-            self.settings.boot_timeout,
+            config_vars.boot_timeout(release.config, self.settings.boot_timeout),
             self.settings.stop_grace,
             self._habit(state),
         )

@@ -121,11 +121,20 @@ def recalled_plan(house: "House", dyno: Dyno, live: Live) -> JailPlan:
 
 async def launch(house: "House", app: AppId, dyno: Dyno) -> str:
     """Take what the dyno needs, boot it, and return its address; raise Refused (Reap gives back what was taken)."""
+    asked = house.sessions.get(dyno.id)
+    try:
+        return await _launch(house, app, dyno, asked)
+    except BaseException:
+        if asked is not None and not asked.fds.done():
+            asked.fds.set_result(())  # whatever failed: a client waits for them
+        raise
+
+
+async def _launch(house: "House", app: AppId, dyno: Dyno, asked: "Asked | None") -> str:
     state = house.ledger.apps.get(app)
     if state is None:
         raise Refused(Refusal.NOT_FOUND, f"cannot start {dyno.name}: its app was destroyed")
     release = _release(state, dyno)
-    asked = house.sessions.get(dyno.id)
     tree = await slug_tree(house, state, release, dyno)
     if asked is not None:  # somebody waits at it: not behind a thousand dynos of others
         return await _run(house, state, release, dyno, tree, asked)
@@ -140,12 +149,7 @@ async def _run(
     wiring = await machine.take(dyno.id)
     plan = _plan(house, state, release, dyno, tree, wiring, asked)
     house.plans[dyno.id] = plan
-    try:
-        booted = await machine.boot(plan)
-    except BaseException:
-        if asked is not None and not asked.fds.done():
-            asked.fds.set_result(())
-        raise
+    booted = await machine.boot(plan)
     house.memory.begin(state.app.id, dyno.id, dyno.name, dyno_size(dyno.size).memory, booted.cgroups)
     if asked is not None:
         asked.fds.set_result(booted.fds)

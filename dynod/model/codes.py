@@ -7,7 +7,7 @@ class RCode(Enum):
     """The log's exact text behind `Error `."""
 
     R10 = "R10 (Boot timeout) -> Web process failed to bind to $PORT within {seconds} seconds of launch"
-    R12 = "R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM"
+    R12 = "R12 (Exit timeout) -> At least one process failed to exit within {seconds} seconds of SIGTERM"
     R13 = "R13 (Attach error) -> Failed to attach to process"
     R14 = "R14 (Memory quota exceeded)"
     R15 = "R15 (Memory quota vastly exceeded)"

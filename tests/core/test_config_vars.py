@@ -2,7 +2,7 @@
 
 import pytest
 
-from dynod.core.config_vars import CONFIG_BYTES, changed
+from dynod.core.config_vars import CONFIG_BYTES, boot_timeout, changed
 from dynod.model.refused import Refusal, Refused
 
 TOLD = [
@@ -66,3 +66,20 @@ def test_all_together_have_a_limit() -> None:
         "remove some, or keep large values elsewhere"
     )
     assert changed(full, {"B": "x", "A": None}) == ({"B": "x"}, "Set B and remove A config vars")
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("1", 1), ("120", 120), ("180", 180), ("090", 90)])
+def test_an_app_may_have_a_boot_timeout_of_its_own(value, seconds) -> None:
+    assert changed({}, {"DYNOD_BOOT_TIMEOUT": value}) is not None
+    assert boot_timeout({"DYNOD_BOOT_TIMEOUT": value}, 60.0) == seconds
+
+
+@pytest.mark.parametrize("value", ["", "0", "181", "999", "-1", "1.5", "1e2", "²", "0180", "soon"])
+def test_no_other_boot_timeout_can_be_set_and_one_that_is_there_counts_as_none(value) -> None:
+    with pytest.raises(Refused) as caught:
+        changed({}, {"DYNOD_BOOT_TIMEOUT": value})
+    assert caught.value.message == (
+        "cannot set config var 'DYNOD_BOOT_TIMEOUT': its value must be whole seconds, from 1 to 180"
+    )
+    assert boot_timeout({"DYNOD_BOOT_TIMEOUT": value}, 60.0) == 60.0
+    assert boot_timeout({}, 60.0) == 60.0

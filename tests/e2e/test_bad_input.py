@@ -181,6 +181,13 @@ def mends(platform, name, app=APP):
     assert why["reason"].startswith("it could not be started and has waited: ")
 
 
+def cannot_run(platform):
+    """A one-off that cannot be started ends at once for whoever waits at it."""
+    done = platform.dyno("run", "-a", APP, "--", "true", check=False, timeout=60)
+    assert done.returncode != 0
+    assert re.search(rf"cannot start run\.\d+ of {APP}; see `dyno logs -a {APP}`", done.stderr + done.stdout)
+
+
 # -- the eight -----------------------------------------------------------------------------------------------------------
 
 
@@ -189,6 +196,7 @@ def test_no_free_uid(platform):
     with fails(platform, "web.4", rf"^cannot start web\.4: all {UIDS} user ids are in use; "):
         platform.dyno("ps:scale", "web=4", "-a", APP)
     assert [state(platform, APP, f"web.{number}") for number in (1, 2, 3)] == ["up"] * 3
+    cannot_run(platform)
     platform.dyno("ps:scale", "web=0", "-a", OTHER)
     mends(platform, "web.4")
     platform.dyno("ps:scale", "web=1", "-a", APP)
@@ -240,6 +248,7 @@ def test_a_slug_that_vanished(platform):
         archive.rename(f"{archive}.away")
         tree.rename(f"{tree}.away")
         platform.dyno("ps:restart", "web.1", "-a", APP)
+    cannot_run(platform)
     os.rename(f"{archive}.away", archive)
     mends(platform, "web.1")
     shutil.rmtree(f"{tree}.away")
