@@ -146,16 +146,17 @@ class Links:
         return MTU
 
     def ipv6(self) -> Machine:
-        """What the machine has of IPv6."""
+        """What the machine has of IPv6; what a link had that went meanwhile is left out."""
+        names = dict(socket.if_nameindex())
         routes = [
-            (socket.if_indextoname(index), int(one["proto"]))
+            (names[index], int(one["proto"]))
             for one in self._host.get_routes(family=10, table=254)
-            if not one["dst_len"] and one["type"] == _UNICAST and (index := _way(one))
+            if not one["dst_len"] and one["type"] == _UNICAST and (index := _way(one)) in names
         ]
         addresses = [
-            (socket.if_indextoname(one["index"]), int(one.get("flags") or one["flags"]))
+            (names[one["index"]], int(one.get("flags") or one["flags"]))
             for one in self._host.get_addr(family=10)
-            if not one["scope"]
+            if not one["scope"] and one["index"] in names
         ]
         return look(routes, addresses)
 
