@@ -138,10 +138,21 @@ class Database:
         return outcome
 
 
+_ERRS = (
+    "the disk answers with an error; dmesg may say which, and dynod must be started again once it is whole"
+)
+_UNWRITABLE = {
+    sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
+    sqlite3.SQLITE_IOERR: _ERRS,
+    sqlite3.SQLITE_READONLY: _ERRS,  # file systems make themselves so after an error
+}
+
+
 def _told(path: str, error: Exception) -> Exception:
-    """A full disk is the one failure that a person can mend while dynod runs on."""
-    if isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
-        return Refused(Refusal.UNAVAILABLE, f"cannot write {path}: the disk is full; make room and try again")
+    """What a person can mend is no bug: a full disk while dynod runs on, one that errs with another start."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says where
+    if isinstance(error, sqlite3.Error) and code in _UNWRITABLE:
+        return Refused(Refusal.UNAVAILABLE, f"cannot write {path}: {_UNWRITABLE[code]}")
     return error
 
 

@@ -40,7 +40,7 @@ def running(machine):
 
 def processes(machine):
     """Pids of the dynos' own programs."""
-    return set(machine.sh("pgrep -f 'python3 -m http.server|/bin/bash ./count.sh' || true").split())
+    return set(machine.sh("pgrep -f '^python3 -m http.server|^/bin/bash ./count.sh' || true").split())
 
 
 def numbers(machine):

@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 from support import whole
@@ -52,15 +53,27 @@ class Disk:
     def mend(self):
         """Have a place for writes again; as with a real disk, what stands on it is to be checked and mounted anew."""
         (self.pool / "filled").unlink()
+        tool("sync", "-f", self.pool)  # btrfs gives the place back with its next commit
 
     def remount(self):
         tool("umount", self.state)
-        subprocess.run(["e2fsck", "-fp", self.pool / "disk"], check=False, capture_output=True)
+        checked = subprocess.run(
+            ["e2fsck", "-fy", self.pool / "disk"], check=False, capture_output=True, text=True
+        )
+        assert checked.returncode in {0, 1}, checked.stdout  # whole, or made whole
         tool("mount", "-o", "loop", self.pool / "disk", self.state)
 
     def close(self):
         for place in (self.state, self.pool):
-            subprocess.run(["umount", place], check=False, capture_output=True)
+            # lazily: the loop device above lets go of its file a moment after its own umount
+            subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
+        for _ in range(200):  # the kernel tells nobody when it has let a loop device go
+            held = subprocess.run(
+                ["losetup", "-j", f"{self.base}/pool.img"], capture_output=True, check=False
+            ).stdout
+            if not held:
+                break
+            threading.Event().wait(0.05)
 
 
 def tool(*argv):
