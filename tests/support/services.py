@@ -4,6 +4,7 @@
 Left out: users and hardening (tests/lab has a real systemd).
 """
 
+import json
 import os
 import re
 import select
@@ -15,6 +16,8 @@ import sys
 from pathlib import Path
 
 from support import whole
+
+from dynod.model.spoken import HOST
 
 UNITS = whole.ROOT / "systemd"
 CAP = 60
@@ -31,10 +34,14 @@ def value(unit, key):
     return next((value for known, value in lines(unit) if known == key), "")
 
 
-def restart_order():
-    """In which order `make install` replaces programs."""
-    (units,) = re.findall(r"^  systemctl restart (.*)$", (UNITS / "install").read_text(), re.MULTILINE)
-    return [name.removesuffix(".service") for name in units.split()]
+def upgrade_order():
+    """(unit, whether it is reloaded and not restarted), in which order `make install` brings programs to another version."""
+    said = re.findall(
+        r"^  systemctl (restart|reload-or-restart) (.*)$", (UNITS / "install").read_text(), re.MULTILINE
+    )
+    return [
+        (name.removesuffix(".service"), word != "restart") for word, units in said for name in units.split()
+    ]
 
 
 def checkout(place, version):
@@ -48,7 +55,7 @@ def checkout(place, version):
 
 
 class Served(whole.Whole):
-    """`source`: the checkout that programs are started from next."""
+    """`source`: where programs are started from, as /opt/dynod/venv is."""
 
     def __init__(self, base, source, *settings):
         self.base, self.source = Path(base), source
@@ -139,21 +146,28 @@ class Served(whole.Whole):
         self.begin(unit)
 
     def upgrade(self, source):
-        """What `make install` does on a machine that has it: another checkout, then every program anew."""
-        self.source = source
-        for unit in restart_order():
-            self.restart(unit)
+        """What `make install` does on a machine that has it: other programs in the place of those that run, then each anew."""
+        os.rename(self.source, f"{self.source}.old")
+        os.rename(source, self.source)
+        shutil.rmtree(f"{self.source}.old")
+        for unit, reloaded in upgrade_order():
+            if reloaded:
+                self.reload(unit)
+            else:
+                self.restart(unit)
 
-    def versions(self):
-        """Where each program's code was loaded from."""
-        return {
-            unit: Path(f"/proc/{program.pid}/environ")
-            .read_bytes()
-            .split(b"PYTHONPATH=")[1]
-            .split(b"\0")[0]
-            .decode()
-            for unit, program in self._programs.items()
-        }
+    def reload(self, unit):
+        """Have a program do it itself (ExecReload)."""
+        _, number, _ = value(f"{unit}.service", "ExecReload").split()
+        self._programs[unit].send_signal(getattr(signal, f"SIG{number.removeprefix('-')}"))
+        self._until_ready(unit)
+
+    def version(self):
+        """What the dyno host says it is of."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as host:
+            host.connect(f"{self.run}/host.sock")
+            host.send(json.dumps({"op": "hello", **HOST.hello()}).encode())
+            return json.loads(host.recv(4096))["version"]
 
     def stop(self, number=signal.SIGTERM):
         """As `make uninstall`: programs, then dynos and wires."""
