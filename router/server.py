@@ -183,18 +183,18 @@ class Client(asyncio.Protocol):
             exchange.from_client_size += len(data)
             dyno.transport.write(data)
             return
-        self._buffer += data
-        body = self.take_body()
+        body = self.take_body(data)
         if body is not None:
             dyno.write(body)
             self.body_sent(exchange)
 
-    def take_body(self) -> bytes | None:
-        """Take what is there of the request's body; None if it is none: the client has been told."""
+    def take_body(self, data: bytes = b"") -> bytes | None:
+        """Take what is there of the request's body, `data` last; None if it is none: the client has been told."""
         exchange = self.exchange
         assert exchange is not None
-        data = bytes(self._buffer)
-        self._buffer.clear()
+        if self._buffer:
+            data = bytes(self._buffer) + data
+            self._buffer.clear()
         try:
             body = exchange.from_client(data) if data else b""
         except ClientFault as fault:
