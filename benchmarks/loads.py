@@ -36,7 +36,9 @@ def pinned(argv: list[str]) -> str:
 def wrk(connections: int, how: Sequence[str] = (), path: str = "hello", *, tls: bool = False) -> Load:
     def load(contender: Contender, seconds: int) -> int:
         where = f"https://{HOST}:{contender.tls}" if tls else f"http://{HOST}:{contender.port}"
-        said = pinned(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *how, f"{where}/{path}"])
+        said = pinned(
+            ["wrk", "-t1", "--timeout", "30s", f"-c{connections}", f"-d{seconds}s", *how, f"{where}/{path}"]
+        )
         if "Non-2xx" in said or ("Socket errors" in said and "close" not in " ".join(how)):
             raise Failed(said)
         found = re.search(r"(\d+) requests in", said)
@@ -82,37 +84,34 @@ def cpu_seconds(root: int) -> float:
     return total / 1e9
 
 
-def measure(contenders: list[Contender], case: str, load: Load) -> None:
-    """Collect the figures of one case and print its table."""
-    able = [contender for contender in contenders if _able(contender, case, load)]
+def measure(contenders: list[Contender], case: str, load: Load, seconds: int = SECONDS) -> None:
+    """Collect the figures of one case and print its table; who cannot do it is left out and said to be."""
+    able = [one for one in contenders if _charged(one, case, load, seconds) is not None]  # warms them up
     for _ in range(ROUNDS):
-        for contender in able:
-            requests, spent = _charged(contender, load)
+        for contender in list(able):
+            charged = _charged(contender, case, load, seconds)
+            if charged is None:
+                able.remove(contender)
+                contender.cpu.pop(case, None)
+                continue
+            requests, spent = charged
             contender.cpu.setdefault(case, []).append(spent / requests * 1e6)
-            contender.rate.setdefault(case, []).append(requests / SECONDS)
-    show(able, case)
+            contender.rate.setdefault(case, []).append(requests / seconds)
+    if able:
+        show(able, case)
 
 
-def _charged(contender: Contender, load: Load) -> tuple[int, float]:
-    """Run a load for a round; once more if a busy machine let nothing through."""
-    for again in (True, True, False):
+def _charged(contender: Contender, case: str, load: Load, seconds: int) -> tuple[int, float] | None:
+    """Run a load for a round, three times at most: a busy machine may let nothing through."""
+    why = ""
+    for _ in range(3):
         before = cpu_seconds(contender.pid)
         try:
-            return load(contender, SECONDS), cpu_seconds(contender.pid) - before
-        except Failed:
-            if not again:
-                raise
-    raise AssertionError
-
-
-def _able(contender: Contender, case: str, load: Load) -> bool:
-    """Warm one up; one that fails is left out and said to be."""
-    try:
-        load(contender, 1)
-    except Failed as error:
-        print(f"cannot measure {contender.name}: {case}: {str(error).strip()[-300:]}")
-        return False
-    return True
+            return load(contender, seconds), cpu_seconds(contender.pid) - before
+        except Failed as error:
+            why = str(error).strip()[-300:]
+    print(f"cannot measure {contender.name}: {case}: {why}")
+    return None
 
 
 def show(contenders: list[Contender], case: str) -> None:

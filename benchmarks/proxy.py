@@ -52,12 +52,15 @@ def main() -> None:
             case = f"small GET, no two heads the same, {count} connections"
             measure(everyone, case, wrk(count, ["-s", varied]))
             measure(everyone, f"64 KiB response, {count} connections", wrk(count, path="64k"))
-            measure(everyone, f"1 MiB upload, {count} connections", wrk(count, ["-s", upload], path="upload"))
+            case = f"1 MiB upload, {count} connections"
+            measure(everyone, case, wrk(count, ["-s", upload], path="upload"), seconds=3)
             measure(everyone, f"WebSocket echo of 62 bytes, {count} connections", echo(count))
         summary(everyone)
         nginx = next(one for one in everyone if one.name == "nginx")
         for count in CONNECTIONS:
-            show_latencies(everyone, count, max(nginx.rate[f"small GET, {count} connections"]) / 2)
+            rates = nginx.rate.get(f"small GET, {count} connections")
+            if rates:
+                show_latencies(everyone, count, max(rates) / 2)
 
 
 if __name__ == "__main__":
