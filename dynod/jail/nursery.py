@@ -44,8 +44,8 @@ class Nursery:
         """
         self._waiting[name] = born
         self._send({"embryo": name, "doors": list(doors)}, door)
-        if self._door is None:
-            self._loop.after(0.0, self._disappoint)
+        if self._door is None:  # the next nursery, who may be there by then, knows nothing of this one
+            self._loop.after(0.0, lambda: self._disappoint([name]))
 
     def holder(self, door: socket.socket) -> None:
         """Fork a holder (idmap.hold), which says its pid through `door`."""
@@ -103,7 +103,7 @@ class Nursery:
         except packets.Hung:
             self.close()
             self._start_again()
-            self._disappoint()
+            self._disappoint(list(self._waiting))
             return
         born = self._waiting.pop(said["embryo"])
         if "error" in said:
@@ -111,10 +111,10 @@ class Nursery:
         else:
             born(said["pid"], pidfds[0], "")
 
-    def _disappoint(self) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for born in waiting.values():
-            born(0, -1, "there is no process to fork it")
+    def _disappoint(self, names: Sequence[str]) -> None:
+        for name in names:
+            if (born := self._waiting.pop(name, None)) is not None:
+                born(0, -1, "there is no process to fork it")
 
 
 def nursery(door: socket.socket, base: str, program: int | None) -> NoReturn:

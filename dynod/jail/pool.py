@@ -55,6 +55,7 @@ class Pool:
         self._discard, self._on_ready, self._on_failed = discard, on_ready, on_failed
         self._ready: deque[Embryo] = deque()
         self._growing: dict[str, Embryo | None] = {}
+        self._told: set[str] = set()  # of which it was said already why they fail
         self._made = 0
         self._closed = False
         self.wanted = 0  # boots that wait for an embryo
@@ -151,6 +152,7 @@ class Pool:
             self._loop.forget(one.door.fileno())  # its pidfd tells the rest
             return
         if "error" in said:
+            self._told.add(one.name)
             say(f"cannot prepare an embryo: {said['error']}")
             self._on_failed(said["error"])
         elif self._growing.pop(one.name, None):
@@ -160,11 +162,16 @@ class Pool:
 
     def _died(self, one: Embryo) -> None:
         self._unwatch(one)
-        self._growing.pop(one.name, None)
+        unready = self._growing.pop(one.name, None) is not None
+        told = one.name in self._told
+        self._told.discard(one.name)
         if one in self._ready:
             self._ready.remove(one)
         self._bury(one)
-        self._loop.after(BACK_OFF, self.fill)
+        if unready and not told:  # killed: by the kernel, for want of memory in its cgroup
+            self._fail("cannot prepare an embryo: it was killed before it was ready")
+        else:
+            self._loop.after(BACK_OFF, self.fill)
 
     def _fail(self, why: str) -> None:
         say(why)
