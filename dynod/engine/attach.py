@@ -52,6 +52,9 @@ async def _more(fd: int, over: "asyncio.Future[int] | None") -> bool:
         return reading.done()
     finally:
         reading.cancel()
+        await asyncio.wait(
+            {reading}
+        )  # it lets go of the descriptor before that can be closed and be somebody else's
 
 
 async def read_all(fd: int, over: "asyncio.Future[int] | None" = None) -> AsyncIterator[bytes]:
@@ -146,11 +149,12 @@ class Session:
             return
         self._open = False
         loop = asyncio.get_running_loop()
-        for fd in {self._in, self._out}:
+        for fd in {self._in, self._out} - (
+            {self._in} if self._eof else set()
+        ):  # a closed one is somebody else's by now
             loop.remove_reader(fd)
             loop.remove_writer(fd)
-            if not (fd == self._in and self._eof):
-                with contextlib.suppress(OSError):
-                    os.close(fd)
+            with contextlib.suppress(OSError):
+                os.close(fd)
         if not self._ended.done():
             tell()

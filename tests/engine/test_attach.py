@@ -72,6 +72,42 @@ def test_input_waits_for_a_dyno_that_does_not_read():
     assert asyncio.run(story()) == (True, b"")
 
 
+def test_what_took_the_number_of_a_closed_input_is_left_alone():
+    """A connection that was accepted meanwhile, say: with uvloop, to touch its descriptor is an error."""
+
+    async def story():
+        pipes = Pipes()
+        number = pipes.session._in
+        await pipes.session.write_eof()
+        mine, theirs = os.pipe()
+        if mine != number:
+            os.dup2(mine, number)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(number, lambda: None)
+        pipes.close()
+        watched = loop.remove_reader(number)
+        os.fstat(number)
+        for fd in {number, mine, theirs}:
+            os.close(fd)
+        return watched
+
+    assert asyncio.run(story())
+
+
+def test_who_stops_waiting_for_output_has_let_go_of_it():
+    """Once the command has ended, nothing watches a descriptor that may be closed in the same moment."""
+
+    async def story():
+        pipes = Pipes()
+        pipes.ended.set_result(0)
+        assert [data async for data in pipes.session.output()] == []
+        watched = asyncio.get_running_loop().remove_reader(pipes.session._out)
+        pipes.close()
+        return watched
+
+    assert not asyncio.run(story())
+
+
 def test_closing_before_the_end_is_a_hang_up_once():
     async def story():
         pipes = Pipes()
