@@ -56,6 +56,9 @@ class Pool:
         self._ready: deque[Embryo] = deque()
         self._growing: dict[str, Embryo | None] = {}
         self._told: set[str] = set()  # of which it was said already why they fail
+        self._resting: str | None = (
+            None  # why none could be made; until the next try nobody needs to read it again
+        )
         self._made = 0
         self._closed = False
         self.wanted = 0  # boots that wait for an embryo
@@ -174,9 +177,16 @@ class Pool:
             self._loop.after(BACK_OFF, self.fill)
 
     def _fail(self, why: str) -> None:
-        say(why)
+        if why != self._resting:
+            say(why)
+        if self._resting is None:
+            self._loop.after(BACK_OFF, self._rested)
+        self._resting = why
         self._on_failed(why)
-        self._loop.after(BACK_OFF, self.fill)
+
+    def _rested(self) -> None:
+        self._resting = None
+        self.fill()
 
     def _unwatch(self, one: Embryo) -> None:
         for fd in (one.door.fileno(), one.pidfd):

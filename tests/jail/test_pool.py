@@ -72,6 +72,27 @@ def test_an_embryo_that_said_why_it_fails_is_told_in_its_own_words_alone(world):
     assert failed == ["no room to mount on"]
 
 
+class Barren:
+    """A nursery that cannot fork."""
+
+    def embryo(self, name, door, doors, born):
+        born(0, -1, "no more processes")
+
+
+def test_a_cause_that_repeats_before_the_next_try_is_written_down_once_and_told_to_each(capfd):
+    loop, failed = Loop(), []
+    pool = Pool(loop, Groups(), Barren(), 1, lambda name: None, lambda: None, failed.append)
+    for _ in range(100):
+        pool.fill()
+    assert failed == ["cannot fork an embryo: no more processes"] * 100
+    assert capfd.readouterr().err == "dynod host: cannot fork an embryo: no more processes\n"
+    loop.until(lambda: len(failed) > 100)
+    loop.run()
+    assert len(failed) == 101  # one try a second, not a hundred
+    assert capfd.readouterr().err == "dynod host: cannot fork an embryo: no more processes\n"
+    pool.close()
+
+
 class Absent(Nursery):
     """A nursery that cannot be forked at first; `far` is the end of one that could."""
 

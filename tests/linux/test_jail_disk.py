@@ -5,12 +5,11 @@ The machine's own file system has no project quotas here; tests/lab has one that
 
 import contextlib
 import os
-import select
 import shutil
 import subprocess
 
 import pytest
-from jailed import PATIENCE, TestHost, children, close_all, kill, read_all, read_until, record, wait_gone
+from jailed import TestHost, children, close_all, kill, read_all, read_until, record, wait_gone
 
 from dynod.jail import loops, packets
 
@@ -296,14 +295,8 @@ def test_when_the_machines_disk_is_full_the_dyno_gets_errors_and_its_slot_is_thr
         image = record(host, id)["slot"]
         over(host, id, fds)
         assert not os.path.exists(image)
-        assert "away" in said_so_far(host)
+        host.says("away")
         assert host.sh("echo 1 > /app/x; sync; cat /app/x", limits=limits()) == (0, "1\n")
-
-
-def said_so_far(host):
-    ready, _, _ = select.select([host.process.stderr], [], [], PATIENCE)
-    assert ready
-    return os.read(host.process.stderr.fileno(), 65536).decode()
 
 
 def test_a_slot_that_breaks_is_told_and_thrown_away(host):

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class TestHost:
         self.run, self.state = self.top / "run", self.top / "state"
         self._make_stack()
         self.process = None
+        self.said = ""
+        self._heard = threading.Condition()
         self.sockets = []
         self.made = 0
         self._groups = {}  # version 2 cannot rename a group: id -> its embryo's
@@ -95,6 +98,9 @@ class TestHost:
         if "serves" not in line:
             self.process.wait(PATIENCE)
             raise AssertionError(line + self.process.stderr.read().decode())
+        self.said = ""
+        self._reader = threading.Thread(target=self._listen, args=[self.process.stderr], daemon=True)
+        self._reader.start()
         self.client = self.connect()
         return self
 
@@ -123,8 +129,7 @@ class TestHost:
 
     def _gone(self):
         self.process.wait(PATIENCE)
-        self.said = self.process.stderr.read().decode()
-        self.process.stderr.close()
+        self._reader.join(PATIENCE)
         for sock in self.sockets:
             sock.close()
         self.sockets.clear()
@@ -144,6 +149,18 @@ class TestHost:
         subprocess.run(["rm", "-rf", str(self.top)], check=True)
         assert left == [], left
         assert "Traceback" not in self.said, self.said
+
+    def _listen(self, stderr):
+        with stderr:
+            for line in stderr:
+                with self._heard:
+                    self.said += line.decode()
+                    self._heard.notify_all()
+
+    def says(self, words):
+        """Wait until the host has said this since its start."""
+        with self._heard:
+            assert self._heard.wait_for(lambda: words in self.said, PATIENCE), self.said
 
     # What may be asked
 
