@@ -37,6 +37,7 @@ PACKAGES = (
         "dmsetup",
     ),
     *("nodejs", "sqlite3", "openssh-server", "sudo", "strace"),
+    *("xfsprogs", "psmisc", "rsync"),  # for project quotas, for who holds a disk, and for Vagrant's folders
 )
 TESTS = ("pytest", "pytest-timeout", "hypothesis", "h11")
 MASKED = (

@@ -4,14 +4,17 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
 from lab.__main__ import installed
 from lab.machine import CACHE, Machine
+from tests.lab.told import INSIDE, PYTHON
 
 DEPLOY = "cd /srv/dynod && sh lab/deploy {app} {tree} 2>&1"
+SETTLED = "systemctl is-system-running --wait || systemctl --failed; systemctl is-active dynod.service"
 
 
 def pytest_collection_modifyitems(items):
@@ -29,11 +32,18 @@ def disk():
 @pytest.fixture(scope="module")
 def machine(disk, request):
     """A machine that runs, with a disk of its own."""
-    home = CACHE / f"test-{os.getpid()}-{request.module.__name__.rpartition('.')[2]}"
-    made = Machine(home, backing=disk)
+    with running(request.module, backing=disk) as made:
+        made.sh(SETTLED)
+        yield made
+
+
+@contextlib.contextmanager
+def running(module, **how):
+    """A machine that runs as long as it is needed, in a directory of its own."""
+    home = CACHE / f"test-{os.getpid()}-{module.__name__.rpartition('.')[2]}"
+    made = Machine(home, **how)
     try:
         figure("boot", seconds=round(made.start(), 1))
-        made.sh("systemctl is-system-running --wait || systemctl --failed; systemctl is-active dynod.service")
         yield made
     finally:
         made.close()
@@ -91,6 +101,23 @@ def keep(machine, name, app="hello"):
     path = CACHE / f"failed-{name}.log"
     path.write_text(told.out + told.err)
     return f"the machine's words are in {path}"
+
+
+def held(machine, app, told, what, before=None, after=None, **more):
+    """Wait until an app serves on a machine that lost something; hold it to what a client was told, and keep the figures."""
+    began = time.monotonic()
+    serves(machine, app)
+    serving = time.monotonic() - began
+    found = json.loads(machine.sh(f"{PYTHON} -P {INSIDE}/look.py {app}"))
+    figure(
+        what,
+        **more,
+        acknowledged=told.counts(before),
+        during=told.under_way(before),
+        serving=round(serving, 1),
+        entries=found["entries"],
+    )
+    told.holds(found, page(machine, app), before, after)
 
 
 @contextlib.contextmanager

@@ -1,16 +1,14 @@
 """The plug is pulled at random moments of pushes, scales, rollbacks and config changes: what was acknowledged is there, and all fits."""
 
 import contextlib
-import json
 import os
 import random
 import threading
-import time
 
 import pytest
 
 from lab.way import LabError
-from tests.lab.conftest import figure, kept, page, serves
+from tests.lab.conftest import held, kept, serves
 from tests.lab.told import INSIDE, PYTHON, Told
 
 ROUNDS = int(os.environ.get("LAB_ROUNDS", "3"))
@@ -54,17 +52,4 @@ def test_nothing_acknowledged_is_lost(machine, app, seed):
     assert alive, told.said[-10:]
     seconds = boot(machine, chance, seed)
     with kept(machine, f"power-cut-{seed}"):
-        began = time.monotonic()
-        serves(machine, app)
-        serving = time.monotonic() - began
-        found = json.loads(machine.sh(f"{PYTHON} -P {INSIDE}/look.py {app}"))
-        figure(
-            "power cut",
-            seed=seed,
-            acknowledged=told.counts(),
-            during=told.under_way(),
-            boot=round(seconds, 1),
-            serving=round(serving, 1),
-            entries=found["entries"],
-        )
-        told.holds(found, page(machine, app))
+        held(machine, app, told, "power cut", seed=seed, boot=round(seconds, 1))
