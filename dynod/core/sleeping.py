@@ -116,7 +116,14 @@ def together(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
 
 
 def recalled(fleet: Fleet, now: Now) -> Fleet:
-    """A fleet from its record: mono times of an earlier boot of the machine say nothing in this one."""
-    if fleet.active <= now.mono and not fleet.asked:
+    """A fleet from its record: mono times of an earlier boot of the machine say nothing in this one.
+
+    A dyno that began later than it is now began in an earlier boot. Who crashed then and waits is tried at once: the moment for which it
+    waits may be months away in this boot.
+    """
+    before = {name: slot for name, slot in fleet.slots.items() if fleet.dynos[slot.dyno].launched > now.mono}
+    waiting = {name: replace(slot, retry=now.mono) for name, slot in before.items() if slot.retry is not None}
+    if fleet.active <= now.mono and not fleet.asked and not waiting:
         return fleet
-    return replace(fleet, active=fleet.active if fleet.active <= now.mono else 0.0, asked=0.0)
+    active = fleet.active if fleet.active <= now.mono else 0.0
+    return replace(fleet, slots={**fleet.slots, **waiting}, active=active, asked=0.0)

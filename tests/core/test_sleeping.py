@@ -273,6 +273,27 @@ def test_times_of_an_earlier_boot_say_nothing(active, asked, after):
     assert (fleet.active, fleet.asked) == after
 
 
+def crashed_twice():
+    """web.1 waits for its next try; worker.1 is up."""
+    return Eco().tell("d1", Exited(Exit(1))).up("d3").tell("d3", Exited(Exit(1)))
+
+
+def test_who_waited_after_a_crash_when_the_machine_went_down_is_tried_at_once():
+    """The moment that it waits for is one of the boot before: with a year of uptime, it would have waited a year."""
+    world = crashed_twice()
+    young = replace(world.now, mono=50.0)
+    world.fleet, world.now = sleeping.recalled(world.fleet, young), young
+    assert world.boots() == []
+    world.tick()
+    assert world.boots() == ["d4"]
+
+
+def test_who_waits_after_a_crash_waits_on_when_the_control_plane_alone_is_started_again():
+    world = crashed_twice()
+    assert sleeping.recalled(world.fleet, world.now) == world.fleet
+    assert world.tick().boots() == []
+
+
 def test_what_sleeps_already_is_let_be():
     world = Eco().slept().ended("d1", "d2")
     world._take(
