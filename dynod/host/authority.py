@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_DAYS = 3650
 SERVER_DAYS = 397
+AGO = dt.timedelta(days=7)  # from when on they are valid: the clock may be set back after the first start
 _Now = dt.datetime
 Authority = tuple[ec.EllipticCurvePrivateKey, x509.Certificate]
 
@@ -50,7 +51,7 @@ def _base(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_before(now - AGO)
         .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )

@@ -7,6 +7,7 @@ import stat
 import subprocess
 
 import pytest
+from cryptography import x509
 
 from dynod.api import tls
 from tests.api.served import run
@@ -37,6 +38,13 @@ def test_keys_are_private_and_the_authority_is_everybodys(tmp_path):
         text=True,
     )
     assert checked.returncode == 0, checked.stderr
+
+
+def test_what_was_made_is_valid_when_the_clock_is_set_back_by_days(tmp_path):
+    path, _ = renew(tmp_path)
+    for name in (path, tmp_path / "run" / "ca.pem"):
+        made = x509.load_pem_x509_certificate(read(name))
+        assert made.not_valid_before_utc <= NOW - dt.timedelta(days=6)
 
 
 def test_a_restart_changes_nothing(tmp_path):
