@@ -20,6 +20,11 @@ _KNOWN = {
         "description": "Start new web dynos before the old ones are stopped",
         "display_name": "Preboot",
     },
+    "rolling-deploys": {
+        "description": "Replace web dynos a quarter at a time",
+        "display_name": "Rolling deploys",
+        "state": "labs",
+    },
     "runtime-dyno-metadata": {
         "description": "Put app, dyno and release into the environment as HEROKU_ variables",
         "display_name": "Dyno metadata",

@@ -353,6 +353,7 @@ async def automatic_certificates_are_switched_on_and_off(whole):
 async def features_are_switched_by_name(whole):
     await made(whole)
     names = [one["name"] for one in (await whole.ask("GET", "/apps/demo/features")).body]
+    assert {"preboot", "rolling-deploys", "freeze-when-idle"} <= set(names)
     assert "preboot" in names
     assert (await whole.ask("GET", "/apps/demo/features/preboot")).body["enabled"] is False
     assert (await whole.ask("PATCH", "/apps/demo/features/preboot", {"enabled": True})).body[
