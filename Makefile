@@ -1,4 +1,4 @@
-# make run | test | check | bench | docs: each sets up what it needs first (Debian's packages, ./.venv from PyPI).
+# make run | test | check | soak | bench | docs: each sets up what it needs first (Debian's packages, ./.venv from PyPI).
 # make install | uninstall: as a systemd service. make lab | lab-run CMD="..." | lab-test | box: the same in a machine under qemu.
 # make run ARGS="--router 0.0.0.0:80 --state /srv/dynod" passes flags on (dynod quickstart --help).
 PY      := .venv/bin/python
@@ -11,7 +11,7 @@ LAB     := mmdebstrap e2fsprogs qemu-system-x86 qemu-utils
 PYTEST  := $(PY) -m pytest
 CODE    := dynod router slugc lab tests benchmarks
 
-.PHONY: setup run check test bench docs install uninstall lab lab-run lab-test lab-ci lab-setup box clean
+.PHONY: setup run check test soak bench docs install uninstall lab lab-run lab-test lab-ci lab-setup box clean
 
 setup: .venv/.done .venv/bin/dyno-init .venv/.heads
 
@@ -45,6 +45,10 @@ check: setup
 test: check
 	-@sh .ci/packages pebble btrfs-progs
 	$(PYTEST)
+
+# 500 requests a second through deploys, restarts and scales, and 4,000 networks at once: prints what it found (SOAK_ROUNDS=10, SOAK_RATE=500).
+soak: setup
+	$(PYTEST) -m soak -s --timeout 3600 tests/soak tests/linux/test_net_many.py $(ARGS)
 
 bench: setup
 	@sh .ci/packages $(BENCH)
