@@ -17,14 +17,15 @@ HOSTS = "./etc/hosts"  # the dyno host wrote it (dynod/jail/enter.py), and the a
 def changed(top: int, most: int = MOST) -> tuple[tuple[Changed, ...], bool]:
     """List changed files by path, and whether there were more. Directories count, but are not listed. `top`: the upper layer."""
     found: list[Changed] = []
-    seen = 0
+    seen, cut = 0, False
     waiting = deque(["."])
     while waiting:
         path = waiting.popleft()
         try:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
-        except OSError:  # deeper than a path can be long
-            return _sorted(found), True
+        except OSError:  # deeper than a path can be long, or shut even to its owner
+            cut = True
+            continue
         try:
             with os.scandir(fd) as entries:
                 for entry in entries:
@@ -38,7 +39,7 @@ def changed(top: int, most: int = MOST) -> tuple[tuple[Changed, ...], bool]:
                         found.append(_one(inner, entry.stat(follow_symlinks=False)))
         finally:
             os.close(fd)
-    return _sorted(found), False
+    return _sorted(found), cut
 
 
 def _sorted(found: list[Changed]) -> tuple[Changed, ...]:

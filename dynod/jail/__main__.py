@@ -10,6 +10,7 @@ import gc
 import grp
 import hashlib
 import os
+import pwd
 import resource
 import signal
 import socket
@@ -21,7 +22,7 @@ from dynod.jail import cgroups, packets, seccomp, title
 from dynod.jail.check import Rules
 from dynod.jail.diary import say
 from dynod.jail.disks import Disks
-from dynod.jail.door import Door
+from dynod.jail.door import READER, Door, Peers
 from dynod.jail.dynos import Dynos
 from dynod.jail.enter import default_signals, only
 from dynod.jail.idmap import Maps
@@ -52,7 +53,18 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--cgroup", default="", metavar="DIR", help="a delegated cgroup directory (version 2)"
     )
-    parser.add_argument("--socket-group", default="", metavar="GROUP", help="who may ask besides root")
+    parser.add_argument(
+        "--socket-group",
+        default="",
+        metavar="GROUP",
+        help="who may ask besides root, all of it unless the next two are named",
+    )
+    parser.add_argument(
+        "--operator", default="", metavar="USER", help="who may ask for everything: the control plane's user"
+    )
+    parser.add_argument(
+        "--reader", default="", metavar="USER", help="who may ask for log pipes alone: logplex's user"
+    )
     parser.add_argument(
         "--init",
         default=f"{os.path.dirname(sys.executable)}/dyno-init",
@@ -158,6 +170,11 @@ def lock(run: str) -> int:
     return fd
 
 
+def uid_of(name: str) -> int:
+    """Find a user by name or number; root if none is named. Raise KeyError."""
+    return 0 if not name else int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; the exit status is 0 then, 1 with a line when it cannot start."""
     options = arguments(argv)
@@ -169,9 +186,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.makedirs(directory, exist_ok=True)
     run, state = os.path.realpath(options.run), os.path.realpath(options.state)
     lock(run)
-    groups = cgroups.choose(hashlib.sha256(run.encode()).hexdigest()[:8], options.cgroup)
     try:
         group = grp.getgrnam(options.socket_group).gr_gid if options.socket_group else None
+        operator, reader = (uid_of(name) for name in (options.operator, options.reader))
+        groups = cgroups.choose(hashlib.sha256(run.encode()).hexdigest()[:8], options.cgroup, operator)
         groups.prepare()
         seccomp.here()  # once, before anything is forked
         title.place()
@@ -182,11 +200,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     allowed = tuple(os.path.realpath(path) for path in options.allow)
-    serve(Rules(state, run, allowed, options.uid_first, options.uid_count), groups, group, options)
+    rules = Rules(state, run, allowed, options.uid_first, options.uid_count, operator)
+    peers: Peers = {uid: may for uid, may in ((reader, READER), (operator, None)) if uid}
+    serve(rules, groups, group, peers, options)
     return 0
 
 
-def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: argparse.Namespace) -> None:
+def serve(
+    rules: Rules, groups: cgroups.Cgroups, group: int | None, peers: Peers, options: argparse.Namespace
+) -> None:
     """Wire loop, pool, dynos and door together, adopt, run, and clear up."""
     directory, base = f"{rules.run}/host", f"{rules.run}/host.root"
     for made in (directory, base):
@@ -209,7 +231,7 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
         dynos.serve()
 
     slots = Slots(loop, f"{rules.state}/dynos/.slots", options.warm, dynos.serve, no_slot)
-    dynos.disks = Disks(rules, sweeping.sweep, slots)
+    dynos.disks = Disks(rules, sweeping.sweep, slots, maps)
     dynos.looks = Looks(loop, dynos.disks, dynos.all, options.look)
 
     def facts() -> dict[str, Any]:
@@ -249,7 +271,7 @@ def serve(rules: Rules, groups: cgroups.Cgroups, group: int | None, options: arg
     dynos.adopt()
     maps.fill()
     dynos.pool.fill()
-    door.open(f"{rules.run}/host.sock", group)
+    door.open(f"{rules.run}/host.sock", group, peers)
     unit().beat(loop.after)
     unit().say("READY=1")
     say(f"serves {rules.run}/host.sock, cgroups version {groups.version}")

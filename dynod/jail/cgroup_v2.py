@@ -20,8 +20,9 @@ class CgroupsV2:
 
     version = 2
 
-    def __init__(self, under: str, instance: str) -> None:
-        self._under = under
+    def __init__(self, under: str, instance: str, operator: int = 0) -> None:
+        """`operator`: whose memory.high is, at which it sets its alarms; it may not loosen what is a limit."""
+        self._under, self._operator = under, operator
         self._own = f"{under}/{instance}"
 
     def prepare(self) -> None:
@@ -38,6 +39,8 @@ class CgroupsV2:
 
     def make(self, name: str) -> None:
         os.mkdir(f"{self._own}/{name}")
+        if self._operator:
+            os.chown(f"{self._own}/{name}/memory.high", self._operator, -1)
 
     def doors(self, name: str) -> tuple[str, ...]:
         return (f"{self._own}/{name}/cgroup.procs",)

@@ -81,12 +81,12 @@ class Cgroups(Protocol):
         """Remove the directory that held the groups, if it is empty."""
 
 
-def choose(instance: str, under: str = "", root: str = ROOT) -> Cgroups:
-    """Version 2 where it has the controllers, else the version 1 trees. `under`: a delegated version 2 directory."""
+def choose(instance: str, under: str = "", operator: int = 0, root: str = ROOT) -> Cgroups:
+    """Version 2 where it has the controllers, else the version 1 trees. `under`: a delegated version 2 directory; `operator`: who sets alarms."""
     if under or os.path.exists(f"{root}/cgroup.controllers"):
         from dynod.jail.cgroup_v2 import CgroupsV2  # noqa: PLC0415  # each machine pays for the one it has
 
-        return CgroupsV2(under or f"{root}/{TOP}", instance)
+        return CgroupsV2(under or f"{root}/{TOP}", instance, operator)
     from dynod.jail.cgroup_v1 import CgroupsV1  # noqa: PLC0415  # as above
 
     return CgroupsV1(root, instance)

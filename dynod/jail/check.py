@@ -4,6 +4,7 @@ The control plane that sends plans is trusted with apps, not with root: what it 
 anything is made. Where a source really lies (links) is the kernel's word when mounts.py opens it; here are the texts.
 """
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,13 +28,17 @@ class BadPlan(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`roots`: directories, real paths, below which sources may lie; `state` and `run` are among them."""
+    """`roots`: directories, real paths, below which sources may lie; `state` and `run` are among them.
+
+    `operator`: the control plane's uid.
+    """
 
     state: str
     run: str
     allowed: tuple[str, ...]
     uid_first: int
     uid_count: int
+    operator: int = 0
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -165,8 +170,9 @@ def _source_problems(plan: JailPlan, rules: Rules) -> Iterator[str]:
         problem = _hidden(path, rules)
         if problem:
             yield problem
-    if not any(plan.scratch.startswith(root + "/") for root in rules.roots):
-        yield f"scratch {plan.scratch} is outside {rules.state}"
+    above, name = posixpath.split(plan.scratch)  # made and removed by root: in a directory of root's alone
+    if above != f"{rules.state}/dynos" or not ID.fullmatch(name):
+        yield f"scratch {plan.scratch} is outside {rules.state}/dynos"
     for bind in plan.binds:
         if not _clean(bind.target) or any(bind.target == own or _within(bind.target, own) for own in OWN[1:]):
             yield f"cannot bind {bind.source} at {bind.target!r}: it is not plain, or made for each dyno"
@@ -174,8 +180,9 @@ def _source_problems(plan: JailPlan, rules: Rules) -> Iterator[str]:
             yield f"cannot bind {bind.source} at /: layers go there"
         if (bind.writable or bind.idmap) and place(bind.source, rules)[0] == "/":
             yield f"cannot bind {bind.source} writable or idmapped: it is the machine's own"
-    if plan.netns and not (_clean(plan.netns) and plan.netns.startswith(("/run/netns/", rules.run + "/"))):
-        yield f"network namespace {plan.netns!r} is neither in /run/netns nor in {rules.run}"
+    pinned = ("/run/netns", f"{rules.run}/netns")
+    if plan.netns and not (_clean(plan.netns) and posixpath.dirname(plan.netns) in pinned):
+        yield f"network namespace {plan.netns!r} is neither in /run/netns nor in {rules.run}/netns"
 
 
 def _hidden(path: str, rules: Rules) -> str:

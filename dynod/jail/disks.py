@@ -7,14 +7,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dynod.jail import handover, loops, mounts, projects
+from dynod.jail import handover, keeper, loops, mounts, projects
 from dynod.jail.check import ID, BadPlan, Rules
 from dynod.jail.diary import say
+from dynod.jail.idmap import Maps
 from dynod.jail.records import Record
 from dynod.jail.slots import Shape, Slot, Slots
 from dynod.model.jail import Ceiling, JailPlan, Limits
 
 FULL = 64  # a disk is called full when less than this part of it is left
+_LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 Sweep = Callable[[list[str], str, str, Callable[[str], None]], None]
 
 
@@ -30,8 +32,8 @@ class Taken:
 class Disks:
     """`sweep(trees, cgroup, record directory, done)` removes in the background."""
 
-    def __init__(self, rules: Rules, sweep: Sweep, slots: Slots) -> None:
-        self._rules, self._sweep, self.slots = rules, sweep, slots
+    def __init__(self, rules: Rules, sweep: Sweep, slots: Slots, maps: Maps) -> None:
+        self._rules, self._sweep, self.slots, self._maps = rules, sweep, slots, maps
         self._held: dict[str, Slot] = {}  # by image
         directory = f"{rules.state}/dynos"
         os.makedirs(directory, 0o711, exist_ok=True)
@@ -91,13 +93,32 @@ class Disks:
             self.slots.clear(held, lambda: self._sweep(trees, group, directory, done))
 
     def upper(self, record: Record) -> int:
-        """Open what a dyno wrote; raise FileNotFoundError if nothing is left of it."""
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        if not record.slot:
-            return os.open(f"{record.scratch}/upper", flags)
-        if record.slot not in self._held:
+        """Open what a dyno wrote; raise FileNotFoundError if nothing is left of it.
+
+        A control plane that is not root would see little of it: it gets a mount, read-only, where the dyno's files are its own.
+        """
+        if record.slot and record.slot not in self._held:
             raise FileNotFoundError(2, "its file system ended with it", record.slot)
-        return os.open("upper", flags, dir_fd=self._held[record.slot].root)
+        held = self._held[record.slot] if record.slot else None
+        if not self._rules.operator:
+            return (
+                os.open("upper", _LOOK, dir_fd=held.root)
+                if held
+                else os.open(f"{record.scratch}/upper", _LOOK)
+            )
+        shown = self._maps.fd(record.uid, record.uid, self._rules.operator)
+        mount = keeper.shown(held.device, shown) if held else self._shown(f"{record.scratch}/upper", shown)
+        try:
+            return os.open("upper" if held else ".", _LOOK, dir_fd=mount)
+        finally:
+            os.close(mount)
+
+    def _shown(self, upper: str, userns: int) -> int:
+        fd = mounts.source(upper, self._rules)
+        try:
+            return mounts.tree(fd, upper, writable=False, userns=userns)
+        finally:
+            os.close(fd)
 
     def fault(self, record: Record) -> str:
         """Look at what a dyno writes to: `broken`, `full`, or '' if it may write on."""

@@ -21,13 +21,22 @@ from dynod.model.spoken import HOST
 PAGE = 200  # dynos in one packet of `list`
 BACKLOG = 64
 QUEUED = 5_000  # packets a client may leave unread before it is hung up on
+READER = frozenset({"hello", "pipes", "list"})  # what logplex asks
+Peers = Mapping[int, frozenset[str] | None]
+"""By uid: the operations that one may ask for, None for all. Empty: whoever can open the socket, for all."""
 
 
 class Client:
-    """One connection. `watching`: hears of exits; `piping`: gets log pipes."""
+    """One connection. `watching`: hears of exits; `piping`: gets log pipes; `may`: what it may ask for, None for all."""
 
-    def __init__(self, sock: socket.socket, loop: Loop, on_lost: Callable[["Client"], None]) -> None:
-        self.sock, self._loop, self._on_lost = sock, loop, on_lost
+    def __init__(
+        self,
+        sock: socket.socket,
+        loop: Loop,
+        on_lost: Callable[["Client"], None],
+        may: frozenset[str] | None = None,
+    ) -> None:
+        self.sock, self._loop, self._on_lost, self.may = sock, loop, on_lost, may
         self._queue: deque[tuple[Any, list[int]]] = deque()
         self.watching = self.piping = self.lost = False
 
@@ -98,9 +107,9 @@ class Door:
         dynos.looks.tell = self._tell_disk
         sessions.on_end = self._tell_end
 
-    def open(self, path: str, group: int | None) -> None:
-        """Listen at `path`: root and our own uid, and the members of `group` if one is given."""
-        self._path, self._group = path, group
+    def open(self, path: str, group: int | None, peers: Peers) -> None:
+        """Listen at `path`: root and our own uid, and the members of `group` if one is given; of those, `peers` alone if there are any."""
+        self._path, self._group, self._peers = path, group, peers
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
@@ -127,13 +136,14 @@ class Door:
             return
         _, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
         # With a group the socket's mode decides, supplementary groups included, which SO_PEERCRED does not show.
-        if self._group is None and uid not in (0, os.geteuid()):
+        known = uid in self._peers if self._peers else self._group is not None
+        if not known and uid not in (0, os.geteuid()):
             say(f"refused uid {uid} gid {gid}")
             sock.close()
             return
         sock.setblocking(False)
         packets.widen(sock)
-        client = Client(sock, self._loop, self._lose)
+        client = Client(sock, self._loop, self._lose, self._peers.get(uid))
         self._clients.add(client)
         self._loop.read(sock.fileno(), lambda: self._hear(client))
 
@@ -154,6 +164,11 @@ class Door:
             self._lose(client)
             return
         name = asked.get("op") if isinstance(asked, dict) else None
+        if client.may is not None and name not in client.may:
+            packets.close(fds)
+            seq = asked.get("seq") if isinstance(asked, dict) else None
+            client.send({"op": "failed", "seq": seq, "id": "", "error": f"cannot do {name!r} for you"})
+            return
         if name == "boot":
             self._boot(client, asked, fds)
             return

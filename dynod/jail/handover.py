@@ -97,7 +97,10 @@ def pipes(plan: JailPlan, opened: list[int]) -> Pipes:
 def given(plan: JailPlan, stdio: Sequence[int]) -> Pipes:
     """Take the ends of the asker's own pipes as the dyno's; none are ours."""
     for fd in stdio:
-        if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        # A FIFO of the machine's has a name, and would be the dyno's from then on.
+        if not stat.S_ISFIFO(os.fstat(fd).st_mode) or not os.readlink(f"/proc/self/fd/{fd}").startswith(
+            "pipe:"
+        ):
             raise OSError(22, "a descriptor that came with the plan is no pipe")
         os.fchown(fd, plan.uid, plan.uid)
     return Pipes(tuple(stdio), ())

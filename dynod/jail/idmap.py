@@ -1,4 +1,5 @@
-"""User namespaces that map the owner of a slug's files to a dyno's uid, for idmapped mounts: made ahead, kept per uid.
+"""User namespaces that map the owner of a slug's files to a dyno's uid (and a dead dyno's to the control plane's, which looks at what
+it left), for idmapped mounts: made ahead, kept per uid.
 
 A mapping can only be written while a process lives in the namespace, so a few holders wait, each in a user namespace of
 its own without a mapping. To use one: write its maps, open the namespace, let the holder go; the descriptor is kept.

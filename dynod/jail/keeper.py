@@ -243,3 +243,14 @@ def again(image: str, device: int) -> Reply:
         os.close(held)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), image)
     return _mounted(device, held)
+
+
+def shown(device: int, userns: int) -> int:
+    """Give one more mount of a slot, read-only and mapped by `userns`."""
+    mounted = _mount(device)
+    try:
+        k.mount_setattr(mounted, 0, k.MOUNT_ATTR_RDONLY | k.MOUNT_ATTR_IDMAP, k.MS_PRIVATE, userns)
+    except OSError:
+        os.close(mounted)
+        raise
+    return mounted
