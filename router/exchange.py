@@ -21,6 +21,7 @@ from router.headers import (
 from router.heads import RESPONSE_HEAD, read_response
 from router.reasons import ClientFault, DynoFault, Failure
 from router.table import Site
+from router.tunnels import Tunnel
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 INTERIM = 8  # 1xx responses before the final one
@@ -47,7 +48,7 @@ class Exchange:
     give_up: float | None = None  # when holding ends
     held_failure = Failure.H20  # what it comes to if it is held too long
     queue: Queue | None = None  # where it waits for a place
-    piped = False  # a tunnel that is counted as one
+    tunnel: Tunnel | None = None  # once it is one
     cookie = b""  # a header line that the client gets in addition
     connect_ms: int | None = None
     connected_at: float | None = None

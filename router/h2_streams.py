@@ -104,6 +104,9 @@ class Stream(asyncio.Transport):
         self._reading = True
         self._h2.acknowledge(self)
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """What comes goes to `client` first, who knows of the tunnel."""
+
     # -- for the connection ----------------------------------------------------------------------------------------
 
     def received(self, data: bytes, size: int) -> None:

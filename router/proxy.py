@@ -23,6 +23,7 @@ from router.reasons import Failure
 from router.request_ids import request_ids
 from router.table import Routes
 from router.timers import Timers
+from router.tunnels import Tunnel
 from router.upstream import Dyno, expire, take
 from router.waiting import Waiting
 
@@ -154,12 +155,12 @@ class Proxy:
                 self._connect(client, exchange, target)
             return
         failure = _REFUSED_BY.get(route.standing)
+        if failure is None:
+            if route.standing is Standing.IDLE:
+                self.waiting.wake(route.app)
+            failure = self.waiting.await_boot(client, exchange, now, self.routes.queues[route.app])
         if failure is not None:
             self.fail(client, exchange, failure)
-            return
-        if route.standing is Standing.IDLE:
-            self.waiting.wake(route.app)
-        self.waiting.hold(client, exchange, now, Failure.H20)
 
     def _connect(self, client: "Client", exchange: Exchange, target: Target) -> None:
         exchange.phase = Phase.CONNECTING
@@ -266,8 +267,9 @@ class Proxy:
             dyno.leave(keep, now)
         target = exchange.target
         if target is not None:
-            if exchange.piped:
+            if exchange.tunnel is not None:
                 target.tunnels -= 1
+                exchange.tunnel.leave(client, exchange)
             else:
                 checkin(target)
         if self._stamped != now:
@@ -279,16 +281,15 @@ class Proxy:
         if target is not None and target.queue:
             self.waiting.admit(target.queue, now)
 
-    def piped(self, client: "Client", exchange: Exchange) -> None:
+    def piped(self, client: "Client", exchange: Exchange, dyno: Dyno) -> None:
         """Count a request that became a WebSocket as such: it holds a place among those in flight no longer."""
         target = exchange.target
         assert target is not None
-        exchange.piped = True
-        client.open_tunnel()
+        exchange.tunnel = Tunnel(client, dyno, now := self.loop.time())
         target.tunnels += 1
         checkin(target)
         if target.queue:
-            self.waiting.admit(target.queue, self.loop.time())
+            self.waiting.admit(target.queue, now)
 
     def dyno_lost(self, client: "Client", exchange: Exchange, *, clean: bool) -> None:
         """A dyno's connection ended under a request."""

@@ -9,6 +9,7 @@ from router.exchange import Exchange, Phase
 from router.headers import RequestHead, origin_lines
 from router.heads import REQUEST_HEAD, read_request
 from router.reasons import Blame, ClientFault, Failure, lost
+from router.tunnels import End
 from router.unread import hint
 
 if TYPE_CHECKING:
@@ -174,15 +175,14 @@ class Client(asyncio.Protocol):
         """Take bytes that came while a request is under way: its body, a tunnel's, or the next request's."""
         dyno = self.dyno
         proxy = self._proxy
-        if dyno is None or (exchange.request_done and not exchange.piped):
+        if exchange.tunnel is not None:
+            exchange.tunnel.client.data_received(data)  # a stream of HTTP/2
+            return
+        if dyno is None or exchange.request_done:
             self._buffer += data
             self.settle_reading()
             return
         self.deadline = proxy.loop.time() + proxy.timers.idle
-        if exchange.piped:
-            exchange.from_client_size += len(data)
-            dyno.transport.write(data)
-            return
         body = self.take_body(data)
         if body is not None:
             dyno.write(body)
@@ -213,11 +213,13 @@ class Client(asyncio.Protocol):
             self.deadline = self._proxy.loop.time() + self._proxy.timers.first_byte
         self.settle_reading()
 
-    def open_tunnel(self) -> None:
-        """Pass on what the client sent before the dyno said 101."""
-        if self.dyno is not None:
-            self.dyno.write(bytes(self._buffer))
-        self._buffer.clear()
+    def open_tunnel(self, end: End) -> None:
+        """Let a tunnel's end hear what comes; what the client sent before the dyno said 101 goes first."""
+        if self._buffer:
+            end.data_received(bytes(self._buffer))
+            self._buffer.clear()
+            self.settle_reading()
+        self.transport.set_protocol(end)
 
     # -- back-pressure -------------------------------------------------------------------------------------------
 
@@ -313,5 +315,9 @@ class Client(asyncio.Protocol):
                 return
         if exchange.phase is Phase.CONNECTING:
             return  # has its own limit
+        if exchange.tunnel is not None:
+            self.deadline = exchange.tunnel.look(now, proxy.timers.idle)
+            if self.deadline > now:
+                return
         dyno_blocked = self.dyno is not None and self.dyno.blocked
         proxy.fail(self, exchange, exchange.expired(client_blocked=self.blocked, dyno_blocked=dyno_blocked))

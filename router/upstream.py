@@ -77,11 +77,6 @@ class Dyno(asyncio.Protocol):
             self.transport.abort()  # it speaks unasked
             return
         proxy = self._proxy
-        if exchange.piped:
-            exchange.to_client += len(data)
-            client.transport.write(data)
-            client.deadline = proxy.loop.time() + proxy.timers.idle
-            return
         try:
             out = exchange.from_dyno(data, proxy.draining)
         except DynoFault as fault:
@@ -95,7 +90,7 @@ class Dyno(asyncio.Protocol):
             client.transport.write(out)
         client.deadline = proxy.loop.time() + proxy.timers.idle
         if exchange.phase is Phase.TUNNEL:
-            proxy.piped(client, exchange)
+            proxy.piped(client, exchange, self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         client = self.client

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
     from router.server import Client
 
 
+def _tried(exchange: Exchange) -> bool:
+    """Whether it had a place already."""
+    return exchange.retried or exchange.tries > 0
+
+
+def _known(exchange: Exchange) -> bool:
+    """Whether it was let in before."""
+    return _tried(exchange) or exchange.give_up is not None
+
+
 class Waiting:
     """`start` tries a request again, `wake` asks for a sleeping app; `limits` and `most` are the table's, `boot` how long one waits."""
 
@@ -33,6 +43,20 @@ class Waiting:
         self._woken: set[str] = set()
 
     # -- for a dyno to be up -------------------------------------------------------------------------------------
+
+    def await_boot(self, client: "Client", exchange: Exchange, now: float, queue: Queue) -> Failure | None:
+        """Let it wait for the app's first dyno. Say why it may not: as many wait as one dyno would have under way and queued."""
+        if not _known(exchange) and too_deep(len(queue), 1, self.limits, 0):
+            return Failure.H11
+        self._stand(client, exchange, now, Failure.H20, queue)
+        return None
+
+    def _stand(
+        self, client: "Client", exchange: Exchange, now: float, failure: Failure, queue: Queue
+    ) -> None:
+        self.hold(client, exchange, now, failure)
+        exchange.queue = queue
+        queue[client] = exchange
 
     def hold(self, client: "Client", exchange: Exchange, now: float, failure: Failure) -> None:
         """Keep it for a while; it comes to `failure` if that is not enough."""
@@ -75,14 +99,11 @@ class Waiting:
         """Let it wait: every dyno is full, or left alone for now. Say why it may not; who was let in once is not turned away."""
         targets = exchange.site.targets
         queue = targets[0].queue
-        tried = exchange.retried or exchange.tries > 0
-        known = tried or exchange.give_up is not None
-        if not known and too_deep(len(queue), len(targets), self.limits, self.most):
+        if not _known(exchange) and too_deep(len(queue), len(targets), self.limits, self.most):
             return Failure.H11
-        self.hold(client, exchange, now, Failure.H34 if quarantined(targets, now) else Failure.H11)
-        exchange.queue = queue
-        queue[client] = exchange
-        if tried:
+        failure = Failure.H34 if quarantined(targets, now) else Failure.H11
+        self._stand(client, exchange, now, failure, queue)
+        if _tried(exchange):
             queue.move_to_end(client, last=False)
         return None
 

@@ -97,6 +97,13 @@ class FakeDyno:
         self.hang_up()
 
 
+def closed_port(address: str = "127.0.0.1", dyno: str = "web.1") -> Backend:
+    """Give a dyno where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return Backend(f"closed-{dyno}", dyno, address, probe.getsockname()[1])
+
+
 def canned(data: bytes, *, keep: bool = True):
     async def answer(head, reader, writer):
         writer.write(data)
@@ -173,7 +180,7 @@ class FakeControl:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):
                 for frame in decoder.feed(data):
-                    if frame.method != "takes":
+                    if frame.method not in {"hello", "takes"}:
                         self.wakes.put_nowait(frame)
         self._writers.discard(writer)
         writer.close()
@@ -193,6 +200,14 @@ class FakeControl:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
         self.opened.clear()
+
+
+async def controlled(house: "Running") -> FakeControl:
+    """Give a worker its control plane, and wait until it is there."""
+    control = FakeControl(house.run)
+    await control.open()
+    await control.opened.wait()
+    return control
 
 
 class Running:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dynod.model.route import Backend, Limits
 from router.affinity import FEATURE, cookie, token, tokens, wanted
 from router.balance import Target
-from tests.router.routing import GET, HELLO, FakeControl, FakeDyno, run, running, table, turns
+from tests.router.routing import GET, HELLO, FakeDyno, controlled, run, running, table, turns
 
 STICKY = frozenset({FEATURE})
 TARGETS = [
@@ -132,9 +132,7 @@ def test_when_its_dyno_is_gone_a_browser_gets_another_and_a_new_cookie():
     async def test():
         _, backends = await two_dynos()
         async with running(table(*backends, features=STICKY)) as house:
-            control = FakeControl(house.run)
-            await control.open()
-            await control.opened.wait()
+            control = await controlled(house)
             value = "heroku-session-affinity=" + token("app-id", backends[0].id).decode()
             control.publish(replace(table(backends[1], features=STICKY), generation=2))
             await turns(lambda: house.worker.proxy.routes.table.generation == 2)

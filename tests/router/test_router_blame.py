@@ -14,7 +14,7 @@ from dynod.model.certs import CertTable
 from dynod.model.route import RouteTable, Standing
 from router.reasons import Failure, lost
 from router.unread import hint
-from tests.router.routing import GET, QUICK, FakeControl, run, running, serving, table, turns
+from tests.router.routing import GET, QUICK, controlled, run, running, serving, table, turns
 from tests.router.test_router_h2 import talk
 from tests.router.test_router_tls import FIRST, STAR
 
@@ -177,9 +177,7 @@ def test_h33_a_connection_that_breaks_the_protocol_breaks_its_streams():
 def test_h99_an_app_that_goes_away_under_a_request_that_waits():
     async def test():
         async with running(table(standing=Standing.BOOTING)) as house, await house.connect() as connection:
-            control = FakeControl(house.run)
-            await control.open()
-            await control.opened.wait()
+            control = await controlled(house)
             connection.writer.write(GET)
             await turns(lambda: house.worker.proxy.waiting.held)
             control.publish(RouteTable(2))

@@ -7,16 +7,20 @@ from dataclasses import replace
 import pytest
 
 from dynod.model.route import Backend, Standing
-from tests.router.routing import GET, HELLO, QUICK, FakeDyno, canned, run, running, serving, table
+from tests.router.routing import (
+    GET,
+    HELLO,
+    QUICK,
+    FakeDyno,
+    canned,
+    closed_port,
+    run,
+    running,
+    serving,
+    table,
+)
 
 POST = b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 10\r\n\r\n"
-
-
-def closed_port(address: str = "127.0.0.1", dyno: str = "web.1") -> Backend:
-    """An address where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return Backend(f"closed-{dyno}", dyno, address, probe.getsockname()[1])
 
 
 async def expect(

@@ -44,7 +44,7 @@ def test_a_slow_reader_is_not_an_idle_one():
     )
     client = Client(proxy)
     client.transport = SimpleNamespace(get_write_buffer_size=lambda: next(sizes))
-    client.exchange = SimpleNamespace(phase=Phase.ANSWERING, expired=lambda **_: Failure.H28)
+    client.exchange = SimpleNamespace(phase=Phase.ANSWERING, tunnel=None, expired=lambda **_: Failure.H28)
     client.pause_writing()
     for now in (100.0, 200.0):
         client.expired(now)

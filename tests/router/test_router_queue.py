@@ -9,10 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from dynod.model.route import Backend, Limits, Standing
+from dynod.model.route import Backend, Limits
 from router.balance import NO_LIMIT, Queue, Target, checkin, checkout, quarantined, share, too_deep
 from router.waiting import Waiting
-from tests.router.routing import GET, HELLO, QUICK, FakeControl, FakeDyno, run, running, serving, table, turns
+from tests.router.routing import GET, HELLO, QUICK, FakeDyno, controlled, run, running, serving, table, turns
 
 TWO = Limits(in_flight=2, backlog=1)
 UNTIMED = replace(QUICK, tick=1000.0)  # nothing happens but by what ends
@@ -258,9 +258,7 @@ def test_a_request_whose_dyno_did_not_take_it_stands_before_those_that_came_late
                 one.setblocking(False)
                 one.connect_ex(listener.getsockname())
             async with running(table(backend, limits=limits), timers=replace(QUICK, connect=0.1)) as house:
-                control = FakeControl(house.run)
-                await control.open()
-                await control.opened.wait()
+                control = await controlled(house)
                 await asked(house, 1)
                 await dyno.has("/1")
                 control.publish(replace(table(backend, deaf, limits=limits), generation=2))
@@ -287,9 +285,7 @@ def test_a_new_table_keeps_the_order_and_turns_nobody_away():
         backend = await dyno.open()
         first = table(backend, limits=Limits(in_flight=1, backlog=3))
         async with running(first) as house:
-            control = FakeControl(house.run)
-            await control.open()
-            await control.opened.wait()
+            control = await controlled(house)
             clients = [await asked(house, 1)]
             await dyno.has("/1")
             for number in (2, 3, 4):
@@ -313,33 +309,13 @@ def test_a_second_dyno_takes_those_that_wait_for_the_first():
         backends = [await dyno.open(f"127.0.0.{n}", f"web.{n}") for n, dyno in enumerate(dynos, 2)]
         limits = Limits(in_flight=1, backlog=3)
         async with running(table(backends[0], limits=limits)) as house:
-            control = FakeControl(house.run)
-            await control.open()
-            await control.opened.wait()
+            control = await controlled(house)
             await asked(house, 1)
             await dynos[0].has("/1")
             await asked(house, 2)
             await turns(lambda: waiting(house))
             control.publish(replace(table(*backends, limits=limits), generation=2))
             await dynos[1].has("/2")
-
-    run(test)
-
-
-def test_requests_that_waited_for_boot_are_let_in_by_and_by_and_none_is_refused():
-    async def test():
-        dyno = FakeDyno()
-        backend = await dyno.open()
-        async with running(table(standing=Standing.BOOTING, limits=TWO)) as house:
-            control = FakeControl(house.run)
-            await control.open()
-            await control.opened.wait()
-            clients = [await asked(house, number) for number in range(20)]
-            await turns(lambda: len(house.worker.proxy.waiting.held) == 20)
-            control.publish(replace(table(backend, limits=TWO), generation=2))
-            for client in clients:
-                assert (await client.response()).status == 200
-            assert dyno.connections <= 2
 
     run(test)
 

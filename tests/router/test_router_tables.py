@@ -7,7 +7,18 @@ from dynod.model.route import AppRoute, RouteTable, Standing
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Notification, encode
 from dynod.wire.table import change
-from tests.router.routing import GET, FakeControl, FakeDyno, FakeLogplex, run, running, serving, table, turns
+from tests.router.routing import (
+    GET,
+    FakeControl,
+    FakeDyno,
+    FakeLogplex,
+    controlled,
+    run,
+    running,
+    serving,
+    table,
+    turns,
+)
 
 OTHER = b"GET / HTTP/1.1\r\nHost: other.localhost\r\n\r\n"
 
@@ -92,9 +103,7 @@ def test_requests_wait_for_a_dyno_that_boots():
         dyno = FakeDyno()
         backend = await dyno.open()
         async with running(table(standing=Standing.BOOTING)) as house:
-            control = FakeControl(house.run)
-            await control.open()
-            await control.opened.wait()
+            control = await controlled(house)
             connections = [await house.connect() for _ in range(5)]
             for connection in connections:
                 connection.writer.write(
@@ -118,9 +127,7 @@ def test_what_becomes_of_those_who_wait_when_the_app_crashes_or_goes():
     async def test():
         for then, code in ((table(standing=Standing.CRASHED), "H10"), (RouteTable(), "H99")):
             async with running(table(standing=Standing.BOOTING)) as house:
-                control = FakeControl(house.run)
-                await control.open()
-                await control.opened.wait()
+                control = await controlled(house)
                 async with await house.connect() as connection:
                     connection.writer.write(GET)
                     await turns(lambda house=house: house.worker.proxy.waiting.held)
@@ -137,9 +144,7 @@ def test_a_sleeping_app_is_woken_once_and_asked_for_again_when_the_control_plane
         dyno = FakeDyno()
         backend = await dyno.open()
         async with running(table(standing=Standing.IDLE)) as house:
-            control = FakeControl(house.run)
-            await control.open()
-            await control.opened.wait()
+            control = await controlled(house)
             connections = [await house.connect() for _ in range(3)]
             for connection in connections:
                 connection.writer.write(GET)
@@ -186,9 +191,7 @@ def test_a_dyno_that_leaves_the_table_finishes_what_it_has():
         new = FakeDyno()
         backend = await new.open(dyno="web.2")
         async with serving(slow) as (house, old):
-            control = FakeControl(house.run)
-            await control.open()
-            await control.opened.wait()
+            control = await controlled(house)
             async with await house.connect() as connection, await house.connect() as second:
                 connection.writer.write(GET)
                 await turns(lambda: old.heads)
@@ -368,9 +371,7 @@ def test_a_large_table_is_taken_between_the_requests_of_others(monkeypatch):
         dyno = FakeDyno()
         backend = await dyno.open()
         async with running(many(1, backend)) as house, await house.connect() as connection:
-            control = FakeControl(house.run)
-            await control.open()
-            await control.opened.wait()
+            control = await controlled(house)
             link = house.worker._link
             control.send(
                 encode(Notification("table", table_codec.encode(replace(many(3000, backend), generation=2))))

@@ -2,20 +2,24 @@
 
 import asyncio
 import re
-import socket
 from dataclasses import replace
 
 import pytest
 
-from dynod.model.route import Backend, Limits, RouteTable, Standing
-from tests.router.routing import GET, QUICK, FakeControl, FakeDyno, run, running, serving, table, turns
+from dynod.model.route import Limits, RouteTable, Standing
+from tests.router.routing import (
+    GET,
+    QUICK,
+    FakeDyno,
+    closed_port,
+    controlled,
+    run,
+    running,
+    serving,
+    table,
+    turns,
+)
 from tests.router.vegur import get
-
-
-def closed_port() -> Backend:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return Backend("closed", "web.1", "127.0.0.1", probe.getsockname()[1])
 
 
 async def refused(house, status: int, code: str, data: bytes = GET) -> None:
@@ -48,9 +52,7 @@ def test_request_backends_idle():
         dyno = FakeDyno()
         backend = await dyno.open()
         async with running(table(standing=Standing.IDLE)) as house:
-            control = FakeControl(house.run)
-            await control.open()
-            await control.opened.wait()
+            control = await controlled(house)
             asked = asyncio.ensure_future(house.ask())
             while (await control.wakes.get()).method != "wake":
                 pass
