@@ -19,7 +19,18 @@ RECORD = 16 * 1024  # no record is larger
 class Secured(asyncio.Protocol, asyncio.Transport):
     """`made` gives who is told of the connection, once hands are shaken."""
 
-    __slots__ = ("_above", "_closing", "_connection", "_in", "_loop", "_made", "_out", "_tcp", "_timer")
+    __slots__ = (
+        "_above",
+        "_closing",
+        "_connection",
+        "_goodbye",
+        "_in",
+        "_loop",
+        "_made",
+        "_out",
+        "_tcp",
+        "_timer",
+    )
 
     _tcp: asyncio.Transport
     _timer: asyncio.TimerHandle | None
@@ -33,6 +44,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         self._connection = context.wrap_bio(self._in, self._out, server_side=True)
         self._above: asyncio.Protocol | None = None
         self._closing = False
+        self._goodbye = False  # the client has said so
 
     # -- from below ----------------------------------------------------------------------------------------------
 
@@ -57,14 +69,23 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         if plain:
             self._above.data_received(plain)
         else:
-            self.close()  # the client has said goodbye
+            self._goodbye = True
+        if self._goodbye:
+            self._part()
+
+    def _part(self) -> None:
+        """The client sends no more, but may be reading on (RFC 8446 6.1): who is above says whether there is an answer to come."""
+        if not self._closing and (self._above is None or not self._above.eof_received()):
+            self.close()
 
     def _rest(self, first: bytes) -> bytes:
-        """Read what there is behind the first record."""
+        """Read what there is behind the first record; a goodbye, too."""
         pieces = [first]
         with contextlib.suppress(ssl.SSLWantReadError):
-            while self._in.pending and (piece := self._connection.read(RECORD)):
+            while self._in.pending and not self._goodbye:
+                piece = self._connection.read(RECORD)
                 pieces.append(piece)
+                self._goodbye = not piece
         return b"".join(pieces)
 
     def _shake(self) -> None:

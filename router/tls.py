@@ -167,6 +167,14 @@ class SecureClient(Client):
         self._start = self._proxy.start  # no cycle is left
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:
+        """Hear that the client sends no more: a request that came whole is its last, and is answered."""
+        exchange = self.exchange
+        if exchange is None or not exchange.request_done or exchange.tunnel is not None:
+            return False
+        exchange.request.keep_alive = exchange.keep_client = False
+        return True
+
     def write_last(self, data: bytes) -> None:
         cast("Secured", self.transport).write_last(data)  # in one piece with the goodbye
 

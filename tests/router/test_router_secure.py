@@ -60,6 +60,7 @@ class Above(asyncio.Protocol):
     def __init__(self) -> None:
         self.got: list[bytes] = []
         self.lost: list[object] = []
+        self.answers = False  # to what came before a goodbye
 
     def connection_made(self, transport) -> None:
         self.transport = transport
@@ -67,6 +68,9 @@ class Above(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         assert data
         self.got.append(data)
+
+    def eof_received(self) -> bool:
+        return self.answers
 
     def connection_lost(self, exc) -> None:
         self.lost.append(exc)
@@ -206,14 +210,36 @@ def test_a_goodbye_is_answered_and_ends_the_connection():
     pair.client.unwrap()
 
 
-def test_what_came_before_a_goodbye_is_heard():
-    pair = Pair().shake()
+@pytest.mark.parametrize("step", [1, 2**20])
+@pytest.mark.parametrize("answers", [True, False])
+def test_what_came_before_a_goodbye_is_heard_and_nothing_more_is_waited_for(step, answers):
+    pair = Pair(step).shake()
+    pair.above.answers = answers
     pair.client.write(b"last")
     with pytest.raises(ssl.SSLWantReadError):
         pair.client.unwrap()
     pair.send()
-    assert pair.above.got == [b"last"]
-    pair.client = None
+    assert b"".join(pair.above.got) == b"last"
+    assert pair.tcp.did == ([] if answers else ["close"])
+    if answers:
+        pair.tcp.taken()  # a ticket
+        pair.above.transport.write_last(b"answer")
+        pair.above.transport.close()
+        assert (len(pair.tcp.writes), pair.tcp.did) == (1, ["close"])
+
+
+def test_a_goodbye_with_the_end_of_the_handshake_ends_the_connection():
+    pair = Pair()
+    with pytest.raises(ssl.SSLWantReadError):
+        pair.client.do_handshake()
+    pair.send()
+    pair.incoming.write(pair.tcp.taken())
+    pair.client.do_handshake()
+    pair.client.write(b"only")
+    with pytest.raises(ssl.SSLWantReadError):
+        pair.client.unwrap()
+    pair.send()
+    assert (pair.above.got, pair.tcp.did) == ([b"only"], ["close"])
 
 
 @pytest.mark.parametrize("nonsense", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00\x05hello", bytes(100)])

@@ -1,10 +1,12 @@
 """TLS to clients: whose certificate for which name, swaps, tickets, what dynos and access lines hear of it; ACME's questions."""
 
 import asyncio
+import contextlib
 import ssl
 import subprocess
 import tempfile
 import warnings
+from types import SimpleNamespace
 
 import pytest
 from x509_samples import Signer
@@ -13,7 +15,19 @@ from dynod.model.certs import CertTable, Served
 from dynod.model.settings import certs_file
 from dynod.wire import certs as certs_codec
 from dynod.wire.rpc import Notification, encode
-from tests.router.routing import GET, FakeControl, canned, run, running, serving, table, trusting_all
+from router.timers import Timers
+from router.tls import SecureClient
+from tests.router.routing import (
+    GET,
+    Connection,
+    FakeControl,
+    canned,
+    run,
+    running,
+    serving,
+    table,
+    trusting_all,
+)
 
 SIGNER = Signer()
 FIRST, APP, STAR, EXACT = (
@@ -85,6 +99,48 @@ def test_dynos_and_access_lines_are_told():
             assert b"\r\nX-Forwarded-Proto: http\r\n" in dyno.heads[-1]
 
     run(test)
+
+
+def test_a_request_that_comes_with_a_goodbye_is_the_last_and_is_answered():
+    """The client sends no more and reads on (RFC 8446 6.1), and leaves the end of the connection to us."""
+
+    async def test():
+        async with serving() as (router, dyno):
+            router.worker.certificates.swap(CERTS)
+            reader, writer = await asyncio.open_connection("127.0.0.1", router.tls_port)
+            async with Connection(reader, writer):
+                incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+                client = trusting_all().wrap_bio(incoming, outgoing, server_hostname="app.localhost")
+                with pytest.raises(ssl.SSLWantReadError):
+                    client.do_handshake()
+                writer.write(outgoing.read())
+                while not client.version():
+                    incoming.write(await reader.read(65536))
+                    with contextlib.suppress(ssl.SSLWantReadError):
+                        client.do_handshake()
+                client.write(GET)
+                with pytest.raises(ssl.SSLWantReadError):
+                    client.unwrap()
+                writer.write(outgoing.read())
+                incoming.write(await reader.read())
+                said = client.read(65536)
+                assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+                assert b"\r\nConnection: close\r\n" in said
+                assert said.endswith(b"hello")
+                with pytest.raises(ssl.SSLZeroReturnError):  # a goodbye, and no cut
+                    client.read(1)
+            assert len(dyno.heads) == 1
+            assert " status=200 " in await router.logplex.line()
+
+    run(test)
+
+
+def test_a_goodbye_under_a_request_that_is_not_whole_or_has_become_a_websocket_ends_it():
+    client = SecureClient(SimpleNamespace(start=None, timers=Timers()), 443)
+    assert not client.eof_received()
+    for whole, tunnel in ((False, None), (True, object())):
+        client.exchange = SimpleNamespace(request_done=whole, tunnel=tunnel)
+        assert not client.eof_received()
 
 
 def test_tls_before_1_2_is_refused():
