@@ -15,6 +15,7 @@ from typing import Any
 from dynod.model.certs import CertTable
 from dynod.model.route import RouteTable
 from dynod.model.settings import certs_file, routes_file, routes_socket
+from dynod.model.spoken import ROUTES
 from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import BadFrame, Decoder, Notification, encode
@@ -95,6 +96,7 @@ class RoutesLink:
         self._came: deque[tuple[str, bytes]] = deque()
         self._reading: Generator[None, None, RouteTable] | None = None
         self._next: asyncio.Handle | None = None
+        self._refused = False  # the control plane does not understand us
         self._link = Link(loop, routes_socket(run), timers, opened=self._opened, received=self._received)
 
     def last_table(self, state: str) -> RouteTable | None:
@@ -115,15 +117,18 @@ class RoutesLink:
 
     def wake(self, app: str) -> None:
         """Ask for a sleeping app; without a control plane the question is put again when it is back (`connected`)."""
-        self._link.write(encode(Notification("wake", [app])))
+        self._say(Notification("wake", [app]))
 
     def active(self, apps: list[str]) -> bool:
         """Say which apps had requests; False when there is nobody to hear it."""
-        return self._link.write(encode(Notification("active", apps)))
+        return self._say(Notification("active", apps))
 
     def traffic(self, message: Mapping[str, Any]) -> bool:
         """Say what requests came to; False when there is nobody to hear it."""
-        return self._link.write(encode(Notification("traffic", message)))
+        return self._say(Notification("traffic", message))
+
+    def _say(self, what: Notification) -> bool:
+        return not self._refused and self._link.write(encode(what))
 
     async def close(self) -> None:
         """Hang up, once what was said is out; who does not read is not waited for long."""
@@ -136,6 +141,8 @@ class RoutesLink:
         self._decoder = Decoder()
         self._came.clear()
         self._reading = None  # a whole table comes with each connection
+        self._refused = False
+        self._link.write(encode(Notification("hello", ROUTES.hello())))
         self._link.write(encode(Notification("takes", ["change"])))
         self._connected()
 
@@ -159,6 +166,9 @@ class RoutesLink:
                     self._link.write(encode(Notification("reported", [number])))
                 case Notification("measure", [int(number)]):
                     self._asked(number)
+                case Notification("refused", str(why)):
+                    self._refused = True
+                    _log.warning("going on with the routes of before: %s", why)
                 case _:
                     pass
 

@@ -17,6 +17,7 @@ from dynod.model.certs import CertTable
 from dynod.model.refused import Refusal, Refused
 from dynod.model.route import RouteTable
 from dynod.model.settings import Settings, certs_file, routes_file, routes_socket
+from dynod.model.spoken import ROUTES
 from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Notification, encode
@@ -30,24 +31,30 @@ ROUTER = "dynod-router"
 _log = logging.getLogger(__name__)
 
 
-def _router_uid() -> int | None:
+def _router() -> pwd.struct_passwd | None:
     """The user that routers run as under systemd; None where they are whoever we are."""
     try:
-        return pwd.getpwnam(ROUTER).pw_uid
+        return pwd.getpwnam(ROUTER)
     except KeyError:
         return None
 
 
-def write_atomically(path: str, data: bytes, mode: int = 0o644, owner: int | None = None) -> None:
-    """Put a file there whole or not at all: temp, then rename(2). Survives a kill; a power cut may bring the older one back."""
+def write_atomically(
+    path: str, data: bytes, mode: int = 0o644, reader: pwd.struct_passwd | None = None
+) -> None:
+    """Put a file there whole or not at all: temp, then rename(2). Survives a kill; a power cut may bring the older one back.
+
+    `reader`: a user whose group may read it too.
+    """
     temp = f"{path}.new"
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         if os.write(fd, data) < len(data):  # a disk that is filled by it takes what fits and says nothing
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), temp)
-        if owner is not None:
-            with contextlib.suppress(PermissionError):
-                os.fchown(fd, owner, -1)
+        if reader is not None:
+            with contextlib.suppress(PermissionError):  # neither root nor of that group: it reads nothing
+                os.fchown(fd, -1, reader.pw_gid)
+                os.fchmod(fd, mode | 0o040)
         os.rename(temp, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -106,7 +113,9 @@ class RouterLink(Notified):
 
     async def open(self) -> None:
         """Listen; publish a table before, or the first workers get an empty one."""
-        self._server = await serve(routes_socket(self._settings.run), self._call, notified=self)
+        self._server = await serve(
+            routes_socket(self._settings.run), self._call, notified=self, language=ROUTES
+        )
         self._gathering = asyncio.get_running_loop().call_later(GATHERING, self._gathered.set)
 
     def publish(self, table: RouteTable) -> None:
@@ -139,7 +148,7 @@ class RouterLink(Notified):
     def _write_certs(self) -> None:
         path = certs_file(self._settings.state)
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_atomically(path, self._certs, 0o600, _router_uid())
+        write_atomically(path, self._certs, 0o600, _router())
 
     def _keep(self, path: str, write: Callable[[], None]) -> None:
         async def again() -> None:
@@ -205,7 +214,8 @@ class RouterLink(Notified):
 
     def _send_certs(self, connection: Connection) -> None:
         """Keys are for routers: others of the group may connect too."""
-        if self._certs and connection.uid in {0, os.geteuid(), _router_uid()}:
+        router = _router()
+        if self._certs and connection.uid in {0, os.geteuid(), router and router.pw_uid}:
             connection.writer.write(encode(Notification("certs", self._certs)))
 
     def opened(self, connection: Connection) -> None:
@@ -218,7 +228,16 @@ class RouterLink(Notified):
         self._send_certs(connection)
         self._send(connection)
 
+    def refused(self, connection: Connection) -> None:
+        """Tell it why: it goes on with the table it has, and nobody waits for it."""
+        connection.writer.write(encode(Notification("refused", connection.stranger)))
+        self._forget(connection)
+
     def closed(self, connection: Connection) -> None:
+        if connection in self._connections:
+            self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
         self._connections.remove(connection)
         for each in (self._applied, self._applied_certs, self._reported, self._measured):
             del each[id(connection)]
@@ -227,6 +246,8 @@ class RouterLink(Notified):
         self._changed()
 
     def took(self, connection: Connection, notification: Notification) -> None:
+        if connection.stranger:
+            return
         match notification:
             case Notification("wake", str(app) | [str(app)]):
                 self._wake(app)

@@ -136,6 +136,8 @@ async def _connection(
                         connection.stranger = "" if language is None else language.refusal(said)
                         if connection.stranger:
                             _log.warning("pid %d: %s", pid, connection.stranger)
+                            if notified is not None:
+                                notified.refused(connection)
                     case Notification() if notified is not None:
                         notified.took(connection, frame)
                     case _:
@@ -157,6 +159,9 @@ class Notified:
 
     def opened(self, connection: Connection) -> None:
         """A client connected."""
+
+    def refused(self, connection: Connection) -> None:
+        """A client said that it speaks another language; `stranger` is what to tell it."""
 
     def took(self, connection: Connection, notification: Notification) -> None:
         """A client sent a notification that is no stream's."""

@@ -3,9 +3,9 @@
 Each socket between programs speaks a language with a number, raised when who serves it could not make sense any more of what an
 older program asks. Who asks says its number first (`hello`); who serves takes `oldest` to `newest` and refuses others in one
 sentence. So the programs that are asked are replaced before those that ask (systemd/install), and must know the language of the
-version before. What is only added, with a default on both sides, needs no new number. RUN/routes.sock has none: each table carries a
-number of its own, and a router goes on with the last that it could read. Rejected: one number for all of dynod,
-which would refuse what goes well.
+version before. What is only added, with a default on both sides, needs no new number. A router that is refused goes on with the last
+table that it could read; each of these carries a number of its own beside. Rejected: one number for all of dynod, which would refuse
+what goes well.
 """
 
 from dataclasses import dataclass
@@ -43,3 +43,4 @@ class Language:
 HOST = Language("dyno host", "dyno-host")
 NET = Language("network helper", "dyno-net")
 LOGPLEX = Language("logplex", "dyno-logplex")
+ROUTES = Language("control plane", "dynod")

@@ -2,12 +2,12 @@
 
 import pytest
 
-from dynod.model.spoken import HOST, LOGPLEX, NET, VERSION, Language
+from dynod.model.spoken import HOST, LOGPLEX, NET, ROUTES, VERSION, Language
 
 OURS = Language("dyno host", "dyno-host", newest=3, oldest=2)
 
 
-@pytest.mark.parametrize("language", [HOST, NET, LOGPLEX])
+@pytest.mark.parametrize("language", [HOST, NET, LOGPLEX, ROUTES])
 def test_a_program_understands_its_own_version_and_the_first(language):
     assert language.refusal(language.hello()) == ""
     assert language.oldest == 1, (
