@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 import uvloop
 
@@ -59,7 +60,11 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def _say_ready(settings: Settings, ready_fd: int | None, served: dict[str, str | int]) -> None:
-    write_atomically(f"{settings.run}/serve.json", json.dumps(served).encode(), 0o600)
+    def write(name: str, value: dict[str, Any]) -> None:
+        path = os.path.realpath(f"{settings.run}/{name}")  # under systemd RUN is not ours, and this is a link
+        write_atomically(path, json.dumps(value).encode(), 0o600)
+
+    write("serve.json", served)
     if ready_fd is not None:
         os.write(ready_fd, b"1")
         os.close(ready_fd)
@@ -69,7 +74,7 @@ def _say_ready(settings: Settings, ready_fd: int | None, served: dict[str, str |
             "router_tls": None,
             "control": control_socket(settings.run),
         }
-        write_atomically(f"{settings.run}/ready.json", json.dumps({**served, **told}).encode(), 0o600)
+        write("ready.json", {**served, **told})
     unit().beat(asyncio.get_running_loop().call_later)
     unit().say("READY=1")
 

@@ -7,6 +7,7 @@ what people told to trust it goes on working; the server's certificate is made a
 
 import datetime as dt
 import ipaddress
+import os
 import ssl
 
 from cryptography import x509
@@ -61,7 +62,7 @@ def renew(state: str, run: str, host: str, domain: str, now: _Now) -> tuple[str,
         certificate = issue((ca_key, ca), key, names, "localhost", now)
         write(key_path, key_bytes(key), 0o600)
         write(path, pem(certificate), 0o644)
-    write(ca_path(run), pem(ca), 0o644)
+    write(os.path.realpath(ca_path(run)), pem(ca), 0o644)  # under systemd RUN is not ours, and this is a link
     return path, key_path
 
 

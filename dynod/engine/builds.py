@@ -9,9 +9,10 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dynod.core import changes
 from dynod.core.launch import build_plan
@@ -20,6 +21,7 @@ from dynod.engine.attach import read_all
 from dynod.engine.outputs import Output
 from dynod.engine.platform import BuildAsk, SlugAsk
 from dynod.engine.tidy import tidy
+from dynod.host.removal import remove_tree
 from dynod.host.slugs import Stored
 from dynod.model.app import Account, App
 from dynod.model.dyno import DynoId
@@ -39,7 +41,6 @@ PLAIN = "heroku/procfile"
 class Compiled:
     """What slugc says it made."""
 
-    slug: str
     process_types: dict[str, str]
     buildpack: str
     pin: tuple[str, ...]  # buildpacks that were found, to be used from now on (HEROKU.md 3.2)
@@ -70,16 +71,28 @@ def _prepare(
         os.chown(cache, uid, uid)
 
 
+def made_file(root: str, name: str) -> BinaryIO:
+    """Open what a build put into its `out`. A stranger made all of it: no link is followed, and nothing but a file is waited for."""
+    out = os.open(f"{root}/out", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=out)
+    finally:
+        os.close(out)
+    file = os.fdopen(fd, "rb")
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        file.close()
+        raise ValueError(f"the build's {name} is no file")
+    return file
+
+
 def _result(root: str) -> Compiled:
-    path = f"{root}/out/manifest.json"
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(fd, encoding="utf-8") as file:
+    with made_file(root, "manifest.json") as file:
         manifest = json.loads(file.read(1024 * 1024))
     types = {str(process_type(key)): str(value) for key, value in manifest["process_types"].items()}
     found = [str(pack) for pack in manifest.get("buildpacks", ())] if manifest.get("detected") else []
     # The plain pack is no choice: an app that gains a package.json later is to be found out anew.
     pin = tuple(found) if found != [PLAIN] else ()
-    return Compiled(f"{root}/out/slug.tgz", types, str(manifest.get("buildpack", "")), pin)
+    return Compiled(types, str(manifest.get("buildpack", "")), pin)
 
 
 async def _compile(house: "House", app: App, build: BuildId, root: str, output: Output) -> int:
@@ -132,9 +145,9 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
 
 
 @contextlib.asynccontextmanager
-async def stored_slug(house: "House", path: str) -> AsyncIterator[Stored]:
+async def stored_slug(house: "House", source: BinaryIO | str) -> AsyncIterator[Stored]:
     """Check, keep and unpack a slug; until the block is left, tidying lets it be. Raise Refused."""
-    stored = await asyncio.to_thread(house.slugs.store, path)
+    stored = await asyncio.to_thread(house.slugs.store, source)
     house.incoming.add(stored.sha256)
     try:
         try:
@@ -174,9 +187,15 @@ async def _follow_phase(house: "House", app: App, release: Release, output: Outp
 
 
 async def _release(
-    house: "House", actor: Account, app: App, build: BuildId, ask: BuildAsk, made: Compiled
+    house: "House",
+    actor: Account,
+    app: App,
+    build: BuildId,
+    ask: BuildAsk,
+    made: Compiled,
+    archive: BinaryIO,
 ) -> Release:
-    async with stored_slug(house, made.slug) as stored:
+    async with stored_slug(house, archive) as stored:
         slug = Slug(
             SlugId(house.draw.new_id()),
             stored.sha256,
@@ -226,7 +245,9 @@ async def run(house: "House", actor: Account, app: App, build: BuildId, ask: Bui
         if await _compile(house, app, build, root, output) != 0:
             await house.books.commit(actor, app.id, failed(build))
             return
-        release = await _release(house, actor, app, build, ask, await asyncio.to_thread(_result, root))
+        made = await asyncio.to_thread(_result, root)
+        with made_file(root, "slug.tgz") as archive:
+            release = await _release(house, actor, app, build, ask, made, archive)
         _launching(output, house, app, release)
         if release.status is ReleaseStatus.PENDING:
             await _follow_phase(house, app, release, output)
@@ -237,7 +258,8 @@ async def run(house: "House", actor: Account, app: App, build: BuildId, ask: Bui
             await house.books.commit(actor, app.id, failed(build))
     finally:
         house.outputs.close(build)
-        await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
+        with contextlib.suppress(OSError):  # tidying comes by again
+            await asyncio.to_thread(remove_tree, root)
 
 
 async def add_slug(house: "House", actor: Account, app: App, ask: SlugAsk) -> Slug:

@@ -9,6 +9,7 @@ deadlines do. LabLoop has every timer and timeout of the program go along; what 
 
 import asyncio
 import json
+import os
 import time
 from dataclasses import asdict, dataclass
 
@@ -48,7 +49,7 @@ class LabLoop(asyncio.SelectorEventLoop):
 
 
 def _file(run: str) -> str:
-    return f"{run}/time.json"
+    return os.path.realpath(f"{run}/time.json")  # under systemd RUN is not ours, and this is a link
 
 
 def recall(run: str) -> None:

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import random
-import shutil
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -64,6 +63,7 @@ from dynod.engine.watch_memory import MemoryWatch
 from dynod.host.jail_link import DiskFault
 from dynod.host.jail_link import Ended as HostEnded
 from dynod.host.log_link import LogLink
+from dynod.host.removal import remove_tree
 from dynod.host.slugs import Slugs
 from dynod.model.app import Account, App, AppId
 from dynod.model.dyno import DynoId, Exit
@@ -428,7 +428,8 @@ class House:
             await self.log.forget(app)
         state = self.settings.state
         for path in (f"{state}/git/{app}.git", f"{state}/cache/{app}", self.autopsies.directory(app)):
-            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(remove_tree, path)
 
     def on_entry(self, entry: Entry, before: AppState | None, after: AppState | None) -> None:
         """What a new line of the ledger means for the log, the dynos and the routes."""

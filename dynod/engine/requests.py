@@ -5,8 +5,8 @@ and releases then come about is the house's and its rooms' business.
 """
 
 import asyncio
+import contextlib
 import random
-import shutil
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -20,6 +20,7 @@ from dynod.engine.app_loop import Quiet, Restart, StopDyno
 from dynod.engine.house import House
 from dynod.engine.platform import Attached, BuildAsk, Quota, Readings, RunAsk, SlugAsk
 from dynod.engine.readings import readings
+from dynod.host.removal import remove_tree
 from dynod.model.app import Account, App, AppId, AppName, app_name
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoName, DynoView, dyno_name
@@ -214,7 +215,8 @@ class Requests:
 
     async def clear_cache(self, actor: Account, app: App) -> None:  # noqa: ARG002  # Platform's shape
         cache = f"{self.settings.state}/cache/{self._house.state(app).app.id}"
-        await asyncio.to_thread(shutil.rmtree, cache, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a build that runs may write to it
+            await asyncio.to_thread(remove_tree, cache)
 
     # -- formation and dynos -------------------------------------------------------------------------------------
     def formation(self, app: App) -> Sequence[Formation]:

@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from dynod.core import retention
 from dynod.core.ledger import Ledger
+from dynod.host.removal import remove_tree
 from dynod.host.stack import remove_unused
 from dynod.model.app import AppId
 from dynod.model.entry import ReleaseSettled
@@ -57,9 +57,7 @@ async def tidy(house: "House") -> None:
         for name in outputs:
             house.outputs.remove(name)
         for name in set(os.listdir(f"{house.settings.state}/builds")) - builds:
-            await asyncio.to_thread(
-                shutil.rmtree, f"{house.settings.state}/builds/{name}", ignore_errors=True
-            )
+            await asyncio.to_thread(remove_tree, f"{house.settings.state}/builds/{name}")
         await asyncio.to_thread(remove_unused, house.settings.state, skeletons)
     except OSError as error:
         _log.warning("cannot tidy up: %s", error)

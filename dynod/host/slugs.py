@@ -7,6 +7,7 @@ What a slug may hold is slug_tar.py; how it is written down is slug_tree.py.
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import Settings
 
 CHUNK = 1024**2
+_log = logging.getLogger(__name__)
 _TEMPORARY = ".new-"
 
 
@@ -191,14 +193,17 @@ class Slugs:
         return tree
 
     def remove(self, sha256: str) -> None:
-        """Remove archive and tree; the caller knows that no dyno uses it."""
-        with suppress(FileNotFoundError):
-            os.unlink(self.archive(sha256))
+        """Remove archive and tree; the caller knows that no dyno uses it. One of another user's stays (host/handover.py)."""
         grave = tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._directory)
-        with suppress(FileNotFoundError):
-            os.rename(
-                self.tree(sha256), f"{grave}/tree"
-            )  # at once, so that no half of it is ever taken for a slug
+        try:
+            with suppress(FileNotFoundError):
+                os.rename(
+                    self.tree(sha256), f"{grave}/tree"
+                )  # at once, so that no half of it is ever taken for a slug
+            with suppress(FileNotFoundError):
+                os.unlink(self.archive(sha256))
+        except PermissionError as error:
+            _log.info("slug %s stays until the next start of the machine: %s", sha256[:8], error.strerror)
         shutil.rmtree(grave)
 
     def stored(self) -> set[str]:

@@ -96,9 +96,7 @@ class Served(whole.Whole):
         argv = [word.replace("/run/dynod", self.run).replace("/var/lib/dynod", self.state) for word in argv]
         if "serve" in argv:
             argv += ["--config", str(self._config)]
-        if "--socket-group" in argv:
-            at = argv.index("--socket-group")
-            del argv[at : at + 2]  # no such group here
+        argv = self.as_whom(unit, argv)
         names = [name.removesuffix(".socket") for name in value(f"{unit}.service", "Sockets").split()]
         held = [self._sockets[name] for name in names]
         titles = [value(f"{name}.socket", "FileDescriptorName") for name in names]
@@ -124,6 +122,14 @@ class Served(whole.Whole):
                 start_new_session=True,
             )
         self._until_ready(unit)
+
+    def as_whom(self, unit, argv):  # noqa: ARG002  # what others may make of it
+        """The words that start a unit's program, without the users and groups that they name: there are none such here."""
+        for flag in ("--socket-group", "--operator", "--reader"):
+            if flag in argv:
+                at = argv.index(flag)
+                del argv[at : at + 2]
+        return argv
 
     def _until_ready(self, unit):
         while True:

@@ -1,0 +1,77 @@
+"""Removing what strangers' programs made, as who owns it and without any privilege: neither a mode nor a depth that they chose keeps it.
+
+Links are removed, never followed. A directory found inside is emptied of files, its own directories are moved up to the top under
+fresh names, and then it is removed: two descriptors and no recursion. Blocks: call it by asyncio.to_thread where a loop turns.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+
+_DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OURS = 0o700
+
+
+def remove_tree(top: str) -> None:
+    """Remove a directory with all that is in it; one that is not there is no matter. Raise OSError for what cannot be removed."""
+    try:
+        fd = _entered(top, None)
+    except FileNotFoundError:
+        return
+    try:
+        fresh = 0
+        while inner := _emptied_of_files(fd):
+            for name in inner:
+                fresh = _flattened(fd, name, fresh)
+    finally:
+        os.close(fd)
+    os.rmdir(top)
+
+
+def _entered(name: str, above: int | None) -> int:
+    """Open a directory, and make it one whose entries may be listed, made and removed."""
+    named = os.open(name, os.O_PATH | _DIRECTORY, dir_fd=above)
+    try:
+        if stat.S_IMODE(os.fstat(named).st_mode) & _OURS != _OURS:
+            os.chmod(f"/proc/self/fd/{named}", _OURS)
+        return os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=named)
+    finally:
+        os.close(named)
+
+
+def _emptied_of_files(fd: int) -> list[str]:
+    directories = []
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                directories.append(entry.name)
+            else:
+                os.unlink(entry.name, dir_fd=fd)
+    return directories
+
+
+def _flattened(top: int, name: str, fresh: int) -> int:
+    fd = _entered(name, top)
+    try:
+        for inner in _emptied_of_files(fd):
+            os.close(_entered(inner, fd))  # one that may not be written to cannot be moved
+            fresh = _moved_up(fd, inner, top, fresh)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=top)
+    return fresh
+
+
+def _moved_up(fd: int, name: str, top: int, fresh: int) -> int:
+    while True:
+        fresh += 1
+        with contextlib.suppress(FileExistsError, NotADirectoryError):
+            try:
+                # Onto an existing name this fails unless that is an empty directory, and then nothing is lost.
+                os.rename(name, f".{fresh}", src_dir_fd=fd, dst_dir_fd=top)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+            else:
+                return fresh
