@@ -24,7 +24,7 @@ from dynod.model.jail import Ceiling
 from dynod.model.resolver import CANDIDATES, dyno_resolver
 from dynod.model.settings import Endpoint, Settings
 from dynod.net.ipv6 import REMEDY, why_not
-from dynod.net.links import Links
+from dynod.net.survey import survey
 
 CONTROLLERS = ("memory", "pids", "cpu")
 IDMAPPED_LOWER = (5, 19)  # the first kernel whose overlayfs takes idmapped layers
@@ -157,8 +157,7 @@ def network(_: Settings) -> Check:
 def ipv6(_: Settings) -> Check:
     """Dynos have IPv6 where forwarding takes nothing away from the machine."""
     try:
-        with Links() as links:
-            why, _sign, remedy = why_not(links.ipv6()).partition(REMEDY)
+        why, _sign, remedy = why_not(survey().ipv6).partition(REMEDY)
     except OSError as error:
         why, remedy = f"cannot look: {error}", ""
     found = f"dynos have none: {why}" if why else "dynos have it"

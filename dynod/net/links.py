@@ -1,50 +1,24 @@
-"""Cables and addresses, told to the kernel over rtnetlink; the one module that imports pyroute2.
+"""Cables, addresses and the block's own route, told to the kernel over rtnetlink in messages.py's words.
 
 Everything here blocks (1.5 ms for a namespace) and belongs to one thread: `Links` opens its sockets in the thread that calls it.
-`wire` and `unwire` are all that a dyno's network is, said by messages.py; the rest reads the machine or keeps the block's own route.
+What the machine has beside us is survey.py's to read.
 """
 
 import contextlib
 import errno
-import importlib.util
 import os
 import socket
-import sys
-from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network
-from typing import Any, Self
+from collections.abc import Collection, Iterable
+from typing import Self
 
 from dynod.net import messages, namespaces
 from dynod.net.addresses import PREFIX, PREFIX6, Block, Slot
-from dynod.net.ipv6 import Machine, look
-
-
-def _bare(package: str) -> None:
-    """Let a package's modules be imported without its __init__: pyroute2's brings all it has, 85 modules and 6 MiB we never use."""
-    spec = importlib.util.find_spec(package)
-    assert spec is not None, f"{package} is installed with us"
-    sys.modules.setdefault(package, importlib.util.module_from_spec(spec))
-
-
-_bare("pyroute2")
-from pyroute2.iproute.linux import IPRoute  # noqa: E402  # the lines above are for it
-from pyroute2.netlink.exceptions import NetlinkError  # noqa: E402
 
 INSIDE = "eth0"  # HEROKU.md 1.4
-_UNICAST = 1  # RTN_UNICAST
-PROTOCOL = 221  # marks our routes among others' (rtnetlink(7), rtm_protocol: above 191 nobody's)
-MTU = 1500
 _TOGETHER = 100  # messages told at a time: their answers must fit into a socket's buffer
 _ANSWERS = 64 * 1024
-
-
-@contextlib.contextmanager
-def _told(what: str, *ignored: int) -> Iterator[None]:
-    try:
-        yield
-    except NetlinkError as error:
-        if error.code not in ignored:
-            raise OSError(error.code, f"cannot {what}: {os.strerror(error.code)}") from error
+# Where IPv6 was switched off meanwhile, its routes went with it.
+_NO_ROUTE = (errno.ESRCH, errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.ENODEV)
 
 
 # A dyno has the IPv6 address that it is given or none: link-local ones, and what an advertisement brings, would be a way around.
@@ -89,7 +63,7 @@ class Line:
     def close(self) -> None:
         self._sock.close()
 
-    def tell(self, what: str, *said: bytes, ignored: int = 0) -> None:
+    def tell(self, what: str, *said: bytes, ignored: Collection[int] = ()) -> None:
         """Have the kernel do all of it, in order; raise OSError for the first that it refused, once all are answered."""
         refused = 0
         for start in range(0, len(said), _TOGETHER):
@@ -99,7 +73,7 @@ class Line:
             while left:
                 for code in messages.answers(self._sock.recv(_ANSWERS)):
                     left -= 1
-                    refused = refused or (code if code != ignored else 0)
+                    refused = refused or (0 if code in ignored else code)
         if refused:
             raise OSError(refused, f"cannot {what}: {os.strerror(refused)}")
 
@@ -108,7 +82,6 @@ class Links:
     """The host's rtnetlink sockets."""
 
     def __init__(self) -> None:
-        self._host: Any = IPRoute()
         self._line = Line()
         self._ipv6 = _Ipv6()
 
@@ -118,65 +91,22 @@ class Links:
     def __exit__(self, *_: object) -> None:
         self._ipv6.close()
         self._line.close()
-        self._host.close()
 
     # -- the machine ---------------------------------------------------------------------------------------------
     def interfaces(self) -> tuple[str, ...]:
         """Ask libc for the names alone: all that rtnetlink tells of two hundred links leaves 4 MiB behind."""
         return tuple(name for _, name in socket.if_nameindex())
 
-    def networks(self) -> tuple[IPv4Network, ...]:
-        """Every IPv4 address and route of the machine, in all tables, but default routes and our own reservations."""
-        addresses = [
-            IPv4Network((one.get("address"), one["prefixlen"]), strict=False)
-            for one in self._host.get_addr(family=2)
-        ]
-        routes = [
-            IPv4Network((one.get("dst"), one["dst_len"]), strict=False)
-            for one in self._host.get_routes(family=2)
-            if one["dst_len"] and one["proto"] != PROTOCOL
-        ]
-        return (*addresses, *routes)
-
-    def mtu(self) -> int:
-        """What fits through the way out: dynos that send more would depend on others' path MTU discovery."""
-        for route in self._host.get_routes(family=2, table=254):
-            if not route["dst_len"] and (index := route.get("oif")):
-                return int(self._host.get_links(index)[0].get("mtu") or MTU)
-        return MTU
-
-    def ipv6(self) -> Machine:
-        """What the machine has of IPv6; what a link had that went meanwhile is left out."""
-        names = dict(socket.if_nameindex())
-        routes = [
-            (names[index], int(one["proto"]))
-            for one in self._host.get_routes(family=10, table=254)
-            if not one["dst_len"] and one["type"] == _UNICAST and (index := _way(one)) in names
-        ]
-        addresses = [
-            (names[one["index"]], int(one.get("flags") or one["flags"]))
-            for one in self._host.get_addr(family=10)
-            if not one["scope"] and one["index"] in names
-        ]
-        return look(routes, addresses)
-
     # -- the block -----------------------------------------------------------------------------------------------
     def reserve(self, block: Block, *, ipv6: bool) -> None:
         """What goes to a slot without a dyno is unreachable; it must not leave by the default route."""
-        with _told(f"reserve {block.network}"):
-            self._host.route("replace", dst=str(block.network), type="unreachable", proto=PROTOCOL)
+        self._line.tell(f"reserve {block.network}", messages.reservation(block.network))
         if ipv6:
-            with _told(f"reserve {block.network6}"):
-                self._host.route("replace", dst=str(block.network6), type="unreachable", proto=PROTOCOL)
+            self._line.tell(f"reserve {block.network6}", messages.reservation(block.network6))
 
     def release(self, block: Block) -> None:
-        with _told(f"release {block.network}", errno.ESRCH):
-            self._host.route("del", dst=str(block.network), type="unreachable", proto=PROTOCOL)
-        # Where IPv6 was switched off meanwhile, its routes went with it.
-        with _told(
-            f"release {block.network6}", errno.ESRCH, errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.ENODEV
-        ):
-            self._host.route("del", dst=str(block.network6), type="unreachable", proto=PROTOCOL)
+        for network in (block.network, block.network6):
+            self._line.tell(f"release {network}", messages.no_reservation(network), ignored=_NO_ROUTE)
 
     # -- one dyno ------------------------------------------------------------------------------------------------
     def wire(self, block: Block, slot: Slot, path: str, mtu: int, *, ipv6: bool) -> None:
@@ -203,7 +133,7 @@ class Links:
             for index in (_index(slot.interface) for slot, _ in places)
             if index  # others went before us
         ]
-        self._line.tell("unwire dynos", *dead, ignored=errno.ENODEV)
+        self._line.tell("unwire dynos", *dead, ignored=(errno.ENODEV,))
         self._remove_group(block.dead_group)
         for _, path in places:
             namespaces.unpin(path)
@@ -214,15 +144,7 @@ class Links:
         self._remove_group(block.dead_group)
 
     def _remove_group(self, group: int) -> None:
-        with _told(f"remove link group {group}", errno.ENODEV):
-            self._host.link("del", group=group)
-
-
-def _way(route: Any) -> int:
-    """The interface of a route; of the first, where it has several."""
-    if index := route.get("oif"):
-        return int(index)
-    return next((int(hop["oif"]) for hop in route.get("multipath") or () if hop.get("oif")), 0)
+        self._line.tell(f"remove link group {group}", messages.no_group(group), ignored=(errno.ENODEV,))
 
 
 def _index(interface: str) -> int:

@@ -1,13 +1,13 @@
-"""Messages to the kernel's rtnetlink as bytes, pure: what making one dyno's network says, and what the kernel answers.
+"""Messages to the kernel's rtnetlink as bytes, pure: all that the network helper ever tells it, and what the kernel answers.
 
-pyroute2 is for looking at the machine (links.py). For what is said eight times per dyno it is too much: it takes 4 ms to put these
+pyroute2 is for looking at the machine (survey.py). For what is said eight times per dyno it is too much: it takes 4 ms to put these
 messages into bytes, which is more than the kernel takes to do them. Here they are put together whole and sent many at a time.
 Numbers and layouts: rtnetlink(7), linux/rtnetlink.h, linux/if_link.h, linux/neighbour.h.
 """
 
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 _HEAD = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _LINK = struct.Struct("=BxHiII")  # family, type, index, flags, change
@@ -15,14 +15,17 @@ _ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 _ROUTE = struct.Struct("=BBBBBBBBI")  # family, to, from, tos, table, protocol, scope, type, flags
 _NEWLINK, _NEWADDR, _NEWROUTE, _NEWNEIGH, _ERROR = 16, 20, 24, 28, 2
-_REQUEST, _ACK, _EXCL, _CREATE = 0x1, 0x4, 0x200, 0x400
+_DELLINK, _DELROUTE = 17, 25
+_REQUEST, _ACK, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
 _NEW = _REQUEST | _ACK | _EXCL | _CREATE
 _FAMILIES, _UP, _NESTED = {4: 2, 6: 10}, 0x1, 0x8000
 _NODAD = 0x02  # IFA_F_NODAD: nobody else is at the cable, and an address that is tentative cannot be used
 _PERMANENT = 0x80  # NUD_PERMANENT
-_MAIN, _BOOT, _UNIVERSE, _UNICAST = 254, 3, 0, 1
+_MAIN, _BOOT, _UNIVERSE, _UNICAST, _UNREACHABLE = 254, 3, 0, 1, 7
+PROTOCOL = 221  # marks our reservations among others' routes (rtnetlink(7), rtm_protocol: above 191 nobody's)
 
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
@@ -81,6 +84,27 @@ def default_route(index: int, gateway: Address) -> bytes:
     """Send all else to the gateway."""
     body = _ROUTE.pack(_FAMILIES[gateway.version], 0, 0, 0, _MAIN, _BOOT, _UNIVERSE, _UNICAST, 0)
     return _message(_NEWROUTE, _NEW, body + _attribute(5, gateway.packed) + _number(4, index))
+
+
+def reservation(network: Network) -> bytes:
+    """Have what goes to a network come back as unreachable, wherever no better route leads."""
+    return _message(_NEWROUTE, _REQUEST | _ACK | _CREATE | _REPLACE, _reserved(network))
+
+
+def no_reservation(network: Network) -> bytes:
+    """Take that back."""
+    return _message(_DELROUTE, _REQUEST | _ACK, _reserved(network))
+
+
+def _reserved(network: Network) -> bytes:
+    family, prefix = _FAMILIES[network.version], network.prefixlen
+    body = _ROUTE.pack(family, prefix, 0, 0, _MAIN, PROTOCOL, _UNIVERSE, _UNREACHABLE, 0)
+    return body + _attribute(1, network.network_address.packed)
+
+
+def no_group(group: int) -> bytes:
+    """Remove every interface of a link group."""
+    return _message(_DELLINK, _REQUEST | _ACK, _LINK.pack(0, 0, 0, 0, 0) + _number(27, group))
 
 
 def answers(data: bytes) -> Iterator[int]:

@@ -1,7 +1,7 @@
 """The thread in which the kernel is talked to, and what it finds at the start.
 
-One thread, because entering a namespace is a thread's affair, because order makes races impossible, and because pyroute2 brings
-an event loop of its own that must not meet asyncio's. The event loop waits for its answers and never for the kernel.
+One thread, because entering a namespace is a thread's affair, and because order makes races impossible. The event loop waits for its
+answers and never for the kernel.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from dynod.net.claim import Claim, is_claimed
 from dynod.net.ipv6 import why_not
 from dynod.net.links import Links
 from dynod.net.pool import Found, Place
+from dynod.net.survey import survey
 
 Answer = TypeVar("Answer")
 
@@ -54,7 +55,7 @@ def is_wired(directory: str) -> bool:
     return any(namespaces.is_pinned(f"{directory}/{number}") for number in _slots(directory))
 
 
-def choose_block(directory: str, links: Links) -> Claim:
+def choose_block(directory: str, links: Links, networks: Iterable[IPv4Network]) -> Claim:
     """Claim the block that this directory had, if something is wired in it, or else the best free one."""
     with contextlib.suppress(ValueError):
         had = Block(int(_read(f"{directory}/block")))
@@ -66,7 +67,7 @@ def choose_block(directory: str, links: Links) -> Claim:
                 f"cannot start: the dynos of {directory} are wired in {had.network}, which another process holds",
             )
     servers = [f"{one}/32" for one in machine_resolver().nameservers]
-    busy = (*links.networks(), *map(IPv4Network, servers))
+    busy = (*networks, *map(IPv4Network, servers))
     for block in free_blocks(busy, links.interfaces()):
         if claim := Claim.take(block):
             with open(f"{directory}/block", "w") as file:
@@ -145,10 +146,11 @@ class KernelThread:
 
     def _start(self) -> Found:
         self._links = self._open.enter_context(Links())
-        self._claim = choose_block(self._directory, self._links)
+        machine = survey()
+        self._claim = choose_block(self._directory, self._links, machine.networks)
         self._open.callback(self._claim.release)
-        self._mtu = self._links.mtu()
-        self.why_no_ipv6 = why_not(self._links.ipv6())
+        self._mtu = machine.mtu
+        self.why_no_ipv6 = why_not(machine.ipv6)
         self.ipv6 = not self.why_no_ipv6
         self._load(routers.recall(self._directory))
         self._links.reserve(self.block, ipv6=self.ipv6)

@@ -292,7 +292,7 @@ def test_a_refusal_among_many_is_raised_once_all_are_answered(place):
         missing = [messages.up(100_000 + number) for number in range(5000)]
         with pytest.raises(OSError, match="cannot try this: No such device"):
             line.tell("try this", messages.up(1), *missing, messages.up(1))
-        line.tell("try that", *missing, ignored=errno.ENODEV)
+        line.tell("try that", *missing, ignored={errno.ENODEV})
         line.tell("go on", messages.up(1))
         line.close()
 

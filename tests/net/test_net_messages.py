@@ -2,7 +2,7 @@
 
 import errno
 import struct
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from dynod.net import messages
 
@@ -13,6 +13,7 @@ OWN, OTHER, MAC, OTHER_MAC = (
     "0a:58:ac:10:00:02",
     "0a:58:ac:10:00:01",
 )
+BLOCK, BLOCK6 = IPv4Network("172.16.0.0/18"), IPv6Network("fd64:796e:6f64::/48")
 ALL = (
     messages.cable("dyno0-1", MAC, 0x64790000, 1500, "eth0", OTHER_MAC, 7),
     messages.up(3),
@@ -20,6 +21,10 @@ ALL = (
     messages.address(3, OWN, 30),
     messages.neighbour(3, OTHER, OTHER_MAC),
     messages.default_route(3, OTHER),
+    messages.reservation(BLOCK),
+    messages.reservation(BLOCK6),
+    messages.no_reservation(BLOCK),
+    messages.no_group(9),
 )
 
 
@@ -60,3 +65,14 @@ def test_answers_are_read_one_by_one_also_when_one_carries_what_was_refused():
     data = answer(0, ALL[1][:16]) + other + answer(errno.EEXIST, ALL[3] + b"x") + answer(0)
     assert list(messages.answers(data)) == [0, errno.EEXIST, 0]
     assert list(messages.answers(b"")) == []
+
+
+def test_a_reservation_is_an_unreachable_route_that_can_be_told_from_others():
+    for network, family in ((BLOCK, 2), (BLOCK6, 10)):
+        said = messages.reservation(network)
+        route = struct.unpack_from("=BBBBBBBBI", said, HEAD.size)
+        assert route == (family, network.prefixlen, 0, 0, 254, messages.PROTOCOL, 0, 7, 0)
+        assert _attributes(said[HEAD.size + 12 :]) == {1: network.network_address.packed}
+        assert messages.no_reservation(network)[HEAD.size :] == said[HEAD.size :], (
+            "what is taken back is what was said"
+        )
