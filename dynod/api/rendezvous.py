@@ -7,6 +7,7 @@ one \x04. TLS on its own port, because the CLI speaks no HTTP here.
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import logging
 import secrets
@@ -24,29 +25,36 @@ HELLO = 10.0  # seconds for the secret line
 IDLE = 3600.0
 LINGER = 0.25
 READ = 64 * 1024
+# A client whose machine or network went away says nothing: after so many seconds of silence it is asked, so often, and is gone then.
+SILENCE, AGAIN, ASKED = 60, 15, 4
 _log = logging.getLogger(__name__)
 
 
 class Rendezvous:
     """`offer` an attached dyno, hand the URL to the client, join them when it comes. `port` is set by `listen`."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, port: int = 0, *, other: bool = True) -> None:
+        """Prefer a port; `other`: take a free one in its place where somebody else has it. 0 is any free one."""
         self.host = host
-        self.port = 0
+        self.port = port
+        self._other = other
         self._offers: dict[bytes, tuple[Attached, bool, asyncio.TimerHandle]] = {}
         self._server: asyncio.Server | None = None
         self._sessions: set[asyncio.Task[None]] = set()
 
     async def listen(self, tls: ssl.SSLContext, sock: socket.socket | None = None) -> None:
-        """Serve on the host's free port, or on a socket that already listens."""
-        place = {"sock": sock} if sock is not None else {"host": self.host, "port": 0}
-        self._server = await asyncio.start_server(
-            self._connected,
-            ssl=tls,
-            ssl_shutdown_timeout=2.0,
-            limit=4096,
-            **place,
-        )
+        """Serve; on a socket that already listens, if there is one. Raise OSError."""
+        serve = partial(asyncio.start_server, self._connected, ssl=tls, ssl_shutdown_timeout=2.0, limit=4096)
+        if sock is not None:
+            self._server = await serve(sock=sock)
+        else:
+            try:
+                self._server = await serve(host=self.host, port=self.port)
+            except OSError as error:
+                if not self._other or error.errno != errno.EADDRINUSE:
+                    raise
+                _log.warning("port %d is somebody else's: attached sessions have a free one", self.port)
+                self._server = await serve(host=self.host, port=0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def offer(self, attached: Attached, host: str, *, pipe: bool) -> str:
@@ -77,6 +85,7 @@ class Rendezvous:
         task = asyncio.current_task()
         assert task is not None
         self._sessions.add(task)
+        _notice_silence(writer)
         try:
             async with asyncio.timeout(HELLO):
                 line = await reader.readuntil(b"\r\n")
@@ -94,6 +103,21 @@ class Rendezvous:
             self._sessions.discard(task)
             with contextlib.suppress(Exception):  # whatever it was, the connection is over
                 writer.close()
+
+
+def _notice_silence(writer: asyncio.StreamWriter) -> None:
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, SILENCE),
+        (socket.TCP_KEEPINTVL, AGAIN),
+        (socket.TCP_KEEPCNT, ASKED),
+        (
+            socket.TCP_USER_TIMEOUT,
+            (SILENCE + ASKED * AGAIN) * 1000,
+        ),  # also where our own bytes wait for an answer
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def join(
@@ -119,8 +143,9 @@ async def join(
                 coming.cancel()
                 going.cancel()
                 await asyncio.gather(coming, going, return_exceptions=True)
-    except TimeoutError:
-        _log.info("closing the session with %s: idle for an hour", attached.dyno.name)
+    except TimeoutError as error:
+        why = "idle for an hour" if error.errno is None else "its client is not there any more"
+        _log.info("closing the session with %s: %s", attached.dyno.name, why)
     finally:
         attached.close()
 

@@ -29,10 +29,12 @@ from dynod.api.rpc import serve_control
 from dynod.api.streams import Streams
 from dynod.engine.platform import Platform
 from dynod.model.settings import Settings, control_socket
+from dynod.unit import unit
 
 CHECK = 24 * 3600.0  # seconds between looks at the certificate's end
 _log = logging.getLogger(__name__)
 DRAIN = 5.0  # seconds for requests under way when we close
+_LAST_PORT = 65_535
 
 
 @dataclass(slots=True)
@@ -101,6 +103,13 @@ def _listening(settings: Settings) -> socket.socket:
     return sock
 
 
+def _meeting(settings: Settings, api_port: int) -> Rendezvous:
+    """Have a port that stays, so that a firewall can be told: the one that is set, or under systemd the one behind the API's."""
+    if settings.rendezvous_port:
+        return Rendezvous(settings.api.host, settings.rendezvous_port, other=False)
+    return Rendezvous(settings.api.host, api_port + 1 if unit().notify and api_port < _LAST_PORT else 0)
+
+
 def _address(host: str, port: int) -> str:
     return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
@@ -124,7 +133,7 @@ async def serve_api(
     context.load_cert_chain(*_certificate(settings))
     sock = listen or _listening(settings)
     port = sock.getsockname()[1]
-    meeting = Rendezvous(settings.api.host)
+    meeting = _meeting(settings, port)
     await meeting.listen(context, rendezvous)
     front = Front(
         platform,

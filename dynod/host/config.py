@@ -31,9 +31,13 @@ _MIN = {
     "router_connections_per_address": 0,
     "uid_first": 1_000,
     "uid_count": 1,
+    "rendezvous_port": 0,
     "warm": 0,
     "log_rate": 0,
 }  # everything else that counts: above 0
+
+
+_MOST = {"rendezvous_port": _MAX_PORT}
 
 
 class BadSettings(Exception):
@@ -110,6 +114,8 @@ def _value(key: str, value: Any, default: Any, where: str) -> Any:
     if isinstance(value, bool) or not right or (value < least if least is not None else value <= 0):
         bound = f"{least} or more" if least is not None else "above 0"
         raise BadSettings(f"cannot use {where} = {value!r}: it must be {kind}, {bound}")
+    if value > _MOST.get(key, value):
+        raise BadSettings(f"cannot use {where} = {value!r}: it must be {_MOST[key]} or less")
     return float(value) if isinstance(default, float) else value
 
 

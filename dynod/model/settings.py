@@ -23,6 +23,9 @@ class Settings:
     state: str = "/var/lib/dynod"
     run: str = "/run/dynod"
     api: Endpoint = Endpoint("127.0.0.1", 5000)
+    rendezvous_port: int = (
+        0  # of the API's host, for attached sessions of the official CLI; 0: see api/server.py
+    )
     router: Endpoint = Endpoint("127.0.0.1", 8080)
     router_tls: Endpoint | None = None  # host/config.py puts it beside `router` if nobody says otherwise
     metrics: Endpoint | None = None  # where Prometheus reads, on this machine only; nowhere without it

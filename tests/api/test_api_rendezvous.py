@@ -1,12 +1,16 @@
 """Attached one-offs over real TLS, spoken to as the CLI does (CLI.md 4), with real shells behind."""
 
 import asyncio
+import socket
 import ssl
 import urllib.parse
 
 import pytest
 
-from dynod.api import rendezvous
+from dynod.api import rendezvous, server
+from dynod.api.tls import server_context
+from dynod.model.settings import Settings
+from dynod.unit import Unit
 from tests.api.served import run
 
 SENTINEL = "\uffff heroku-command-exit-status: "
@@ -71,8 +75,6 @@ def test_each_record_is_whole():
 
 
 def read_records(trust, port, secret):
-    import socket
-
     with (
         socket.create_connection(("127.0.0.1", port)) as raw,
         trust.wrap_socket(raw, server_hostname="127.0.0.1", suppress_ragged_eofs=True) as tls,
@@ -221,6 +223,46 @@ def test_strangers_are_sent_away(monkeypatch, first):
             writer.close()
 
     run(story)
+
+
+def test_the_port_that_is_wanted_is_had_again_and_again():
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port = found.getsockname()[1]
+
+    async def listen(**how):
+        made = rendezvous.Rendezvous("127.0.0.1", port, **how)
+        await made.listen(server_context())
+        try:
+            return made.port
+        finally:
+            await made.close()
+
+    async def story():
+        had = [await listen(), await listen(other=False)]
+        with socket.create_server(("127.0.0.1", port)):
+            had.append(await listen())
+            with pytest.raises(OSError, match="address already in use"):
+                await listen(other=False)
+        return had
+
+    first, again, another = asyncio.run(story())
+    assert first == again == port
+    assert another not in {0, port}
+
+
+@pytest.mark.parametrize(
+    ("set_to", "notify", "port", "other"),
+    [
+        (0, "", 0, True),
+        (0, "/run/systemd/notify", 5001, True),
+        (7000, "", 7000, False),
+        (7000, "x", 7000, False),
+    ],
+)
+def test_under_systemd_the_port_behind_the_api_s_is_wanted(monkeypatch, set_to, notify, port, other):
+    monkeypatch.setattr(server, "unit", lambda: Unit(notify=notify))
+    made = server._meeting(Settings(rendezvous_port=set_to), 5000)
+    assert (made.port, made._other) == (port, other)
 
 
 def test_closing_the_api_hangs_up():
