@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dynod.model.refused import disk_fault
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
 
 BRANCHES = ("refs/heads/main", "refs/heads/master")
@@ -22,6 +23,7 @@ CHUNK = 256 * 1024
 # What a `git archive` must not do, because a checkout would not: .gitattributes can leave files out and rewrite them.
 _ATTRIBUTES = "* -export-ignore -export-subst\n"
 _CALL = 1
+_SHOWN = 10  # submodules that are named
 _VERIFIED = b"Verifying deploy..."
 
 
@@ -76,8 +78,11 @@ def _take(app: str, updates: list[Update]) -> None:
         return
     source = _archive(update.new)
     description = _git("log", "-1", "--format=%s", update.new).strip()
-    if _exists(f"{update.new}:.gitmodules"):
-        _say(" !     Warning: submodules are not fetched; their directories are empty in this build.")
+    if _exists(f"{update.new}:.gitmodules") and (empty := _submodules(update.new)):
+        _say(
+            f" !     Warning: submodules are not fetched; these directories are empty in this build: {empty}"
+        )
+        _say(" !     Commit their files in their place, or let a buildpack of yours fetch them.")
     _say("Building source:\n")
     body = {"source": source, "commit": update.new, "description": description}
     try:
@@ -93,13 +98,13 @@ def _take(app: str, updates: list[Update]) -> None:
 
 def _archive(commit: str) -> str:
     """Write the commit's tree as a tar file into DYNOD_SCRATCH; return its path."""
-    _neutral_attributes()
     name = os.urandom(16).hex()
     path = os.path.join(
         os.environ["DYNOD_SCRATCH"], f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}.tar"
     )
     size = 0
     try:
+        _neutral_attributes()
         with (
             open(path, "xb", opener=_private) as out,
             subprocess.Popen(["git", "archive", "--format=tar", commit], stdout=subprocess.PIPE) as git,
@@ -116,7 +121,7 @@ def _archive(commit: str) -> str:
     except (OSError, Rejected) as error:
         _discard(path)
         if isinstance(error, OSError):
-            raise Rejected(f"cannot keep the source: {error.strerror}") from error
+            raise Rejected(f"cannot keep the source: {disk_fault(error) or error.strerror}") from error
         raise
     _say("Compressing source files... done.")
     return path
@@ -149,6 +154,14 @@ def _git(*arguments: str) -> str:
 
 def _exists(name: str) -> bool:
     return subprocess.run(["git", "cat-file", "-e", name], capture_output=True, check=False).returncode == 0
+
+
+def _submodules(commit: str) -> str:
+    """Name the directories where another repository's commit is meant (mode 160000, git-ls-tree(1))."""
+    entries = _git("ls-tree", "-r", "-z", "--full-tree", commit).split("\0")
+    paths = [entry.partition("\t")[2] for entry in entries if entry.startswith("160000 ")]
+    shown = ", ".join(path if path.isprintable() else repr(path) for path in paths[:_SHOWN])
+    return f"{shown} and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else shown
 
 
 class Transcript:

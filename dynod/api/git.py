@@ -13,6 +13,7 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -23,14 +24,15 @@ from dynod.api import auth
 from dynod.api.operation import Access, Front, permit
 from dynod.host.durable import rename_new, to_disk
 from dynod.model.app import Account, App
-from dynod.model.refused import Refusal, Refused
+from dynod.model.refused import Refusal, Refused, disk_fault
 from dynod.model.settings import control_socket
 
 CHUNK = 64 * 1024
 QUIET = 300.0  # seconds without a byte of the client's pack before its push is given up
 GRACE = 5.0  # seconds for git to remove its temporary objects
 HOOK = (sys.executable, "-I", "-m", "slugc", "receive")
-_SERVICES = ("git-upload-pack", "git-receive-pack")
+_RECEIVE = "git-receive-pack"
+_SERVICES = ("git-upload-pack", _RECEIVE)
 _log = logging.getLogger(__name__)
 
 # Histories that real repositories carry and every git host lets pass; the rest of fsck stands.
@@ -110,6 +112,7 @@ async def make_repository(state: str, app_id: str) -> str:
     if not os.path.isdir(path):
         partial = f"{path}.{uuid.uuid4().hex}"
         if await _git(state, partial, "init", "-q", "--bare", "--template=", "-b", "main", partial) != 0:
+            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
             raise RuntimeError(f"cannot make the repository {path}: git init failed")
         await asyncio.to_thread(to_disk, partial)  # HEAD and config, which core.fsync does not cover
         try:
@@ -158,15 +161,27 @@ class Git:
             permit(account, app, Access.DEPLOY)
         except Refused as refused:
             return _refusal(refused)
-        await make_repository(self._state, app.id)
-        if request.method == "GET" or service != "git-receive-pack":
+        try:
+            if service == _RECEIVE:
+                await asyncio.to_thread(_try_disk, self._front.uploads)
+            await make_repository(self._state, app.id)
+        except OSError as error:
+            if fault := disk_fault(error):
+                return _no_push(fault, begun=request.method == "POST")
+            raise
+        if request.method == "GET" or service != _RECEIVE:
             return await self._backend(request, account, app, {})
         async with self._pushes.setdefault(app.id, asyncio.Lock()):  # one push at a time per app
             return await self._push(request, account, app)
 
     async def _push(self, request: web.Request, account: Account, app: App) -> web.StreamResponse:
         scratch = f"{self._front.uploads}/push-{uuid.uuid4()}"
-        os.mkdir(scratch, 0o700)
+        try:
+            os.mkdir(scratch, 0o700)
+        except OSError as error:
+            if fault := disk_fault(error):
+                return _no_push(fault, begun=True)
+            raise
         try:
             return await self._backend(request, account, app, {"DYNOD_SCRATCH": scratch})
         finally:
@@ -298,6 +313,28 @@ def _refusal(refused: Refused) -> web.Response:
     if refused.refusal is Refusal.UNAUTHORIZED:
         return _said(401, refused.message, **{"WWW-Authenticate": 'Basic realm="dynod"'})
     return _said(refused.refusal.status, refused.message)
+
+
+def _try_disk(directory: str) -> None:
+    """Write a block and see it reach the disk: who cannot do that is not to send a pack first. Raise OSError."""
+    with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        file.write(bytes(4096))
+        os.fsync(file.fileno())
+
+
+def _packet(data: bytes) -> bytes:
+    """Frame it (gitprotocol-common(5), pkt-line)."""
+    return b"%04x%s" % (4 + len(data), data)
+
+
+def _no_push(fault: str, *, begun: bool) -> web.Response:
+    """Say why no push can be taken. Of the answer to a pack git shows nothing but what it would have said itself (gitprotocol-pack(5))."""
+    message = f"cannot take the push: {fault}"
+    if not begun:
+        return _said(Refusal.UNAVAILABLE.status, message)
+    report = _packet(f"unpack {message}\n".encode()) + b"0000"
+    body = _packet(b"\2" + f"{message}\n".encode()) + _packet(b"\1" + report) + b"0000"
+    return web.Response(body=body, content_type=f"application/x-{_RECEIVE}-result")
 
 
 async def _no_such_thing(request: web.Request) -> Any:  # noqa: ARG001  # a handler

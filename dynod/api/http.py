@@ -19,7 +19,7 @@ from dynod.api.accounts import rate_limits
 from dynod.api.operation import Access, Front, Operation
 from dynod.api.perform import Answer, account, ask, perform
 from dynod.core.allowance import MOST
-from dynod.model.refused import Refusal, Refused
+from dynod.model.refused import Refusal, Refused, disk_refusal
 
 BODY = 1024 * 1024
 _UNKNOWN = (
@@ -59,13 +59,13 @@ async def errors(request: web.Request, handler: _Next) -> web.StreamResponse:
 
 
 def _error(request: web.Request, error: Exception) -> web.StreamResponse:
-    match error:
-        case Refused():
-            return problem(error.refusal.id, error.message, error.refusal.status)
+    match disk_refusal(error) or error:
+        case Refused() as refused:
+            return problem(refused.refusal.id, refused.message, refused.refusal.status)
         case web.HTTPNotFound() | web.HTTPMethodNotAllowed():
             return problem(Refusal.NOT_FOUND.id, _UNKNOWN, 404)
-        case web.HTTPException():
-            return problem("bad_request", f"cannot take the request: {error.reason}", error.status)
+        case web.HTTPException() as refused:
+            return problem("bad_request", f"cannot take the request: {refused.reason}", refused.status)
         case _:
             _log.error("%s %s failed", request.method, request.path, exc_info=error)
             return problem(

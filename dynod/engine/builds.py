@@ -27,7 +27,7 @@ from dynod.model.app import Account, App
 from dynod.model.dyno import DynoId
 from dynod.model.entry import BuildSettled, Payload, SlugAdded
 from dynod.model.formation import process_type
-from dynod.model.refused import Refusal, Refused
+from dynod.model.refused import Refusal, Refused, disk_refusal
 from dynod.model.release import BuildId, BuildStatus, Release, ReleaseId, ReleaseStatus, Slug, SlugId
 
 if TYPE_CHECKING:
@@ -44,6 +44,16 @@ class Compiled:
     process_types: dict[str, str]
     buildpack: str
     pin: tuple[str, ...]  # buildpacks that were found, to be used from now on (HEROKU.md 3.2)
+
+
+async def _fail(house: "House", actor: Account, app: App, build: BuildId) -> None:
+    """Settle a build that failed; where the disk is full, as soon as there is room."""
+
+    async def settle() -> None:
+        if app.id in house.ledger.apps and house.build(app, build).status is BuildStatus.PENDING:
+            await house.books.commit(actor, app.id, failed(build))
+
+    await house.unwritten.write(("build", build), settle)
 
 
 def failed(build: BuildId) -> Callable[[Ledger], Sequence[Payload]]:
@@ -243,7 +253,7 @@ async def run(house: "House", actor: Account, app: App, build: BuildId, ask: Bui
         cache = f"{settings.state}/cache/{app.id}"
         await asyncio.to_thread(_prepare, root, cache, ask, request, config, slug_uid)
         if await _compile(house, app, build, root, output) != 0:
-            await house.books.commit(actor, app.id, failed(build))
+            await _fail(house, actor, app, build)
             return
         made = await asyncio.to_thread(_result, root)
         with made_file(root, "slug.tgz") as archive:
@@ -252,11 +262,12 @@ async def run(house: "House", actor: Account, app: App, build: BuildId, ask: Bui
         if release.status is ReleaseStatus.PENDING:
             await _follow_phase(house, app, release, output)
     except (Refused, OSError, ValueError, KeyError, RuntimeError) as error:
-        output.line(f" !     {error}")
+        output.line(f" !     {disk_refusal(error) or error}")
         output.line(" !     Push failed")
-        if app.id in house.ledger.apps and house.build(app, build).status is BuildStatus.PENDING:
-            await house.books.commit(actor, app.id, failed(build))
+        await _fail(house, actor, app, build)
     finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(ask.source)  # it was not taken
         house.outputs.close(build)
         with contextlib.suppress(OSError):  # tidying comes by again
             await asyncio.to_thread(remove_tree, root)

@@ -7,23 +7,21 @@ its successor learns from the dyno host what lives.
 """
 
 import asyncio
-import errno
 import logging
 from collections.abc import Awaitable, Callable
 
 from dynod.engine.tasks import Tasks
-from dynod.model.refused import Refused
+from dynod.model.refused import Refused, disk_fault
 
 Job = Callable[[], Awaitable[None]]
 MOST = 20_000  # jobs that wait; beyond it the oldest go
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 _log = logging.getLogger(__name__)
 
 
 def disk_refused(error: Exception) -> bool:
     """Whether the disk would not take it; anything else that is raised is a bug."""
-    return isinstance(error, Refused) or (isinstance(error, OSError) and error.errno in _FULL)
+    return isinstance(error, Refused) or bool(disk_fault(error))
 
 
 class Unwritten:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from dynod.model.refused import Refusal, Refused
+from dynod.model.refused import Refusal, Refused, disk_refusal
 from dynod.model.spoken import Language
 from dynod.unit import unit
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
@@ -93,11 +93,14 @@ async def _answer(call: Call, handler: Handler) -> None:
     except ConnectionError:
         pass
     except Exception as error:  # noqa: BLE001  # one call's bug must not take the others with it
-        _log.exception("call %s failed", call.method)
+        fault = disk_refusal(error)
+        if fault is None:
+            _log.exception("call %s failed", call.method)
+            said = ("internal_error", f"{type(error).__name__}: {error}")
+        else:
+            said = (fault.refusal.id, fault.message)
         with contextlib.suppress(ConnectionError):
-            await call.connection.send(
-                Response(call.id, ("internal_error", f"{type(error).__name__}: {error}"), None)
-            )
+            await call.connection.send(Response(call.id, said, None))
 
 
 def _forget(calls: dict[int, Any], id: int, _: asyncio.Task[None]) -> None:

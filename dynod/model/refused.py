@@ -3,6 +3,7 @@
 Anything else that is raised is a bug of ours. Ids and statuses: HEROKU.md section 0, row "Error body".
 """
 
+import errno
 from enum import Enum
 
 
@@ -32,3 +33,29 @@ class Refused(Exception):  # a refusal is an answer, not a fault
         super().__init__(message)
         self.refusal = refusal
         self.message = message
+
+
+DISK_FULL = "the disk is full; make room and try again"
+DISK_ERRS = (
+    "the disk answers with an error; dmesg may say which, and dynod must be started again once it is whole"
+)
+_FAULTS = {
+    errno.ENOSPC: DISK_FULL,
+    errno.EDQUOT: DISK_FULL,
+    errno.EIO: DISK_ERRS,
+    errno.EROFS: DISK_ERRS,  # file systems make themselves so after an error
+}
+
+
+def disk_fault(error: BaseException) -> str:
+    """Say what is wrong with the disk that would not take something; '' where the error is nothing of a disk's."""
+    return _FAULTS.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+
+
+def disk_refusal(error: BaseException) -> Refused | None:
+    """Make an answer of it: what a person can mend is no bug."""
+    fault = disk_fault(error)
+    if not fault:
+        return None
+    file = getattr(error, "filename", None)
+    return Refused(Refusal.UNAVAILABLE, f"cannot {f'write {file}' if file else 'do that'}: {fault}")

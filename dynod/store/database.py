@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from dynod.model.refused import Refusal, Refused
+from dynod.model.refused import DISK_ERRS, DISK_FULL, Refusal, Refused
 from dynod.store.protocol import Damaged, Unreadable
 from dynod.store.secrets import sync_folder
 
@@ -138,13 +138,10 @@ class Database:
         return outcome
 
 
-_ERRS = (
-    "the disk answers with an error; dmesg may say which, and dynod must be started again once it is whole"
-)
 _UNWRITABLE = {
-    sqlite3.SQLITE_FULL: "the disk is full; make room and try again",
-    sqlite3.SQLITE_IOERR: _ERRS,
-    sqlite3.SQLITE_READONLY: _ERRS,  # file systems make themselves so after an error
+    sqlite3.SQLITE_FULL: DISK_FULL,
+    sqlite3.SQLITE_IOERR: DISK_ERRS,
+    sqlite3.SQLITE_READONLY: DISK_ERRS,  # file systems make themselves so after an error
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import subprocess
 import sys
@@ -250,6 +251,74 @@ def test_a_refusal_is_shown_by_git(tmp_path, token, name, word):
         assert word in said
 
     run(story)
+
+
+@contextlib.contextmanager
+def full(path):
+    """Have a directory stand on a disk with no room at all."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", path], check=True)
+    try:
+        with open(f"{path}/ballast", "wb") as ballast:
+            ballast.write(bytes(4096))
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+@pytest.mark.linux("mount")
+def test_a_push_to_a_full_disk_is_refused_by_its_name_before_anything_is_sent(tmp_path):
+    async def story(whole):
+        await whole.ask("POST", "/apps", {"name": "demo"})
+        tree = await work_tree(tmp_path / "work")
+        with full(f"{whole.state}/uploads"):
+            status, said = await push(whole, tree)
+            assert status != 0
+            assert "remote: cannot take the push: the disk is full; make room and try again" in said
+            assert "503" in said
+            assert os.listdir(f"{whole.state}/uploads") == ["ballast"]
+            assert (await shell(tree, "git", "ls-remote", address(whole), env=trusting(whole)))[0] == 0
+        assert (await push(whole, tree))[0] == 0
+
+    run(story, hook=hook(HOOK))
+
+
+@pytest.mark.linux("mount")
+def test_a_push_for_which_the_disk_became_full_meanwhile_is_told_by_git(tmp_path):
+    async def story(whole):
+        await whole.ask("POST", "/apps", {"name": "demo"})
+        tree = await work_tree(tmp_path / "work")
+        basic = "Basic " + base64.b64encode(b":owner-token").decode()
+        refs = await whole.ask(
+            "GET", "/demo.git/info/refs?service=git-receive-pack", token="", Authorization=basic
+        )
+        assert refs.status == 200
+        commit = (await shell(tree, "git", "rev-parse", "main"))[1].strip()
+        command = f"{'0' * 40} {commit} refs/heads/main\0 report-status side-band-64k".encode()
+        with full(f"{whole.state}/uploads"):
+            answer = await whole.ask(
+                "POST",
+                "/demo.git/git-receive-pack",
+                b"%04x%s0000" % (4 + len(command), command),
+                token="",
+                Authorization=basic,
+                Content_Type="application/x-git-receive-pack-request",
+            )
+            assert os.listdir(f"{whole.state}/uploads") == ["ballast"]
+        why = b"cannot take the push: the disk is full; make room and try again\n"
+        assert answer.status == 200
+        assert answer.headers["Content-Type"] == "application/x-git-receive-pack-result"
+        packets = list(pkt_lines(answer.body))
+        assert packets[0] == b"\2" + why
+        assert list(pkt_lines(packets[1][1:])) == [b"unpack " + why]
+
+    run(story, hook=hook(HOOK))
+
+
+def pkt_lines(data):
+    while (length := int(data[:4], 16)) != 0:
+        yield data[4:length]
+        data = data[length:]
+    assert data == b"0000"
 
 
 def test_only_smart_http_is_served():

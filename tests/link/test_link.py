@@ -1,6 +1,7 @@
 """dynod.link over a real unix socket: answers, refusals, streams, back-pressure, and the other side going away."""
 
 import asyncio
+import errno
 import os
 import socket
 import stat
@@ -380,3 +381,24 @@ async def full(stream):
 async def _send(stream, value):
     while True:
         await stream.send(value)
+
+
+def test_a_disk_that_is_full_is_an_answer_and_no_bug(tmp_path, caplog):
+    async def answer(_):
+        raise OSError(errno.ENOSPC, "No space left on device", "/srv/a")
+
+    async def story():
+        server = await serve(f"{tmp_path}/s", answer)
+        peer = await connect(f"{tmp_path}/s")
+        try:
+            with pytest.raises(Refused) as refused:
+                await peer.call("write")
+            return refused.value
+        finally:
+            await peer.close()
+            server.close()
+
+    refused = asyncio.run(story())
+    assert refused.refusal is Refusal.UNAVAILABLE
+    assert refused.message == "cannot write /srv/a: the disk is full; make room and try again"
+    assert not caplog.records

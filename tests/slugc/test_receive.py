@@ -220,11 +220,58 @@ def test_git_attributes_do_not_change_what_is_built(house):
     assert members["version"].size == len("$Format:%H$")
 
 
-def test_submodules_are_mentioned(house):
-    house.commit({".gitmodules": '[submodule "x"]\n', "a": ""})
+def submodules(house, *paths):
+    """Commit, as `git submodule add` does, a commit of another repository at each path."""
+    commit = house.commit({".gitmodules": "".join(f'[submodule "{path}"]\n' for path in paths), "a": ""})
+    for path in paths:
+        house.git("update-index", "--add", "--cacheinfo", f"160000,{commit},{path}")
+    house.git("commit", "-qm", "Add them")
+
+
+def test_submodules_are_named_since_they_are_not_fetched(house):
+    submodules(house, "vendor/x", "vendor/y\n!")
+    house.serve([], DONE)
+    status, said, _ = house.push("main")
+    assert status == 0
+    assert (
+        " !     Warning: submodules are not fetched; these directories are empty in this build: vendor/x, 'vendor/y\\n!'"
+        in said
+    )
+
+
+def test_of_many_submodules_some_are_named(house):
+    submodules(house, *(f"v{number:02}" for number in range(12)))
     house.serve([], DONE)
     _, said, _ = house.push("main")
-    assert any(line.startswith(" !     Warning: submodules are not fetched") for line in said)
+    assert any(
+        line.endswith(": v00, v01, v02, v03, v04, v05, v06, v07, v08, v09 and 2 more") for line in said
+    )
+
+
+def test_a_gitmodules_that_names_nothing_is_no_reason_to_warn(house):
+    house.commit({".gitmodules": "", "a": ""})
+    house.serve([], DONE)
+    _, said, _ = house.push("main")
+    assert not [line for line in said if "submodules" in line]
+
+
+@pytest.fixture
+def full(house):
+    """The place for sources is on a disk with no room at all."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", house.scratch], check=True)
+    (house.scratch / "ballast").write_bytes(bytes(4096))
+    yield
+    subprocess.run(["umount", "--lazy", house.scratch], check=True)
+
+
+@pytest.mark.linux("mount")
+def test_a_source_that_finds_no_room_is_refused_by_the_disk_s_name(house, full):
+    house.commit({"a": "x" * 10_000})
+    status, said, _ = house.push("main")
+    assert status == 1
+    assert " !     cannot keep the source: the disk is full; make room and try again" in said
+    assert "!\tPush rejected to demo." in said
+    assert os.listdir(house.scratch) == ["ballast"]
 
 
 def test_a_checkout_over_the_limit_is_refused_and_removed(house):
