@@ -47,7 +47,7 @@ async def adopt(house: "House", live: Sequence[Live]) -> None:
     }
     apps = {loop.app for loop in house.loops()}
     for each in live:
-        if each.status is not None and DynoId(each.id) in house.reaping:
+        if each.status is not None and DynoId(each.id) in house.deeds.reaping:
             continue
         if each.status is not None and (each.id in over or each.id not in known) and _of_an_app(each, apps):
             house.tasks.spawn(_bury(house, each, over.get(DynoId(each.id))))
@@ -97,7 +97,7 @@ async def _bury(house: "House", live: Live, dyno: Dyno | None) -> None:
     seen = [each for each in await house.observations.history(app, HISTORY, id) if each.dyno == id]
     assert live.status is not None
     house.autopsies.expect(ended_unseen(id, name, live.status, live.labels, dyno, seen, house.now().wall))
-    await house.reap(app, id)
+    await house.deeds.reap(app, id)
 
 
 async def _end_unknown(house: "House", live: Live) -> None:

@@ -1,7 +1,8 @@
 """The engine: joins the ledger, every app's loop, the machine, the router and the log.
 
-What is decided stands in core/; what happens to one app happens in its loop (app_loop.py); how a dyno is launched, built or
-attached to has a module each, and requests.py holds what the API can ask. Here is who knows whom.
+What is decided stands in core/; what happens to one app happens in its loop (app_loop.py), and what follows from that is done in
+perform.py; how a dyno is launched, built or attached to has a module each, and requests.py holds what the API can ask. Here is who
+knows whom.
 """
 
 import asyncio
@@ -10,40 +11,16 @@ import logging
 import os
 import random
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from dynod.core import activity, config_vars, room, sleeping, why
-from dynod.core.effects import (
-    AskActivity,
-    Boot,
-    Died,
-    Effect,
-    Ended,
-    Freeze,
-    Note,
-    Reap,
-    Say,
-    Signal,
-    Thaw,
-    WatchPort,
-)
+from dynod.core.effects import Effect
 from dynod.core.fleet import Desired, Draw, Fleet, Habit, handover
 from dynod.core.ledger import AppState, Ledger
-from dynod.core.lifecycle import (
-    SIGKILL,
-    SIGTERM,
-    Dyno,
-    Exited,
-    Launched,
-    LaunchFailed,
-    MemoryVastlyExceeded,
-    Now,
-    PortBound,
-)
+from dynod.core.lifecycle import SIGKILL, Dyno, Exited, MemoryVastlyExceeded, Now
 from dynod.core.routes import app_route, limits, table
-from dynod.engine import builds, clock, launches, one_offs, phase, portwatch, records, sleep
+from dynod.engine import builds, clock, one_offs, phase, records
 from dynod.engine.accounts import Accounts
 from dynod.engine.acm import Acm
 from dynod.engine.app_loop import Active, AppLoop, Happened, Reconcile, Wake
@@ -55,6 +32,7 @@ from dynod.engine.eco import Eco
 from dynod.engine.machine import Machine
 from dynod.engine.outputs import Outputs
 from dynod.engine.pace import Pace
+from dynod.engine.perform import Deeds
 from dynod.engine.routerlink import RouterLink
 from dynod.engine.tasks import Tasks
 from dynod.engine.tidy import tidy
@@ -82,7 +60,7 @@ from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildStatus, Release, ReleaseStatus
 from dynod.model.route import AppRoute, Standing
 from dynod.model.settings import Settings
-from dynod.store.observations import Observation, Observations
+from dynod.store.observations import Observations
 
 Rule = Callable[[AppState], Sequence[Payload]]
 _log = logging.getLogger(__name__)
@@ -126,21 +104,17 @@ class House:
         self.memory = MemoryWatch(lambda: clock.now().mono, self.say, self._vast, self._metrics)
         self.autopsies = Autopsies(settings.state, log.recent)
         self.plans: dict[DynoId, JailPlan] = {}
-        self.endings: dict[DynoId, asyncio.Future[int]] = {}  # one-offs, told by their loop
         self.waits: dict[DynoId, asyncio.Future[int]] = {}  # builds and orphans, told by the dyno host
-        self.launching: set[DynoId] = set()
-        self._early: dict[DynoId, HostEnded] = {}
+        self.launching: set[DynoId] = set()  # the dyno host was asked for them
         self.incoming: set[str] = set()  # slugs on the disk that the ledger does not know yet
         self.sessions: dict[DynoId, one_offs.Asked] = {}
         self.joined: set[tuple[AppId, str]] = set()  # commands that were started in dynos, by session
-        self.reaping: set[DynoId] = set()
         self.coming: dict[DynoId, Dyno] = {}  # one-offs on their way into their app's fleet
         self.machine: Machine
         self._loops: dict[AppId, AppLoop] = {}
         self._encoders: dict[AppId, records.Encoder] = {}
         self._routes: dict[AppId, AppRoute] = {}
-        self._watches: dict[DynoId, asyncio.Task[None]] = {}
-        self.happened: Counter[str] = Counter()  # boots, and how dynos ended, since we began
+        self.deeds = Deeds(self)
         self.router = RouterLink(settings, self._wake, self._active, self._write_later)
         self._tables = Pace(self._publish)
         self.eco = Eco(settings.eco_hours * 3600, clock.now, self._keep_eco, self._eco_changed)
@@ -215,7 +189,7 @@ class House:
                 waiting.set_result(ended.status)
             return
         if dyno in self.launching:
-            self._early[dyno] = ended  # over before its launch could be told
+            self.deeds.early[dyno] = ended
             return
         for loop in self._loops.values():
             if dyno in loop.fleet.dynos:
@@ -333,65 +307,12 @@ class House:
             loop.post(Reconcile("the eco dyno hours of the month are used up, or there again"))
 
     def perform(self, app: AppId, fleet: Fleet, effect: Effect) -> None:
-        """Carry out one effect; completions come back to the loop as messages."""
-        match effect:
-            case Boot(dyno):
-                self.happened["boot"] += 1
-                self.launching.add(dyno)
-                self.tasks.spawn(self._boot(app, fleet.dynos[dyno]))
-            case WatchPort(dyno):
-                self._watches[dyno] = self.tasks.spawn(self._watch(app, fleet.dynos[dyno]))
-            case Signal(dyno, signal):
-                self.tasks.spawn(self._signal(dyno, signal))
-            case Freeze(dyno):
-                self.tasks.spawn(sleep.freeze(self, app, fleet.dynos[dyno]))
-            case Thaw(dyno):
-                self.tasks.spawn(self.machine.thaw(dyno))
-            case AskActivity():
-                self.tasks.spawn(sleep.ask(self, app))
-            case Reap(dyno):
-                if (watch := self._watches.pop(dyno, None)) is not None:
-                    watch.cancel()
-                self.reaping.add(dyno)
-                self.tasks.spawn(self.reap(app, dyno))
-            case Say(name, text):
-                self.say(app, str(name), text)
-            case Ended(dyno, status):
-                ending = self.endings.pop(dyno, None)
-                if ending is not None and not ending.done():
-                    ending.set_result(status)
-            case Died():
-                self.happened[str(effect.state)] += 1
-                self.autopsies.expect(effect)
-            case Note(dyno, name, what, detail):
-                note = Observation(dyno, str(name), app, what, clock.now().wall, detail)
-                self.tasks.spawn(self.unwritten.write(note, partial(self.observations.note, [note])))
+        """Carry out one effect of an app's step; completions come back to its loop as messages."""
+        self.deeds.perform(app, fleet, effect)
 
     def say(self, app: AppId, process: str, text: str) -> None:
         """A platform line: source `heroku`."""
         self.log.write(app, "heroku", process, text)
-
-    async def _signal(self, dyno: DynoId, signal: int) -> None:
-        if signal == SIGTERM:
-            await self.routed()
-        await self.machine.signal(dyno, signal)
-
-    async def _boot(self, app: AppId, dyno: Dyno) -> None:
-        try:
-            address = await launches.launch(self, app, dyno)
-        except (Refused, ConnectionError, RuntimeError, OSError) as error:
-            event: Launched | LaunchFailed = LaunchFailed(launches.reason(dyno, error))
-        else:
-            event = Launched(address)
-        finally:
-            self.launching.discard(dyno.id)
-        self._loops[app].post(Happened(dyno.id, event))
-        if (early := self._early.pop(dyno.id, None)) is not None:
-            self.on_exit(early)
-
-    async def _watch(self, app: AppId, dyno: Dyno) -> None:
-        await portwatch.accepts(dyno.address, dyno.port)
-        self._loops[app].post(Happened(dyno.id, PortBound()))
 
     def _metrics(self, app: AppId) -> bool:
         state = self.ledger.apps.get(app)
@@ -400,26 +321,8 @@ class House:
     def _vast(self, app: AppId, dyno: DynoId, used: int) -> None:
         self._loops[app].post(Happened(dyno, MemoryVastlyExceeded(used)))
 
-    async def reap(self, app: AppId, dyno: DynoId) -> None:
-        """Write down how it ended, and let go of all that it had."""
-        self.reaping.add(dyno)
-        try:
-            await self._reap(app, dyno)
-        finally:
-            self.reaping.discard(dyno)
-
-    async def _reap(self, app: AppId, dyno: DynoId) -> None:
-        self.memory.end(dyno)
-        self.plans.pop(dyno, None)
-        self.sessions.pop(dyno, None)
-        opened = await self.autopsies.open(app, dyno, await self.machine.leavings(dyno))
-        await self.machine.give_back(dyno)
-        if opened is not None and app in self.ledger.apps:
-            await self.autopsies.close(opened)
-        if app not in self.ledger.apps and not self._loops[app].fleet.dynos:
-            await self._forget_app(app)
-
-    async def _forget_app(self, app: AppId) -> None:
+    async def forget(self, app: AppId) -> None:
+        """Let go of a destroyed app, once it has no dyno left."""
         self._loops.pop(app, None)
         self._routes.pop(app, None)
         self._encoders.pop(app, None)
@@ -451,7 +354,7 @@ class House:
         self.route_changed(entry.app, loop.fleet)
         loop.post(Reconcile(why.reason(entry, before, after)))
         if after is None and not loop.fleet.dynos:
-            self.tasks.spawn(self._forget_app(entry.app))
+            self.tasks.spawn(self.forget(entry.app))
 
     # -- the ledger's apps ---------------------------------------------------------------------------------------
     def owner(self) -> Account:

@@ -81,7 +81,7 @@ async def start(
         attached=attached,
     )
     ending: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    house.endings[dyno.id] = ending
+    house.deeds.endings[dyno.id] = ending
     house.sessions[dyno.id] = asked
     house.coming[dyno.id] = dyno
     try:

@@ -19,7 +19,7 @@ async def readings(house: "House") -> Readings:
         traffic={names[AppId(app)]: one for app, one in counts.apps().items() if app in names},
         in_flight={names[AppId(app)]: one for app, one in counts.in_flight().items() if app in names},
         dynos=Counter(str(dyno.shown) for loop in house.loops() for dyno in loop.fleet.dynos.values()),
-        happened=dict(house.happened),
+        happened=dict(house.deeds.happened),
         lines=await house.log.kept(),
         lines_dropped=house.log.lost,
         router_lines=counts.lines,

@@ -75,7 +75,7 @@ def buried(fleet, *found, reaping=()):
             self.expected, self.reaped, self.ended, self.work = [], [], [], []
             self.loop = SimpleNamespace(app="a1", fleet=fleet, post=lambda _: None)
             self.waits, self.launching, self.sessions, self.plans = {}, set(), {}, {}
-            self.reaping = set(reaping)
+            self.deeds = SimpleNamespace(reaping=set(reaping), reap=self.reap)
             self.tasks = SimpleNamespace(spawn=self.work.append)
             self.autopsies = SimpleNamespace(expect=self.expected.append)
             self.observations = SimpleNamespace(history=self.history)
