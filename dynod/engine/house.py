@@ -19,7 +19,6 @@ from dynod.core.effects import Effect
 from dynod.core.fleet import Desired, Draw, Fleet, Habit, handover
 from dynod.core.ledger import AppState, Ledger
 from dynod.core.lifecycle import SIGKILL, Dyno, Exited, MemoryVastlyExceeded, Now
-from dynod.core.routes import app_route, limits, table
 from dynod.engine import builds, clock, one_offs, phase, records
 from dynod.engine.accounts import Accounts
 from dynod.engine.acm import Acm
@@ -31,9 +30,9 @@ from dynod.engine.domains import Domains
 from dynod.engine.eco import Eco
 from dynod.engine.machine import Machine
 from dynod.engine.outputs import Outputs
-from dynod.engine.pace import Pace
 from dynod.engine.perform import Deeds
 from dynod.engine.routerlink import RouterLink
+from dynod.engine.routes import Routes
 from dynod.engine.tasks import Tasks
 from dynod.engine.tidy import tidy
 from dynod.engine.unwritten import Job, Unwritten
@@ -58,7 +57,6 @@ from dynod.model.entry import (
 from dynod.model.jail import JailPlan
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildStatus, Release, ReleaseStatus
-from dynod.model.route import AppRoute, Standing
 from dynod.model.settings import Settings
 from dynod.store.observations import Observations
 
@@ -113,17 +111,17 @@ class House:
         self.machine: Machine
         self._loops: dict[AppId, AppLoop] = {}
         self._encoders: dict[AppId, records.Encoder] = {}
-        self._routes: dict[AppId, AppRoute] = {}
         self.deeds = Deeds(self)
         self.router = RouterLink(settings, self._wake, self._active, self._write_later)
-        self._tables = Pace(self._publish)
+        self._routes = Routes(
+            settings, lambda: self.ledger, lambda state: self._habit(state).spent, self.router.publish
+        )
         self.eco = Eco(settings.eco_hours * 3600, clock.now, self._keep_eco, self._eco_changed)
         self._certs = Certs(settings.state, settings.domain, lambda: self.ledger, self.router.publish_certs)
         self._acm = Acm(settings, books, self._certs, self.router.certs_settled, self.owner, self.say)
         self.domains = Domains(
             settings.domain, lambda: self.ledger, books.commit, self._acm.status, self._acm.refresh
         )
-        self._generation = 0
 
     # -- life ----------------------------------------------------------------------------------------------------
     async def open(self, machine: Machine) -> None:
@@ -134,7 +132,7 @@ class House:
         for app in {*self.ledger.apps, *(AppId(key) for key in recorded)}:
             loop = self._add_loop(app, self._recalled(app, recorded.get(app)))
             self.eco.seen(app, loop.fleet)
-        self._tables.due()
+        self._routes.due()
         self._certs.look()
         await self.router.open()
         machine.open()
@@ -149,7 +147,7 @@ class House:
         await self._acm.close()
         await self.tasks.close()
         await self.memory.close()
-        self._tables.close()
+        self._routes.close()
         await self.router.close()
         await self.machine.close()
 
@@ -160,7 +158,7 @@ class House:
     def _add_loop(self, app: AppId, fleet: Fleet) -> AppLoop:
         loop = AppLoop(app, self, fleet)
         self._loops[app] = loop
-        self._routes[app] = self._route(app, fleet)
+        self._routes.add(app, fleet)
         self.tasks.spawn(loop.run())
         return loop
 
@@ -252,39 +250,14 @@ class House:
             _log.error("app %s: %s; its dynos are started anew", app, error)
             return Fleet()
 
-    def _route(self, app: AppId, fleet: Fleet) -> AppRoute:
-        state = self.ledger.apps.get(app)
-        if state is None:
-            return AppRoute(app, "", Standing.NO_WEB)
-        return app_route(
-            state.app,
-            state.formation,
-            fleet,
-            state.config,
-            state.features,
-            deployed=state.deployed is not None,
-            spent=self._habit(state).spent,
-        )
-
     def route_changed(self, app: AppId, fleet: Fleet) -> None:
         """Tell the routers, if there is something to tell; before the effects, so that no request meets a stopping dyno."""
-        route = self._route(app, fleet)
-        if route != self._routes.get(app):
-            self._routes[app] = route
-            self._tables.due()
+        self._routes.changed(app, fleet)
 
     async def routed(self) -> None:
         """Wait until the routers go by what is known now."""
-        await self._tables.done()
+        await self._routes.done()
         await self.router.settled()
-
-    def _publish(self) -> None:
-        self._generation = max(self._generation + 1, int(clock.now().wall * 1000))
-        routes = [route for app, route in self._routes.items() if app in self.ledger.apps]
-        hosts = self.ledger.hostnames
-        self.router.publish(
-            table(self._generation, routes, self.settings.domain, hosts, limits(self.settings))
-        )
 
     def _write_later(self, file: str, job: Job) -> None:
         self.tasks.spawn(self.unwritten.write(file, job))
@@ -324,7 +297,7 @@ class House:
     async def forget(self, app: AppId) -> None:
         """Let go of a destroyed app, once it has no dyno left."""
         self._loops.pop(app, None)
-        self._routes.pop(app, None)
+        self._routes.forget(app)
         self._encoders.pop(app, None)
         await self.observations.delete_dyno(app)
         with contextlib.suppress(ConnectionError, Refused):
@@ -341,11 +314,11 @@ class House:
         loop = self._loops.get(entry.app)
         if loop is None:
             loop = self._add_loop(entry.app, Fleet())
-            self._tables.due()
+            self._routes.due()
         if isinstance(entry.payload, BuildStarted):
             return
         if isinstance(entry.payload, AppDestroyed | DomainAdded | DomainRemoved):
-            self._tables.due()
+            self._routes.due()
         if isinstance(entry.payload, NAMING):
             self._certs.look()
             self._acm.look()
