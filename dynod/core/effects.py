@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from dynod.model.dyno import DynoId, DynoName, DynoState
 
+SIGTERM, SIGKILL, SIGHUP = 15, 9, 1
+
 
 @dataclass(frozen=True, slots=True)
 class Boot:

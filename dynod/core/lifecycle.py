@@ -1,8 +1,8 @@
 """One dyno's life: `step(dyno, event, now)` says what an event does to it. The table below is the program.
 
 A dyno here is one run of processes with an id of its own; during a restart two of them bear the name `web.1`, the new one
-and the one that was told to stop. Which dynos there should be is core/fleet.py's business; how they start is the host's.
-State lines and their order are Heroku's (HEROKU.md 1.2).
+and the one that was told to stop. Which dynos there should be is core/reconcile.py's business; how they start is the host's.
+What can happen are core/events.py's values, what follows core/effects.py's. State lines and their order are Heroku's (HEROKU.md 1.2).
 """
 
 from dataclasses import dataclass, replace
@@ -10,13 +10,41 @@ from enum import StrEnum
 from typing import assert_never
 
 from dynod.core import quota
-from dynod.core.effects import Boot, Died, Effect, Ended, Freeze, Note, Reap, Say, Signal, Thaw, WatchPort
+from dynod.core.effects import (
+    SIGHUP,
+    SIGKILL,
+    SIGTERM,
+    Boot,
+    Died,
+    Effect,
+    Ended,
+    Freeze,
+    Note,
+    Reap,
+    Say,
+    Signal,
+    Thaw,
+    WatchPort,
+)
+from dynod.core.events import (
+    DeadlinePassed,
+    Event,
+    Exited,
+    FreezeAsked,
+    HungUp,
+    Launched,
+    LaunchFailed,
+    MemoryVastlyExceeded,
+    PortBound,
+    SleepAsked,
+    StopAsked,
+    ThawAsked,
+)
 from dynod.model.app import AppId
 from dynod.model.codes import RCode
 from dynod.model.dyno import DynoId, DynoName, DynoState, Exit, exit_words
 from dynod.model.formation import WEB, quota_of
 
-SIGTERM, SIGKILL, SIGHUP = 15, 9, 1
 LAUNCH_FAILED = 255
 STOPPING = "Stopping all processes with SIGTERM"
 HANGING_UP = "Client connection closed. Sending SIGHUP to all processes"
@@ -80,84 +108,6 @@ class Dyno:
     said: str = ""  # the command as the log shows it
     fault: str = ""  # why it was killed, for its history
 
-
-@dataclass(frozen=True, slots=True)
-class Launched:
-    """The dyno host runs it; `address` is where its $PORT will be."""
-
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchFailed:
-    """It cannot run; `reason` is what its log says of it: `cannot start web.1: ...`, or an R-code's line."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class PortBound:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """`oom`: the kernel killed a process of it for memory; `peak`: the most it had, in bytes."""
-
-    exit: Exit
-    oom: bool = False
-    peak: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryVastlyExceeded:
-    """It has `used` bytes, twice its quota or more (R15)."""
-
-    used: int
-
-
-@dataclass(frozen=True, slots=True)
-class StopAsked:
-    """`replaced`: a new dyno takes its name over, so the name's state does not become `down`."""
-
-    why: str
-    replaced: bool = False
-    signal: int = SIGTERM
-
-
-@dataclass(frozen=True, slots=True)
-class HungUp:
-    """The client of an attached one-off has gone, or (`unclaimed`) it never came (R13)."""
-
-    unclaimed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DeadlinePassed:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class SleepAsked:
-    """Nobody has needed it for a while: it is stopped, and bears its name as `idle` until it is started anew."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class FreezeAsked:
-    """The same, but its processes are kept."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class ThawAsked:
-    why: str
-
-
-Asked = StopAsked | HungUp | SleepAsked | FreezeAsked | ThawAsked
-Event = Launched | LaunchFailed | PortBound | Exited | MemoryVastlyExceeded | DeadlinePassed | Asked
 
 _L, _S, _U, _T, _F, _E, _Z = Phase
 TRANSITIONS: dict[tuple[Phase, type[Event]], Phase] = {

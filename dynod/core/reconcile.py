@@ -8,7 +8,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from dynod.core.backoff import crashes_after, wait_before_relaunch, wait_before_retry
-from dynod.core.effects import Effect, Freeze, Note, Reap, Say, Signal, WatchPort
+from dynod.core.effects import SIGKILL, SIGTERM, Effect, Freeze, Note, Reap, Say, Signal, WatchPort
+from dynod.core.events import (
+    DeadlinePassed,
+    Event,
+    Exited,
+    FreezeAsked,
+    Launched,
+    LaunchFailed,
+    SleepAsked,
+    StopAsked,
+    ThawAsked,
+)
 from dynod.core.fleet import (
     Desired,
     Draw,
@@ -22,26 +33,7 @@ from dynod.core.fleet import (
     without_dyno,
     without_slot,
 )
-from dynod.core.lifecycle import (
-    SIGKILL,
-    SIGTERM,
-    DeadlinePassed,
-    Dyno,
-    Event,
-    Exited,
-    FreezeAsked,
-    Kind,
-    Launched,
-    LaunchFailed,
-    Now,
-    Phase,
-    SleepAsked,
-    StopAsked,
-    ThawAsked,
-    asleep,
-    begin,
-    change_line,
-)
+from dynod.core.lifecycle import Dyno, Kind, Now, Phase, asleep, begin, change_line
 from dynod.core.succession import (
     COMING,
     boot_beside,

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dynod.core.effects import AskActivity, Effect
+from dynod.core.events import FreezeAsked, SleepAsked
 from dynod.core.fleet import Desired, Draw, Fleet, Habit, Outcome, wanted_names
-from dynod.core.lifecycle import Dyno, FreezeAsked, Now, Phase, SleepAsked, asleep, is_web
+from dynod.core.lifecycle import Dyno, Now, Phase, asleep, is_web
 from dynod.core.reconcile import rest, rouse
 from dynod.model.formation import ECO, WEB, Formation
 

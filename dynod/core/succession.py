@@ -12,6 +12,7 @@ from dataclasses import replace
 from dynod.core.cycling import cycle_at
 from dynod.core.effects import Effect, Say
 from dynod.core.environ import expanded
+from dynod.core.events import Event, StopAsked
 from dynod.core.fleet import (
     Desired,
     Draw,
@@ -23,19 +24,7 @@ from dynod.core.fleet import (
     with_slot,
     without_dyno,
 )
-from dynod.core.lifecycle import (
-    Dyno,
-    Event,
-    Kind,
-    Now,
-    Phase,
-    StopAsked,
-    asleep,
-    begin,
-    change_line,
-    is_web,
-    step,
-)
+from dynod.core.lifecycle import Dyno, Kind, Now, Phase, asleep, begin, change_line, is_web, step
 from dynod.model.dyno import DynoId, DynoName, DynoState
 from dynod.model.formation import WEB, Formation
 

@@ -11,7 +11,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dynod.core.lifecycle import SIGKILL, SIGTERM, Dyno, Kind, Launched, Phase
+from dynod.core.effects import SIGKILL, SIGTERM
+from dynod.core.events import Launched
+from dynod.core.lifecycle import Dyno, Kind, Phase
 from dynod.core.reconcile import resumed
 from dynod.core.unseen import ended_unseen
 from dynod.engine import launches

@@ -14,8 +14,9 @@ from typing import Protocol
 from dynod.core import reconcile as fleets
 from dynod.core import sleeping
 from dynod.core.effects import Effect
+from dynod.core.events import Event
 from dynod.core.fleet import Desired, Draw, Fleet, Outcome
-from dynod.core.lifecycle import Dyno, Event, Now
+from dynod.core.lifecycle import Dyno, Now
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoId, DynoName
 

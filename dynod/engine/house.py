@@ -15,10 +15,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from dynod.core import activity, config_vars, room, sleeping, why
-from dynod.core.effects import Effect
+from dynod.core.effects import SIGKILL, Effect
+from dynod.core.events import Exited, MemoryVastlyExceeded
 from dynod.core.fleet import Desired, Draw, Fleet, Habit, handover
 from dynod.core.ledger import AppState, Ledger
-from dynod.core.lifecycle import SIGKILL, Dyno, Exited, MemoryVastlyExceeded, Now
+from dynod.core.lifecycle import Dyno, Now
 from dynod.engine import builds, clock, one_offs, phase, records
 from dynod.engine.accounts import Accounts
 from dynod.engine.acm import Acm

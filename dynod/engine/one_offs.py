@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from dynod.core import activity, one_offs
 from dynod.core.cycling import cycle_at
 from dynod.core.environ import expanded, one_off_command
-from dynod.core.lifecycle import Dyno, HungUp, Kind
+from dynod.core.events import HungUp
+from dynod.core.lifecycle import Dyno, Kind
 from dynod.engine import clock, launches
 from dynod.engine.app_loop import Happened, StartOneOff
 from dynod.engine.attach import Session

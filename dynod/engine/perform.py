@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dynod.core.effects import (
+    SIGTERM,
     AskActivity,
     Boot,
     Died,
@@ -23,8 +24,9 @@ from dynod.core.effects import (
     Thaw,
     WatchPort,
 )
+from dynod.core.events import Launched, LaunchFailed, PortBound
 from dynod.core.fleet import Fleet
-from dynod.core.lifecycle import SIGTERM, Dyno, Launched, LaunchFailed, PortBound
+from dynod.core.lifecycle import Dyno
 from dynod.engine import clock, launches, portwatch, sleep
 from dynod.engine.app_loop import Happened
 from dynod.host.jail_link import Ended as HostEnded

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from dynod.core import changes
-from dynod.core.lifecycle import SIGTERM
+from dynod.core.effects import SIGTERM
 from dynod.engine.app_loop import StopDyno
 from dynod.engine.attach import read_all
 from dynod.engine.one_offs import Asked, start

@@ -11,8 +11,9 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from dynod.core import changes
+from dynod.core.effects import SIGTERM
 from dynod.core.ledger import AppState, Ledger
-from dynod.core.lifecycle import SIGTERM, Dyno, Kind
+from dynod.core.lifecycle import Dyno, Kind
 from dynod.core.names import draw_name
 from dynod.core.why import causes
 from dynod.engine import builds, clock, inside, launches, one_offs

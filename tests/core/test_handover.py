@@ -6,8 +6,8 @@ import pytest
 
 from dynod.core import reconcile as fleets
 from dynod.core.effects import Reap, Signal
+from dynod.core.events import Exited, Launched, LaunchFailed, PortBound
 from dynod.core.fleet import Handover, handover
-from dynod.core.lifecycle import Exited, Launched, LaunchFailed, PortBound
 from dynod.model.dyno import Exit, dyno_name
 from tests.core.test_reconcile import World, _lost
 

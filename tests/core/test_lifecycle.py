@@ -5,27 +5,20 @@ from dataclasses import replace
 import pytest
 
 from dynod.core.effects import Boot, Died, Ended, Note, Reap, Say, Signal, WatchPort
-from dynod.core.lifecycle import (
-    TRANSITIONS,
+from dynod.core.events import (
     DeadlinePassed,
-    Dyno,
     Exited,
     FreezeAsked,
     HungUp,
-    IllegalEvent,
-    Kind,
     Launched,
     LaunchFailed,
     MemoryVastlyExceeded,
-    Now,
-    Phase,
     PortBound,
     SleepAsked,
     StopAsked,
     ThawAsked,
-    begin,
-    step,
 )
+from dynod.core.lifecycle import TRANSITIONS, Dyno, IllegalEvent, Kind, Now, Phase, begin, step
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoId, DynoState, Exit, dyno_name, exit_words
 from dynod.model.formation import MIB

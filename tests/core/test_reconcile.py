@@ -9,8 +9,9 @@ from dynod.core import reconcile as fleets
 from dynod.core.backoff import crashes_after, wait_before_retry
 from dynod.core.cycling import cycle_at
 from dynod.core.effects import Boot, Ended, Reap, Say, Signal, WatchPort
+from dynod.core.events import Exited, Launched, LaunchFailed, PortBound
 from dynod.core.fleet import Desired, Draw, Fleet
-from dynod.core.lifecycle import Exited, Kind, Launched, LaunchFailed, Now, Phase, PortBound
+from dynod.core.lifecycle import Kind, Now, Phase
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoState, Exit, dyno_name
 from dynod.model.formation import DEFAULT_SIZE, Formation, ProcessType

@@ -7,8 +7,9 @@ import pytest
 from dynod.core import reconcile as fleets
 from dynod.core import sleeping
 from dynod.core.effects import AskActivity, Boot, Freeze, Reap, Signal, Thaw
+from dynod.core.events import Exited, Launched, LaunchFailed, MemoryVastlyExceeded, PortBound
 from dynod.core.fleet import Habit
-from dynod.core.lifecycle import Exited, Launched, LaunchFailed, MemoryVastlyExceeded, Phase, PortBound
+from dynod.core.lifecycle import Phase
 from dynod.model.dyno import Exit, dyno_name
 from dynod.model.formation import DEFAULT_SIZE, ECO, Formation, ProcessType
 from tests.core.test_reconcile import World

@@ -7,16 +7,9 @@ import pytest
 from dynod.core import reconcile as fleets
 from dynod.core.cycling import cycle_at
 from dynod.core.effects import Say
+from dynod.core.events import Exited, HungUp, Launched, MemoryVastlyExceeded
 from dynod.core.fleet import Fleet
-from dynod.core.lifecycle import (
-    Dyno,
-    Exited,
-    HungUp,
-    Kind,
-    Launched,
-    MemoryVastlyExceeded,
-    Phase,
-)
+from dynod.core.lifecycle import Dyno, Kind, Phase
 from dynod.model.app import AppId
 from dynod.model.codes import RCode
 from dynod.model.dyno import DynoId, Exit, dyno_name

@@ -7,8 +7,9 @@ from ledger_samples import APP, Story, after, slug
 
 from dynod.core import changes, why
 from dynod.core.effects import Note
+from dynod.core.events import Exited, StopAsked
 from dynod.core.ledger import Ledger
-from dynod.core.lifecycle import Exited, Phase, StopAsked, begin, step
+from dynod.core.lifecycle import Phase, begin, step
 from dynod.model.app import AppName
 from dynod.model.dyno import Exit
 from dynod.model.entry import (

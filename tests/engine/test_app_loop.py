@@ -4,8 +4,9 @@ import asyncio
 from dataclasses import replace
 
 from dynod.core.effects import AskActivity, Boot, Reap, Signal, WatchPort
+from dynod.core.events import Exited, Launched, PortBound
 from dynod.core.fleet import Fleet, Habit
-from dynod.core.lifecycle import Exited, Launched, Now, Phase, PortBound
+from dynod.core.lifecycle import Now, Phase
 from dynod.engine.app_loop import (
     Active,
     Adopt,

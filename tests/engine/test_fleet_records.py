@@ -5,8 +5,8 @@ from dataclasses import replace
 import msgpack
 import pytest
 
+from dynod.core.events import Exited, Launched
 from dynod.core.hours import Awake, Hours
-from dynod.core.lifecycle import Exited, Launched
 from dynod.engine import records
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoId, Exit
