@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dynod.api import fields, render
+from dynod.api import fields, render, shapes
 from dynod.api.git import remove_repository
 from dynod.api.operation import Ask
 from dynod.model.app import App
@@ -27,10 +27,10 @@ async def info(ask: Ask) -> Any:
 async def create(ask: Ask) -> Any:
     body = fields.mapping(ask.body)
     region = fields.identity(body, "region")
-    if region not in {None, "", render.REGION}:
+    if region not in {None, "", shapes.REGION}:
         raise Refused(
             Refusal.INVALID,
-            f"cannot find the region {region!r}: this machine is the only one, and its name is {render.REGION}",
+            f"cannot find the region {region!r}: this machine is the only one, and its name is {shapes.REGION}",
         )
     name, stack = fields.optional_text(body, "name"), fields.identity(body, "stack")
     return _json(ask, await ask.platform.create_app(ask.account, name or None, stack or None))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dynod.api import fields, render
+from dynod.api import fields, render, shapes
 from dynod.api.operation import Ask
 
 URN = "urn:buildpack:"
@@ -23,4 +23,4 @@ async def update(ask: Ask) -> Any:
 async def lookup(ask: Ask) -> Any:
     """Answer for any name: whether there is such a pack is said when it is set."""
     name = ask.params["buildpack"]
-    return {**render.named("buildpack", name), "blob_url": f"{URN}{name}"}
+    return {**shapes.named("buildpack", name), "blob_url": f"{URN}{name}"}

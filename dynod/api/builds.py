@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from dynod.api import fields, render, uploads
+from dynod.api import fields, render, shapes, uploads
 from dynod.api.follow import follow
 from dynod.api.operation import Ask
 from dynod.engine.platform import BuildAsk
@@ -63,7 +63,7 @@ async def create(ask: Ask) -> Any:
 
 async def create_source(ask: Ask) -> Any:
     """Hand out a place for a tarball: PUT it there, then name its get_url in a build."""
-    ident = render.fixed_id("source", f"{ask.account.id}:{uploads.fresh_path('')}")
+    ident = shapes.fixed_id("source", f"{ask.account.id}:{uploads.fresh_path('')}")
     url = ask.links.blob("source", ident)
     return {"source_blob": {"put_url": url, "get_url": url}}
 

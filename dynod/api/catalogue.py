@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dynod.api import render
+from dynod.api import render, shapes
 from dynod.api.operation import Ask
 from dynod.model.formation import SIZES
 from dynod.model.refused import Refusal, Refused
@@ -17,7 +17,7 @@ async def region(ask: Ask) -> Any:
     if ask.params["region"] not in {found["name"], found["id"]}:
         raise Refused(
             Refusal.NOT_FOUND,
-            f"cannot find the region {ask.params['region'][:100]!r}; there is {render.REGION}",
+            f"cannot find the region {ask.params['region'][:100]!r}; there is {shapes.REGION}",
         )
     return found
 

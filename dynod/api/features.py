@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dynod.api import fields, render
+from dynod.api import fields, render, shapes
 from dynod.api.operation import Ask
 from dynod.model.refused import Refusal, Refused
 
@@ -51,7 +51,7 @@ def _name(ask: Ask) -> str:
     """Return the feature's name, given as name or id."""
     ident = ask.params["feature"]
     for name in {**_KNOWN, **ask.platform.features(ask.app)}:
-        if ident in {name, render.fixed_id("app-feature", name)}:
+        if ident in {name, shapes.fixed_id("app-feature", name)}:
             return name
     raise Refused(
         Refusal.NOT_FOUND, f"cannot find the feature {ident[:100]!r}; there are {', '.join(sorted(_KNOWN))}"

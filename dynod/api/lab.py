@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dynod.api import fields, render
+from dynod.api import fields, shapes
 from dynod.api.operation import Ask
 from dynod.link import Call
 from dynod.model.refused import Refusal, Refused
@@ -17,4 +17,4 @@ async def advance(ask: Ask, call: Call) -> Any:  # noqa: ARG001  # a stream's ha
     seconds = fields.number(body, "seconds", -DECADE if wall_only else 0, DECADE)
     if seconds is None:
         raise Refused(Refusal.INVALID, "cannot do this without the field 'seconds'")
-    return {"now": render.stamp(await ask.platform.advance(seconds, wall_only=wall_only))}
+    return {"now": shapes.stamp(await ask.platform.advance(seconds, wall_only=wall_only))}

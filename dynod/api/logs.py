@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from dynod.api import fields, render
+from dynod.api import fields, shapes
 from dynod.api.follow import follow
 from dynod.api.operation import Ask
 from dynod.link import Call
@@ -40,9 +40,9 @@ async def create(ask: Ask) -> Any:
     token = ask.front.seal.close("logs", sealed, now + RESUME)
     return {
         "id": str(uuid.uuid4()),
-        "created_at": render.stamp(now),
+        "created_at": shapes.stamp(now),
         "logplex_url": f"{ask.links.api}/streams/logs/{token}",
-        "updated_at": render.stamp(now),
+        "updated_at": shapes.stamp(now),
     }
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dynod.api import render
+from dynod.api import shapes
 from dynod.api.operation import Ask
 from dynod.model.traffic import Latency, Traffic
 
@@ -37,6 +37,6 @@ async def router(ask: Ask) -> Any:
         "app": {"id": ask.app.id, "name": ask.app.name},
         "in_flight": known.in_flight,
         "recent": {**_traffic(known.recent), "seconds": int(known.span)},
-        "since": render.stamp(known.since),
+        "since": shapes.stamp(known.since),
         "total": _traffic(known.total),
     }

@@ -1,12 +1,10 @@
 """Model values -> the JSON that Platform API v3 clients read, with every field that they and the schema name. Pure."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import Any
 
 from dynod.api.links import Links
+from dynod.api.shapes import REGION, Json, fixed_id, named, of_app, stamp, user
 from dynod.engine.platform import Quota
 from dynod.model.app import Account, App
 from dynod.model.autopsy import Autopsy, Cause
@@ -14,31 +12,6 @@ from dynod.model.domain import Domain, SniEndpoint
 from dynod.model.dyno import DynoView
 from dynod.model.formation import HEROKUS, DynoSize, Formation
 from dynod.model.release import Build, Release, ReleaseStatus, Slug
-
-Json = dict[str, Any]
-REGION = "us"  # the CLI marks apps of any other region with its name; one machine is one region
-
-
-def stamp(at: float) -> str:
-    return datetime.fromtimestamp(int(at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def fixed_id(kind: str, name: str) -> str:
-    """Return the uuid of something that is known by its name alone."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"dynod:{kind}:{name}"))
-
-
-def named(kind: str, name: str) -> Json:
-    return {"id": fixed_id(kind, name), "name": name}
-
-
-def _app(app: App) -> Json:
-    return {"id": app.id, "name": app.name}
-
-
-def _user(email: str, app: App) -> Json:
-    known = email == app.owner.email
-    return {"id": app.owner.id if known else fixed_id("user", email), "email": email}
 
 
 def account(who: Account) -> Json:
@@ -106,7 +79,7 @@ def app(
     app: App, links: Links, slug: Slug | None, released_at: float | None, tier: str = "production"
 ) -> Json:
     return {
-        **_app(app),
+        **of_app(app),
         "acm": app.acm,
         "archived_at": None,
         "build_stack": named("stack", app.build_stack),
@@ -138,7 +111,7 @@ def collaborator(app: App) -> Json:
     """Render the owner, who is the one collaborator there is."""
     return {
         "id": fixed_id("collaborator", f"{app.id}:{app.owner.id}"),
-        "app": _app(app),
+        "app": of_app(app),
         "created_at": stamp(app.created_at),
         "permissions": [
             {"name": name, "description": name} for name in ("deploy", "manage", "operate", "view")
@@ -156,7 +129,7 @@ def domain(app: App, links: Links) -> Json:
         "id": fixed_id("domain", f"{app.id}:{hostname}"),
         "acm_status": None,
         "acm_status_reason": None,
-        "app": _app(app),
+        "app": of_app(app),
         "cname": None,
         "created_at": stamp(app.created_at),
         "hostname": hostname,
@@ -175,7 +148,7 @@ def custom_domain(
         "id": one.id,
         "acm_status": None if acm is None else acm[0],
         "acm_status_reason": None if acm is None else acm[1] or None,
-        "app": _app(app),
+        "app": of_app(app),
         "cname": f"{app.name}.{links.domain}",
         "created_at": stamp(one.created_at),
         "hostname": one.hostname,
@@ -191,7 +164,7 @@ def sni_endpoint(app: App, one: SniEndpoint, domains: Sequence[str]) -> Json:
     certificate = one.certificate
     return {
         "id": one.id,
-        "app": _app(app),
+        "app": of_app(app),
         "certificate_chain": certificate.chain,
         "created_at": stamp(one.created_at),
         "display_name": None,
@@ -217,7 +190,7 @@ def release(app: App, one: Release, links: Links, current: Release | None) -> Js
     return {
         "id": one.id,
         "addon_plan_names": [],
-        "app": _app(app),
+        "app": of_app(app),
         "artifacts": [],
         "created_at": stamp(one.created_at),
         "current": current is not None and current.id == one.id,
@@ -227,7 +200,7 @@ def release(app: App, one: Release, links: Links, current: Release | None) -> Js
         "slug": None if one.slug is None else {"id": one.slug},
         "status": one.status.value,
         "updated_at": stamp(one.updated_at),
-        "user": _user(one.actor, app),
+        "user": user(one.actor, app),
         "version": one.version,
     }
 
@@ -250,7 +223,7 @@ def build(app: App, one: Build, links: Links) -> Json:
         "stack": one.stack,
         "status": one.status.value,
         "updated_at": stamp(one.updated_at),
-        "user": _user(one.actor, app),
+        "user": user(one.actor, app),
     }
 
 
@@ -273,7 +246,7 @@ def slug(app: App, one: Slug, links: Links) -> Json:
 def formation(app: App, row: Formation) -> Json:
     return {
         "id": row.id,
-        "app": _app(app),
+        "app": of_app(app),
         "command": row.command,
         "created_at": stamp(app.created_at),
         "dyno_size": named("size", row.size.name),
@@ -303,7 +276,7 @@ def size(one: DynoSize) -> Json:
 def dyno(app: App, one: DynoView, attach_url: str | None = None) -> Json:
     return {
         "id": one.id,
-        "app": _app(app),
+        "app": of_app(app),
         "attach_url": attach_url,
         "command": one.command,
         "created_at": stamp(one.created_at),
@@ -318,7 +291,7 @@ def dyno(app: App, one: DynoView, attach_url: str | None = None) -> Json:
 
 def cause(app: App, one: Cause) -> Json:
     return {
-        "app": _app(app),
+        "app": of_app(app),
         "created_at": stamp(one.at),
         "dyno": {"id": one.dyno, "name": one.name},
         "event": one.what,
@@ -328,7 +301,7 @@ def cause(app: App, one: Cause) -> Json:
 
 def autopsy(app: App, one: Autopsy) -> Json:
     return {
-        "app": _app(app),
+        "app": of_app(app),
         "cause": one.cause,
         "command": one.command,
         "created_at": stamp(one.created),

@@ -5,7 +5,7 @@ The id of the first answer stays good: once the blob came it is another name of 
 
 from typing import Any
 
-from dynod.api import fields, render, uploads
+from dynod.api import fields, render, shapes, uploads
 from dynod.api.operation import Ask
 from dynod.model.formation import process_type
 from dynod.model.refused import Refusal, Refused
@@ -54,9 +54,9 @@ async def create(ask: Ask) -> Any:
         "checksum": wanted["checksum"] or None,
         "commit": wanted["commit"] or None,
         "commit_description": wanted["commit_description"] or None,
-        "created_at": render.stamp(ask.links.now),
+        "created_at": shapes.stamp(ask.links.now),
         "process_types": commands,
         "size": None,
-        "stack": render.named("stack", stack),
-        "updated_at": render.stamp(ask.links.now),
+        "stack": shapes.named("stack", stack),
+        "updated_at": shapes.stamp(ask.links.now),
     }
