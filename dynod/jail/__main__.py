@@ -4,7 +4,6 @@ adopted by the next one; with --end-dynos it ends them too and leaves nothing be
 """
 
 import argparse
-import contextlib
 import fcntl
 import gc
 import grp
@@ -18,13 +17,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dynod.jail import cgroups, packets, seccomp, title
+from dynod.jail import cgroups, seccomp, title
 from dynod.jail.check import Rules
 from dynod.jail.diary import say
 from dynod.jail.disks import Disks
 from dynod.jail.door import READER, Door, Peers
 from dynod.jail.dynos import Dynos
-from dynod.jail.enter import default_signals, only
 from dynod.jail.idmap import Maps
 from dynod.jail.init import compiled
 from dynod.jail.looks import Looks
@@ -33,7 +31,7 @@ from dynod.jail.nursery import Nursery
 from dynod.jail.pool import Pool
 from dynod.jail.sessions import Sessions
 from dynod.jail.slots import Slots
-from dynod.jail.sweep import job_packet, sweeper
+from dynod.jail.sweep import Sweeping
 from dynod.model.jail import Limits
 from dynod.unit import unit
 
@@ -83,81 +81,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 ANY = Limits(memory=1, tasks=1, cpu=1, disk=1)  # for which only the disk counts
-AGAIN = 1.0  # seconds until the next try to fork a sweeper, when the machine takes no process
 FIRST = -10  # nice: dynos that take every processor hold up neither a boot nor a stop
-
-
-class Sweeping:
-    """Jobs for the sweeper; one that dies is started again and gets what it had not done."""
-
-    def __init__(self, loop: Loop, cgroups_: cgroups.Cgroups) -> None:
-        self._loop, self._cgroups = loop, cgroups_
-        self._jobs: dict[int, tuple[dict[str, Any], Callable[[str], None]]] = {}
-        self._last = 0
-        self._start()
-
-    def sweep(self, trees: list[str], group: str, record: str, done: Callable[[str], None]) -> None:
-        """Remove directory trees, a cgroup ('' for none) and a record's directory; then call done(why not, or '')."""
-        groups = self._cgroups.directories(group) if group else ()
-        self._give(job_packet(self._last + 1, trees, groups, record), done)
-
-    def freeze(self, group: str, done: Callable[[str], None]) -> None:
-        """Freeze a cgroup and reclaim its memory, which may take a while; then call done(why not, or '')."""
-        self._give(job_packet(self._last + 1, freeze=group), done)
-
-    def _give(self, job: dict[str, Any], done: Callable[[str], None]) -> None:
-        self._last += 1
-        self._jobs[self._last] = (job, done)
-        if self._door.fileno() < 0:
-            return  # there is none at the moment
-        with contextlib.suppress(ConnectionError):  # its successor gets all that is not done
-            packets.send(self._door, job)
-
-    @property
-    def busy(self) -> bool:
-        return bool(self._jobs)
-
-    def _start(self) -> None:
-        ours, theirs = packets.pair()
-        try:
-            self._pid = os.fork()
-        except OSError:
-            ours.close()
-            theirs.close()
-            raise
-        if self._pid == 0:
-            os.setsid()
-            os.setpriority(os.PRIO_PROCESS, 0, 0)
-            signal.set_wakeup_fd(-1)
-            default_signals()
-            only([theirs.fileno(), 2])
-            sweeper(theirs, self._cgroups.freeze)
-        theirs.close()
-        self._door = ours
-        self._loop.read(ours.fileno(), self._hear)
-
-    def _start_again(self) -> None:
-        try:
-            self._start()
-        except OSError as error:
-            say(f"cannot fork a sweeper: {error.strerror}; trying again in a second")
-            self._loop.after(AGAIN, self._start_again)
-            return
-        for job, _ in self._jobs.values():
-            packets.send(self._door, job)
-
-    def _hear(self) -> None:
-        try:
-            said, _ = packets.receive(self._door)
-        except packets.Hung:
-            self._loop.forget(self._door.fileno())
-            self._door.close()
-            os.waitpid(self._pid, 0)
-            self._start_again()
-            return
-        _, done = self._jobs.pop(said["job"], (None, None))
-        if done:
-            done(said["error"])
 
 
 def lock(run: str) -> int:

@@ -16,14 +16,13 @@ import signal
 import socket
 import struct
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NoReturn
-
-import prctl
 
 from dynod.jail import loops, packets
 from dynod.jail import syscalls as k
+from dynod.jail.child import apart
 from dynod.jail.sweep import remove_tree
-from dynod.jail.title import set_title
 
 MKFS = "mkfs.ext4"
 PLACES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin")
@@ -52,24 +51,17 @@ class Worn(Exception):
 
 
 def keeper(door: socket.socket) -> NoReturn:
-    """Serve until the host hangs up. Runs in a fresh child that has no other descriptor."""
-    set_title("dynod host: keeper of slots")
-    prctl.set_name("dynod-keeper")
+    """Serve until the host hangs up (packets.Hung)."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # jobs are reaped by the kernel
     while True:
-        try:
-            job, fds = packets.receive(door)
-        except packets.Hung:
-            os._exit(0)
+        job, fds = packets.receive(door)
         # What one dyno left may take its time, so that it is cleared by a process of its own. A slot is made at once, here.
+        work = partial(_do, door, job, fds)
         if "make" in job:
-            _do(door, job, fds)
-        elif os.fork() == 0:
-            os.setpriority(os.PRIO_PROCESS, 0, 0)  # a boot that waits for a slot goes first
-            _do(door, job, fds)
-            os._exit(0)
+            work()
         else:
-            packets.close(fds)
+            apart(work)
+        packets.close(fds)
 
 
 def _do(door: socket.socket, job: dict[str, Any], fds: list[int]) -> None:
@@ -87,9 +79,9 @@ def _do(door: socket.socket, job: dict[str, Any], fds: list[int]) -> None:
         said = {"error": "", "worn": str(worn)}
     except OSError as failed:
         said = {"error": f"{failed.filename}: {failed.strerror}" if failed.filename else str(failed.strerror)}
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(packets.Hung):
         packets.send(door, {"error": "", **said, "job": job["job"]}, given)
-    packets.close([*given, *fds])
+    packets.close(given)
 
 
 def make(image: str, size: int, inodes: int) -> Reply:

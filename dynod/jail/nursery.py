@@ -6,7 +6,6 @@ every dyno's init shares them. It reaps nobody by hand: SIGCHLD is ignored, and 
 Rejected: clone with CLONE_PARENT, which Python's own fork handlers would not know of.
 """
 
-import contextlib
 import os
 import signal
 import socket
@@ -17,125 +16,80 @@ import prctl
 
 from dynod.jail import mounts, packets
 from dynod.jail import syscalls as k
+from dynod.jail.child import Child
 from dynod.jail.diary import say
-from dynod.jail.enter import default_signals, embryo, only
+from dynod.jail.enter import embryo
 from dynod.jail.idmap import hold
 from dynod.jail.join import joiner
 from dynod.jail.loop import Loop
-from dynod.jail.title import set_title
 
 Born = Callable[[int, int, str], None]
-AGAIN = 1.0  # seconds until the host tries again to fork a nursery, when the machine takes no process
 
 
 class Nursery:
-    """The host's handle. One that dies is started again, and its embryos, which die with it, are asked for again."""
+    """The host's handle. When one dies its embryos die with it, and are asked for again of the next."""
 
     def __init__(self, loop: Loop, base: str, program: int | None) -> None:
         """`base`: an empty directory for embryos to mount on; `program`: what their inits become (init.compiled)."""
-        self._loop, self._base, self._program = loop, base, program
+        self._loop = loop
         self._waiting: dict[str, Born] = {}
-        self._door: socket.socket | None = None
-        self._start()
+        self._child = Child(
+            loop,
+            "nursery",
+            lambda door: nursery(door, base, program),
+            self._hear,
+            self._disappoint_all,
+            lambda why: self._disappoint_all(),  # noqa: ARG005  # it was said
+            () if program is None else (program,),
+        )
 
     def embryo(self, name: str, door: socket.socket, doors: Sequence[str], born: Born) -> None:
         """Fork an embryo at the far end of which `door` is; then call born(pid, pidfd, '') or, where none could
         be forked, born(0, -1, why). See enter.embryo.
         """
         self._waiting[name] = born
-        self._send({"embryo": name, "doors": list(doors)}, door)
-        if self._door is None:  # the next nursery, who may be there by then, knows nothing of this one
-            self._loop.after(0.0, lambda: self._disappoint([name]))
+        self._child.send({"embryo": name, "doors": list(doors)}, [door.fileno()])
+        if not self._child.there:  # the next nursery, who may be there by then, knows nothing of this one
+            self._loop.after(0.0, lambda: self._disappoint(name))
 
     def holder(self, door: socket.socket) -> None:
-        """Fork a holder (idmap.hold), which says its pid through `door`."""
-        self._send({}, door)
+        """Fork a holder (idmap.hold), which says its pid through `door`. Who waits for one that is not forked sees the end of it."""
+        self._child.send({}, [door.fileno()])
 
     def joiner(self, door: socket.socket) -> None:
-        """Fork a joiner (join.joiner), which waits at `door` for what it is to join."""
-        self._send({"join": True}, door)
+        """Fork a joiner (join.joiner), which waits at `door` for what it is to join; likewise."""
+        self._child.send({"join": True}, [door.fileno()])
 
     def close(self) -> None:
         """Let it go, and with it every embryo that has no plan."""
-        if self._door is None:
-            return
-        self._loop.forget(self._door.fileno())
-        self._door.close()
-        self._door = None
-        os.waitpid(self._pid, 0)
+        self._child.close()
 
-    def _send(self, value: dict[str, Any], door: socket.socket) -> None:
-        if self._door is None:
-            return  # a holder's or a joiner's user sees the end of its door
-        with contextlib.suppress(
-            packets.Hung
-        ):  # it died: _hear starts it again, and a holder's user sees its end
-            packets.send(self._door, value, [door.fileno()])
-
-    def _start(self) -> None:
-        ours, theirs = packets.pair()
-        try:
-            self._pid = os.fork()
-        except OSError:
-            ours.close()
-            theirs.close()
-            raise
-        if self._pid == 0:
-            try:
-                nursery(theirs, self._base, self._program)
-            finally:
-                os._exit(1)
-        theirs.close()
-        self._door = ours
-        self._loop.read(ours.fileno(), self._hear)
-
-    def _start_again(self) -> None:
-        try:
-            self._start()
-        except OSError as error:
-            say(f"cannot fork a nursery: {error.strerror}; trying again in a second")
-            self._loop.after(AGAIN, self._start_again)
-
-    def _hear(self) -> None:
-        assert self._door is not None
-        try:
-            said, pidfds = packets.receive(self._door)
-        except packets.Hung:
-            self.close()
-            self._start_again()
-            self._disappoint(list(self._waiting))
-            return
+    def _hear(self, said: dict[str, Any], pidfds: list[int]) -> None:
         born = self._waiting.pop(said["embryo"])
         if "error" in said:
             born(0, -1, said["error"])
         else:
             born(said["pid"], pidfds[0], "")
 
-    def _disappoint(self, names: Sequence[str]) -> None:
-        for name in names:
-            if (born := self._waiting.pop(name, None)) is not None:
-                born(0, -1, "there is no process to fork it")
+    def _disappoint_all(self) -> None:
+        for name in list(self._waiting):
+            self._disappoint(name)
+
+    def _disappoint(self, name: str) -> None:
+        if (born := self._waiting.pop(name, None)) is not None:
+            born(0, -1, "there is no process to fork it")
 
 
 def nursery(door: socket.socket, base: str, program: int | None) -> NoReturn:
-    """Serve until the host hangs up. Runs in a fresh child."""
+    """Serve until the host hangs up (packets.Hung)."""
     prctl.set_pdeathsig(signal.SIGKILL)
-    only([door.fileno(), 2, *([] if program is None else [program])])
-    set_title("dynod host: nursery")
-    prctl.set_name("dynod-nursery")
-    os.setsid()
-    signal.set_wakeup_fd(-1)
-    default_signals()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # A joined command whose joiner was killed is ours to reap: its dyno's end waits for that.
     prctl.set_child_subreaper(1)
     mounts.apart(os.path.dirname(base))
     own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
-        try:
-            asked, (fd,) = packets.receive(door)
-        except packets.Hung:
-            os._exit(0)
+        asked, (fd,) = packets.receive(door)
         theirs = socket.socket(fileno=fd)
         if "embryo" in asked:
             try:

@@ -18,9 +18,9 @@ from dynod.jail.diary import say
 from dynod.jail.loop import Loop
 from dynod.jail.nursery import Nursery
 from dynod.jail.records import start_time
+from dynod.jail.rest import BACK_OFF, Rest
 from dynod.model.jail import Limits
 
-BACK_OFF = 1.0  # seconds until the pool tries again after an embryo failed
 SETTLE = 0.02  # seconds after a boot until the pool is filled
 AT_ONCE = 4  # embryos being made
 
@@ -56,9 +56,7 @@ class Pool:
         self._ready: deque[Embryo] = deque()
         self._growing: dict[str, Embryo | None] = {}
         self._told: set[str] = set()  # of which it was said already why they fail
-        self._resting: str | None = (
-            None  # why none could be made; until the next try nobody needs to read it again
-        )
+        self._rest = Rest(loop, self.fill)
         self._made = 0
         self._closed = False
         self.wanted = 0  # boots that wait for an embryo
@@ -177,16 +175,8 @@ class Pool:
             self._loop.after(BACK_OFF, self.fill)
 
     def _fail(self, why: str) -> None:
-        if why != self._resting:
-            say(why)
-        if self._resting is None:
-            self._loop.after(BACK_OFF, self._rested)
-        self._resting = why
+        self._rest.because(why)
         self._on_failed(why)
-
-    def _rested(self) -> None:
-        self._resting = None
-        self.fill()
 
     def _unwatch(self, one: Embryo) -> None:
         for fd in (one.door.fileno(), one.pidfd):

@@ -8,27 +8,24 @@ Rejected: one image for all, with btrfs's qgroups (cheaper; but what breaks it b
 
 import contextlib
 import os
-import signal
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dynod.jail import packets
+from dynod.jail.child import Jobs
 from dynod.jail.diary import say
-from dynod.jail.enter import default_signals, only
 from dynod.jail.keeper import again, keeper
 from dynod.jail.loop import Loop
+from dynod.jail.rest import Rest
 
 SETTLE = 0.02  # seconds after a boot until the pool is filled
-BACK_OFF = 1.0
 AT_ONCE = 4  # slots that the keeper was asked for
 SPARE = 4  # how many times `size` are kept of those that come back
 
 WAY_OUT = "see dynod doctor; disk_ceiling in dynod.toml says what else there is"
 
 Shape = tuple[int, int]  # bytes and files
-Said = Callable[[dict[str, Any], list[int]], None]
 
 
 @dataclass(slots=True)
@@ -41,63 +38,6 @@ class Slot:
     free: list[int]
     root: int
     tree: int
-
-
-class Keeper:
-    """Jobs for the keeper; one that dies is started again, and gets what it had not done."""
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-        self._jobs: dict[int, tuple[dict[str, Any], list[int], Said]] = {}
-        self._last = 0
-        self._start()
-
-    def ask(self, job: dict[str, Any], fds: list[int], said: Said) -> None:
-        """Give a job; call said(answer, descriptors) when it is done. `fds` stay open until then."""
-        self._last += 1
-        job = {**job, "job": self._last}
-        self._jobs[self._last] = (job, fds, said)
-        with contextlib.suppress(ConnectionError):  # its successor gets all that is not done
-            packets.send(self._door, job, fds)
-
-    def hand_over(self, job: dict[str, Any], fds: list[int], said: Said) -> None:
-        """The same, but the descriptors are the keeper's alone from now on: their last close takes its time."""
-        self.ask(job, fds, said)
-        packets.close(fds)
-        self._jobs[self._last] = (self._jobs[self._last][0], [], said)
-
-    @property
-    def busy(self) -> bool:
-        return bool(self._jobs)
-
-    def close(self) -> None:
-        self._loop.forget(self._door.fileno())
-        self._door.close()
-        os.waitpid(self._pid, 0)
-
-    def _start(self) -> None:
-        self._door, theirs = packets.pair()
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.setsid()
-            signal.set_wakeup_fd(-1)
-            default_signals()
-            only([theirs.fileno(), 2])
-            keeper(theirs)
-        theirs.close()
-        self._loop.read(self._door.fileno(), self._hear)
-
-    def _hear(self) -> None:
-        try:
-            answer, fds = packets.receive(self._door)
-        except packets.Hung:
-            self.close()
-            self._start()
-            for job, given, _ in self._jobs.values():
-                packets.send(self._door, job, given)
-            return
-        _, _, said = self._jobs.pop(answer["job"])
-        said(answer, fds)
 
 
 class Slots:
@@ -114,7 +54,8 @@ class Slots:
         """`directory`: where the images are, for us alone."""
         self._loop, self._directory, self._size = loop, directory, size
         self._on_ready, self._on_failed = on_ready, on_failed
-        self._keeper = Keeper(loop)
+        self._rest = Rest(loop, self._fill)
+        self._keeper = Jobs(loop, "keeper of slots", keeper)
         self._idle: dict[Shape, deque[Slot]] = defaultdict(deque)
         self._growing: Counter[Shape] = Counter()
         self._usual: Shape | None = None
@@ -162,7 +103,7 @@ class Slots:
             self._drop(slot, done)
             return
         asked = {"clear": slot.image, "device": slot.device, "free": slot.free}
-        self._keeper.ask(asked, [slot.root], cleared)
+        self._keeper.give(asked, cleared, [slot.root])
 
     def again(self, image: str, device: int, shape: Shape) -> Slot | None:
         """Take a slot that an earlier host handed out back into hand; None if its dyno is gone, and so it is."""
@@ -215,6 +156,8 @@ class Slots:
         def made(answer: dict[str, Any], fds: list[int]) -> None:
             self._growing[shape] -= 1
             if answer["error"]:
+                with contextlib.suppress(OSError):  # a keeper that was killed may have begun
+                    os.unlink(image)
                 self._fail(f"cannot make a file system for what it writes: {answer['error']}; {WAY_OUT}")
                 return
             slot = Slot(image, answer["device"], shape, answer["free"], *fds)
@@ -226,16 +169,15 @@ class Slots:
             self._fill()
 
         asked = {"make": image, "shape": list(shape)}
-        self._keeper.ask(asked, [], made)
+        self._keeper.ask(asked, made)
 
     def _fail(self, why: str) -> None:
-        say(why)
+        self._rest.because(why)
         self._on_failed(why)
-        self._loop.after(BACK_OFF, self._fill)
 
     def _drop(self, slot: Slot, done: Callable[[], None]) -> None:
         fds = [fd for fd in (slot.root, slot.tree) if fd >= 0]
-        self._keeper.hand_over({"drop": slot.image}, fds, lambda *_: done())
+        self._keeper.hand_over({"drop": slot.image}, lambda *_: done(), fds)
 
 
 def _nothing() -> None:

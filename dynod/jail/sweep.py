@@ -1,9 +1,8 @@
 """The sweeper: a child of the dyno host that removes what dynos leave, so that a million files hold up no boot.
 
 It freezes cgroups too, which takes some grace periods of the kernel's and the time to reclaim memory.
-One packet per job: {"job": n, "freeze": cgroup or "", "trees": [...], "groups": [...], "record": directory or ""}
--> {"job": n, "error": "" or why}.
-Each job has a process of its own: a big tree does not hold up a small one. Trees are removed before the record, so that
+`Sweeping` is the host's side. One packet per job: {"job": n, "freeze": cgroup or "", "trees": [...], "groups": [...],
+"record": directory or ""} -> {"job": n, "error": "" or why}. Each job has a process of its own: a big tree does not hold up a small one. Trees are removed before the record, so that
 a host that died in between finds the rest.
 """
 
@@ -14,32 +13,51 @@ import select
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
-import prctl
-
 from dynod.jail import packets
-from dynod.jail.title import set_title
+from dynod.jail.cgroups import Cgroups
+from dynod.jail.child import Jobs, apart
+from dynod.jail.loop import Loop
 
 PATIENCE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # milliseconds
 SHARED = 1000  # times that another sweeper may be faster
 
 
+class Sweeping:
+    """Jobs for the sweeper; what one that dies had not done its successor does."""
+
+    def __init__(self, loop: Loop, cgroups: Cgroups) -> None:
+        self._cgroups = cgroups
+        self._jobs = Jobs(loop, "sweeper", lambda door: sweeper(door, cgroups.freeze))
+
+    @property
+    def busy(self) -> bool:
+        return self._jobs.busy
+
+    def sweep(self, trees: Sequence[str], group: str, record: str, done: Callable[[str], None]) -> None:
+        """Remove directory trees, a cgroup ('' for none) and a record's directory; then call done(why not, or '')."""
+        groups = self._cgroups.directories(group) if group else ()
+        job = {"freeze": "", "trees": list(trees), "groups": list(groups), "record": record}
+        self._jobs.give(job, lambda said, _: done(said["error"]))
+
+    def freeze(self, group: str, done: Callable[[str], None]) -> None:
+        """Freeze a cgroup and reclaim its memory, which may take a while; then call done(why not, or '')."""
+        job = {"freeze": group, "trees": [], "groups": [], "record": ""}
+        self._jobs.give(job, lambda said, _: done(said["error"]))
+
+
 def sweeper(door: socket.socket, freeze: Callable[[str], None]) -> NoReturn:
-    """Serve until the host hangs up. Runs in a fresh child that has no other descriptor."""
-    set_title("dynod host: sweeper")
-    prctl.set_name("dynod-sweeper")
+    """Serve until the host hangs up (packets.Hung)."""
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # jobs are reaped by the kernel
     while True:
-        try:
-            job, _ = packets.receive(door)
-        except packets.Hung:
-            os._exit(0)
-        if os.fork() == 0:
-            _run(door, job, freeze)
+        job, _ = packets.receive(door)
+        apart(partial(_run, door, job, freeze))
 
 
-def _run(door: socket.socket, job: dict[str, Any], freeze: Callable[[str], None]) -> NoReturn:
+def _run(door: socket.socket, job: dict[str, Any], freeze: Callable[[str], None]) -> None:
     error = ""
     try:
         if job["freeze"]:
@@ -52,9 +70,8 @@ def _run(door: socket.socket, job: dict[str, Any], freeze: Callable[[str], None]
             remove_tree(job["record"])
     except OSError as failed:
         error = str(failed)
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(packets.Hung):
         packets.send(door, {"job": job["job"], "error": error})
-    os._exit(0)
 
 
 def _remove_whole(tree: str) -> None:
@@ -142,9 +159,3 @@ def _remove_children(directory: str) -> None:
     for child in [entry.path for entry in os.scandir(directory) if entry.is_dir()]:
         with contextlib.suppress(OSError):
             os.rmdir(child)
-
-
-def job_packet(
-    job: int, trees: Sequence[str] = (), groups: Sequence[str] = (), record: str = "", freeze: str = ""
-) -> dict[str, Any]:
-    return {"job": job, "trees": list(trees), "groups": list(groups), "record": record, "freeze": freeze}

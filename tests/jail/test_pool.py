@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from dynod.jail import packets
+from dynod.jail.child import Child
 from dynod.jail.loop import Loop
 from dynod.jail.nursery import Nursery
 from dynod.jail.pool import Pool
@@ -93,8 +94,8 @@ def test_a_cause_that_repeats_before_the_next_try_is_written_down_once_and_told_
     pool.close()
 
 
-class Absent(Nursery):
-    """A nursery that cannot be forked at first; `far` is the end of one that could."""
+class Absent(Child):
+    """A process that cannot be forked at first; `far` is the end of one that could."""
 
     far = None
 
@@ -106,26 +107,28 @@ class Absent(Nursery):
         self._loop.read(self._door.fileno(), self._hear)
 
 
-def test_a_new_nursery_answers_for_those_alone_that_it_was_asked_for():
+def test_a_new_nursery_answers_for_those_alone_that_it_was_asked_for(monkeypatch):
+    monkeypatch.setattr("dynod.jail.nursery.Child", Absent)
     loop, told = Loop(), {}
-    nursery = Absent(loop, "/nowhere", None)
+    nursery = Nursery(loop, "/nowhere", None)
+    process = nursery._child
     mine, theirs = packets.pair()
 
     def ask(name):
         nursery.embryo(name, theirs, [], lambda pid, pidfd, why: told.update({name: (pid, why)}))
 
     ask("early")
-    nursery.come()
+    process.come()
     ask("late")
     loop.until(lambda: "early" in told)
     loop.run()
     assert told == {"early": (0, "there is no process to fork it")}
-    asked, fds = packets.receive(nursery.far)
+    asked, fds = packets.receive(process.far)
     packets.close(fds)
     assert asked["embryo"] == "late"
-    packets.send(nursery.far, {"embryo": "late", "error": "no more processes"})
+    packets.send(process.far, {"embryo": "late", "error": "no more processes"})
     loop.until(lambda: "late" in told)
     loop.run()
     assert told["late"] == (0, "no more processes")
-    for end in (mine, theirs, nursery.far, nursery._door):
+    for end in (mine, theirs, process.far, process._door):
         end.close()

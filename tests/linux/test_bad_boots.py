@@ -196,5 +196,35 @@ def test_neither_the_host_nor_its_nursery_can_fork_and_the_nursery_dies(host):
     host.forget(plan["id"])
 
 
+def test_the_host_cannot_fork_and_the_keeper_of_slots_dies():
+    """The host serves on: what needs a slot is refused with the reason, what needs none starts, and a slot that came back is cleared later."""
+    with TestHost() as host:
+        host.start("--warm", "0")
+        slot = {**host.plan("x")["limits"], "disk": 64 * 1024**2, "inodes": 2000, "ceiling": "image"}
+        first, second = host.plan("sleep", "1000", limits=slot), host.plan("true", limits=slot)
+        _, fds = host.boot(first)
+        (keeper,) = [pid for pid in children(host.process.pid) if "keeper" in _command(pid)]
+        forgetting = host.connect()
+        with in_a_small_world([host.process.pid]):
+            os.kill(keeper, signal.SIGKILL)
+            host.says(
+                "cannot fork a keeper of slots: Resource temporarily unavailable; trying again in a second"
+            )
+            for _ in range(2):
+                assert host.refused(second) == (
+                    f"cannot start {second['id']}: cannot make a file system for what it writes: "
+                    "cannot fork a keeper of slots: Resource temporarily unavailable; "
+                    "see dynod doctor; disk_ceiling in dynod.toml says what else there is"
+                )
+            assert host.sh("echo here") == (0, "here\n")
+            assert host.rows()[first["id"]]["status"] is None
+            host.ask("signal", id=first["id"], signal=9)
+            assert host.ended(first["id"])["status"] == 137
+            host.send(forgetting, "forget", id=first["id"])
+        assert host.receive(forgetting)["op"] == "done"
+        close_all(fds)
+        assert host.sh("echo here", limits=slot) == (0, "here\n")
+
+
 def _command(pid):
     return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
