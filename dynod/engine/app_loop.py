@@ -126,7 +126,7 @@ class AppLoop:
             batch = await self._next()
             try:
                 await self._take([message for message, _ in batch])
-            except Exception:  # noqa: BLE001  # the guard that STYLE.md names: one app's bug stays that app's
+            except Exception:  # noqa: BLE001  # the guard that CONTRIBUTING.md names: one app's bug stays that app's
                 _log.exception("app %s: a step failed, reading its dynos anew", self.app)
                 self.fleet = await self.house.recall(self.app)
             for _, done in batch:

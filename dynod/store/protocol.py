@@ -1,4 +1,4 @@
-"""What every ledger engine does. One conformance suite (tests/store/conformance.py) holds them all to it.
+"""What every ledger engine does. One conformance suite (tests/support/store_conformance.py) holds them all to it.
 
 A store belongs to one event loop. `append` that was acknowledged survives SIGKILL and a power cut; `append` that was
 cancelled may or may not have happened: read on to know.
