@@ -24,20 +24,26 @@ class Failed(Exception):
     """Requests went wrong: there is no figure then."""
 
 
-def pinned(argv: list[str]) -> str:
-    done = subprocess.run(
-        ["taskset", "-c", str(OTHER_CORE), *argv], check=False, capture_output=True, text=True
-    )
+def pinned(argv: list[str], cores: int | str = OTHER_CORE) -> str:
+    done = subprocess.run(["taskset", "-c", str(cores), *argv], check=False, capture_output=True, text=True)
     if done.returncode:
         raise Failed(done.stdout + done.stderr)
     return done.stdout
 
 
-def wrk(connections: int, how: Sequence[str] = (), path: str = "hello", *, tls: bool = False) -> Load:
+def wrk(
+    connections: int,
+    how: Sequence[str] = (),
+    path: str = "hello",
+    *,
+    tls: bool = False,
+    cores: int | str = OTHER_CORE,
+) -> Load:
     def load(contender: Contender, seconds: int) -> int:
         where = f"https://{HOST}:{contender.tls}" if tls else f"http://{HOST}:{contender.port}"
         said = pinned(
-            ["wrk", "-t1", "--timeout", "30s", f"-c{connections}", f"-d{seconds}s", *how, f"{where}/{path}"]
+            ["wrk", "-t1", "--timeout", "30s", f"-c{connections}", f"-d{seconds}s", *how, f"{where}/{path}"],
+            cores,
         )
         if "Non-2xx" in said or ("Socket errors" in said and "close" not in " ".join(how)):
             raise Failed(said)

@@ -27,6 +27,7 @@ HOST = "localhost"  # what a TLS client asks for is what stands in its address
 PARTS = "parts.localhost"  # the backend for uploads and WebSockets, which the peers tell by path
 CORES = sorted(os.sched_getaffinity(0))
 PROXY_CORE, OTHER_CORE = CORES[0], CORES[-1]
+ONE, BOTH = (1, str(PROXY_CORE)), (2, f"{PROXY_CORE},{OTHER_CORE}")  # so many workers, on these cores
 NEEDED = ("wrk", "h2load", "nginx", "taskset")
 
 BACKEND = """
@@ -39,7 +40,7 @@ http {{ access_log off; keepalive_requests 100000000; keepalive_timeout 1h; serv
 }} }}
 """
 NGINX = """
-worker_processes 1; daemon off; pid {home}/nginx.pid; error_log {home}/nginx.log;
+worker_processes {workers}; daemon off; pid {home}/nginx.{workers}.pid; error_log {home}/nginx.log;
 events {{ worker_connections 4096; }}
 http {{
   access_log {home}/access.log; keepalive_requests 100000000;
@@ -154,7 +155,7 @@ def listening(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def started(core: int, argv: list[str], **more: object) -> Iterator[subprocess.Popen[bytes]]:
+def started(core: int | str, argv: list[str], **more: object) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         ["taskset", "-c", str(core), *argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more
     )
@@ -191,26 +192,23 @@ class Around:
 
     def __init__(self, home: str, stack: contextlib.ExitStack) -> None:
         self.home = home
-        self.run, self.state = f"{home}/run", f"{home}/state"
+        self.log = f"{home}/logplex.sock"
         self.backend, self.parts = free_port(), free_port()
         os.chmod(home, 0o755)  # nginx's worker drops to another user
         write(f"{home}/64k", "x" * 65536)
         self.served = certificate(home)
-        os.makedirs(self.run)
-        os.makedirs(f"{self.state}/router")
         conf = write(f"{home}/backend.conf", BACKEND.format(home=home, port=self.backend))
         parts = [sys.executable, "-m", "benchmarks.parts"]
         stack.enter_context(started(OTHER_CORE, ["nginx", "-c", conf]))
         stack.enter_context(started(OTHER_CORE, [*parts, "backend", str(self.parts)]))
-        stack.enter_context(
-            started(OTHER_CORE, [*parts, "sink", f"{self.run}/logplex.sock", f"{home}/datagrams"])
-        )
+        stack.enter_context(started(OTHER_CORE, [*parts, "sink", self.log, f"{home}/datagrams"]))
         wait_for(lambda: listening(self.backend) and listening(self.parts), "the backends")
-        wait_for(lambda: os.path.exists(f"{self.run}/logplex.sock"), "the log sink")
+        wait_for(lambda: os.path.exists(self.log), "the log sink")
 
-    def words(self) -> dict[str, object]:
+    def words(self, workers: int) -> dict[str, object]:
         """Give the places of a configuration; its ports are its own."""
         return {
+            "workers": workers,
             "home": self.home,
             "backend": self.backend,
             "parts": self.parts,
@@ -219,7 +217,12 @@ class Around:
         }
 
 
-def router(around: Around, stack: contextlib.ExitStack) -> Contender:
+def router(around: Around, stack: contextlib.ExitStack, where: tuple[int, str] = ONE) -> Contender:
+    workers, cores = where
+    run, state = f"{around.home}/run{workers}", f"{around.home}/state{workers}"
+    os.makedirs(run)
+    os.makedirs(f"{state}/router")
+    os.symlink(around.log, f"{run}/logplex.sock")
     routes = {
         name: AppRoute(name, name, Standing.SERVING, (Backend(name, "web.1", "127.0.0.1", port),))
         for name, port in (("bench", around.backend), ("parts", around.parts))
@@ -228,23 +231,31 @@ def router(around: Around, stack: contextlib.ExitStack) -> Contender:
         ("table", table_codec.encode(RouteTable(1, routes, {HOST: "bench", PARTS: "parts"}))),
         ("certs", certs_codec.encode(CertTable(1, (around.served,), {HOST: 0}))),
     ):
-        with open(f"{around.state}/router/{name}", "wb") as file:
+        with open(f"{state}/router/{name}", "wb") as file:
             file.write(data)
-    argv = [sys.executable, "-m", "router", "--run", around.run, "--state", around.state, "--workers", "1"]
+    argv = [sys.executable, "-m", "router", "--run", run, "--state", state, "--workers", str(workers)]
     argv += ["--listen", "127.0.0.1:0", "--tls", "127.0.0.1:0"]
-    process = stack.enter_context(started(PROXY_CORE, argv))
-    wait_for(lambda: os.path.exists(f"{around.run}/router.json"), "the router")
-    with open(f"{around.run}/router.json", encoding="utf-8") as file:
+    process = stack.enter_context(started(cores, argv))
+    wait_for(lambda: os.path.exists(f"{run}/router.json"), "the router")
+    with open(f"{run}/router.json", encoding="utf-8") as file:
         told = json.load(file)
     port, tls = (int(told[key].rpartition(":")[2]) for key in ("listen", "tls"))
     return Contender("router", port, tls, process.pid)
 
 
-def peer(name: str, text: str, argv: list[str], around: Around, stack: contextlib.ExitStack) -> Contender:
-    words = around.words()
-    conf = write(f"{around.home}/{name}.conf", text.format(**words))
+def peer(
+    name: str,
+    text: str,
+    argv: list[str],
+    around: Around,
+    stack: contextlib.ExitStack,
+    where: tuple[int, str] = ONE,
+) -> Contender:
+    workers, cores = where
+    words = around.words(workers)
+    conf = write(f"{around.home}/{name}{workers}.conf", text.format(**words))
     env = {**os.environ, "HOME": around.home}
-    process = stack.enter_context(started(PROXY_CORE, [*argv, conf], env=env))
+    process = stack.enter_context(started(cores, [*argv, conf], env=env))
     port, tls = int(str(words["port"])), int(str(words["tls"]))
     wait_for(lambda: listening(port) and listening(tls), name)
     return Contender(name, port, tls, process.pid)

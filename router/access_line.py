@@ -7,25 +7,21 @@ from router.reasons import Failure
 PLAIN = "protocol=http1.1 tls=false"
 
 
-def subject(method: bytes, target: bytes, host: str) -> str:
-    """Say what was asked for. Quotes and what would break the line stay percent-encoded, so that no client can forge fields."""
+def words(method: bytes, target: bytes, host: str, request_id: bytes, fwd: bytes) -> str:
+    """Say what was asked for, and through whom. Quotes and what would break the line stay percent-encoded, so that no client can forge fields."""
     path = target.decode("latin-1")
     if "%" in path:
         path = decoded(target)
     if '"' in path:
         path = path.replace('"', "%22")
-    return f'method={method.decode()} path="{path}" host={host}'
-
-
-def chain(fwd: bytes) -> str:
-    """Say through whom it came, likewise."""
-    return fwd.decode("latin-1").replace('"', "%22")
+    chain = fwd.decode("latin-1").replace('"', "%22")
+    return (
+        f'method={method.decode()} path="{path}" host={host} request_id={request_id.decode()} fwd="{chain}"'
+    )
 
 
 def line(
     what: str,
-    request_id: bytes,
-    fwd: str,
     dyno: str,
     connect: int | None,
     service: int | None,
@@ -34,16 +30,16 @@ def line(
     failure: Failure | None,
     protocol: str = PLAIN,
 ) -> str:
-    """Format one finished request. `connect`, `service` in milliseconds, None where not reached, as `size`."""
+    """Format one finished request, of which `words` were said. `connect`, `service` in milliseconds, None where not reached, as `size`."""
     if failure is None and service is not None:
         return (
-            f'at=info {what} request_id={request_id.decode()} fwd="{fwd}" dyno={dyno} connect={connect}ms service={service}ms'
+            f"at=info {what} dyno={dyno} connect={connect}ms service={service}ms"
             f" status={status} bytes={size} {protocol}"
         )
     at = "at=info" if failure is None else _at(failure)
     said = "" if failure in _NO_STATUS else status
     return (
-        f'{at} {what} request_id={request_id.decode()} fwd="{fwd}" dyno={dyno} connect={_ms(connect)} service={_ms(service)}'
+        f"{at} {what} dyno={dyno} connect={_ms(connect)} service={_ms(service)}"
         f" status={said} bytes={'' if size is None else size} {protocol}"
     )
 

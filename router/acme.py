@@ -32,6 +32,14 @@ class Challenged(Client):
         super().__init__(proxy)
         self._challenges = challenges
 
+    def data_received(self, data: bytes) -> None:
+        """Let no head go on that was not looked at."""
+        if self.exchange is None and not self._ending:
+            self._buffer += data
+            self.advance()
+        else:
+            super().data_received(data)
+
     def _serve(self, request: RequestHead) -> None:
         answer = self._answer(request) if request.target.startswith(PREFIX) else b""
         if not answer:

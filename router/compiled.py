@@ -4,12 +4,15 @@ What it does not take for plain it answers with None: the same is done in Python
 every word would have to be Python's; compiling the Python (mypyc), since most of the time goes into what neither side can name in types.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from router import headers
 from router.headers import RequestHead, ResponseHead
 
-VERSION = 2  # heads.c has the same, or is not used
+if TYPE_CHECKING:
+    from router.table import Site
+
+VERSION = 3  # heads.c has the same, or is not used
 
 try:
     import router_heads as _found
@@ -17,22 +20,60 @@ except ImportError:
     _found = None
 there: bool = _found is not None and _found.VERSION == VERSION
 
+# what is needed of a request from now on: its site, id and Host, the dyno's head (empty: to be made), words for the access line (None: to be
+# found), whether the client's connection may stay
+Forwarded = tuple["Site", bytes, bytes | None, bytes, str | None, bool]
+
 
 def _nothing(*_: object) -> None:
     return None
 
 
-quick_request: Callable[[bytes], RequestHead | None] = _nothing
-quick_response: Callable[[bytes], ResponseHead | None] = _nothing
+# a head, sites by Host, origin, request ids, time in ms; for plain requests without a body alone
+forward: Callable[[bytes, "dict[bytes, Site]", bytes, Iterator[bytes], bytes], Forwarded | None] = _nothing
 # answer, whether the client's connection stays, one more header line -> what the client gets, status, whether the dyno's stays
 whole_answer: Callable[[bytes, bool, bytes], tuple[bytes, int, bool] | None] = _nothing
-dyno_head: Callable[[RequestHead, bytes, bytes, bytes, bool], bytes] = headers.dyno_head
-# head, host, request id, peer, dyno, connect and service in ms, status, size, protocol
-access_line: Callable[
-    [RequestHead, str, bytes, bytes, str, int | None, int | None, int, int, str], str | None
-] = _nothing
+_request = _response = _nothing
 
 if there:
-    _found.learn(RequestHead, ResponseHead)
-    quick_request, quick_response = _found.read_request, _found.read_response
-    whole_answer, dyno_head, access_line = _found.whole_answer, _found.dyno_head, _found.access_line
+    forward, whole_answer = _found.forward, _found.whole_answer
+    _request, _response = _found.read_request, _found.read_response
+
+
+def quick_request(data: bytes) -> RequestHead | None:
+    """Read a plain head."""
+    fields = _request(data)
+    if fields is None:
+        return None
+    head = RequestHead()
+    (
+        head.method,
+        head.target,
+        head.lines,
+        head.host,
+        head.length,
+        head.keep_alive,
+        head.via,
+        head.forwarded_for,
+        head.request_id,
+    ) = fields
+    return head
+
+
+def quick_response(data: bytes) -> ResponseHead | None:
+    """Read the plain head that these bytes begin with."""
+    fields = _response(data)
+    if fields is None:
+        return None
+    head = ResponseHead()
+    (
+        head.status,
+        head.start,
+        head.size,
+        head.lines,
+        head.length,
+        head.keep_alive,
+        head.via,
+        head.has_server,
+    ) = fields
+    return head

@@ -5,10 +5,12 @@ the request is (`phase`), what may be kept alive, what a lost connection or a pa
 """
 
 from enum import Enum
+from typing import Self
 
 from router import compiled
-from router.access_line import PLAIN, chain, line, subject
+from router.access_line import PLAIN, line, words
 from router.balance import Queue, Target
+from router.compiled import Forwarded
 from router.framing import BadChunk, Chunks, chunk, last_chunk
 from router.headers import (
     CHUNKED,
@@ -18,7 +20,7 @@ from router.headers import (
     client_head,
     tunnel_bytes,
 )
-from router.heads import RESPONSE_HEAD, read_response
+from router.heads import RESPONSE_HEAD, read_request, read_response
 from router.reasons import ClientFault, DynoFault, Failure
 from router.table import Site
 from router.tunnels import Tunnel
@@ -39,7 +41,10 @@ class Phase(Enum):
 
 
 class Exchange:
-    """Made when a head has been read and its app found. Defaults are the class's own: a plain GET sets few of them."""
+    """Made when a head has been read and its app found. Defaults are the class's own: a plain GET sets few of them.
+
+    Of a plain head (compiled.forward) that is all there is: the head itself is read once more if anything out of the ordinary comes.
+    """
 
     phase = Phase.HELD
     target: Target | None = None
@@ -61,6 +66,7 @@ class Exchange:
     from_client_size = 0  # of its body or tunnel
     request_done = True  # all of the request's body has been read
     request_rest = b""  # what the client sent behind the request
+    unread = True  # nothing of the response has come
     answered = False  # all of the response has been made
     head_made = False  # the final response's head goes out
     continued = False  # a 100 went out
@@ -73,24 +79,41 @@ class Exchange:
     _partial: bytearray | None = None  # of a response's head
     _interims = 0
 
-    def __init__(
-        self, request: RequestHead, site: Site, request_id: bytes, peer: bytes, started: float
-    ) -> None:
-        self.request = request
-        self.site = site
-        self.request_id = request_id
+    def __init__(self, head: RequestHead | bytes, forwarded: Forwarded, peer: bytes, started: float) -> None:
+        self._head = head
+        self.site, self.request_id, self.host, self.made, self._words, self.keep = forwarded
+        self.plain = self.keep
         self.peer = peer
         self.started = started
+
+    @classmethod
+    def read(cls, request: RequestHead, site: Site, request_id: bytes, peer: bytes, started: float) -> Self:
+        """Make one of a head that was read."""
+        made = cls(request, (site, request_id, request.host, b"", None, request.keep_alive), peer, started)
+        made.plain = False
         if request.length:
-            self.request_done = False
-            self._request_left = request.length
+            made.request_done = False
+            made._request_left = request.length
             if request.length == CHUNKED:
-                self._request_chunks = Chunks()
+                made._request_chunks = Chunks()
+        return made
+
+    @property
+    def request(self) -> RequestHead:
+        """The head."""
+        head = self._head
+        if isinstance(head, bytes):
+            head = self._head = read_request(head)
+        return head
 
     @property
     def replayable(self) -> bool:
         """Whether sending it twice does no harm."""
         return self.request_done and not self.request.length and self.request.method in _IDEMPOTENT
+
+    def be_last(self) -> None:
+        """Let its client's connection end with it."""
+        self.keep = self.keep_client = self.plain = False
 
     # -- the client's bytes -------------------------------------------------------------------------------------
 
@@ -124,21 +147,21 @@ class Exchange:
 
     def from_dyno(self, data: bytes, closing: bool = False) -> bytes:
         """Take response bytes, return what the client gets; raise DynoFault. `closing`: the client's connection must end."""
-        if self.head_made:
-            return self._body(data)
         head = None
-        if self._partial is None:
-            request = self.request
-            if self.request_done and request.method != b"HEAD":
-                keep = request.keep_alive and not closing
+        if self.unread:
+            self.unread = False
+            if self.made or (self.request_done and self.request.method != b"HEAD"):
+                keep = self.keep and not closing
                 whole = compiled.whole_answer(data, keep, self.cookie)
                 if whole is not None:
                     made, self.status, keep_dyno = whole
                     self.keep_client = keep
-                    self.keep_dyno = keep_dyno and not request.upgrade and not self.site.close_dyno
+                    self.keep_dyno = keep_dyno and (self.made != b"" or self._dyno_may_stay())
                     self.answered = self.head_made = True
                     return made
             head = compiled.quick_response(data)
+        elif self.head_made:
+            return self._body(data)
         if head is None:
             if self._partial is not None:
                 self._partial += data
@@ -166,6 +189,9 @@ class Exchange:
         self.head_made = True
         return client_head(head, self.keep_client, chunked, self.cookie, body)
 
+    def _dyno_may_stay(self) -> bool:
+        return not self.request.upgrade and not self.site.close_dyno
+
     def _keep(self, data: bytes) -> bytes:
         if self._partial is None:
             self._partial = bytearray(data)
@@ -190,8 +216,8 @@ class Exchange:
             chunked = bounded = request.minor == 1
         self._left = left
         if self.request_done:
-            self.keep_client = bounded and request.keep_alive and not closing
-            self.keep_dyno = head.keep_alive and not request.upgrade and not self.site.close_dyno
+            self.keep_client = bounded and self.keep and not closing
+            self.keep_dyno = head.keep_alive and self._dyno_may_stay()
         return chunked
 
     def _interim(self, head: ResponseHead, rest: bytes, *, closing: bool) -> bytes:
@@ -281,35 +307,21 @@ class Exchange:
     def row(self) -> list[str | int]:
         """Sum it up for logplex: [app, at, source, process, text]."""
         site = self.site
-        request = self.request
         service = self.service_ms
-        dyno = "" if self.target is None else self.target.backend.dyno
-        text = None
-        if self.failure is None:
-            text = compiled.access_line(
-                request,
-                site.host,
-                self.request_id,
-                self.peer,
-                dyno,
-                self.connect_ms,
-                service,
-                self.status,
-                self.to_client,
-                self.protocol,
-            )
-        if text is None:
-            before = request.forwarded_for
-            text = line(
-                subject(request.method, request.target, site.host),
-                self.request_id,
-                chain(before + b", " + self.peer if before else self.peer),
-                dyno,
-                self.connect_ms,
-                service,
-                self.status,
-                None if service is None else self.to_client,
-                self.failure,
-                self.protocol,
-            )
+        text = line(
+            self._words or self._said(),
+            "" if self.target is None else self.target.backend.dyno,
+            self.connect_ms,
+            service,
+            self.status,
+            None if service is None else self.to_client,
+            self.failure,
+            self.protocol,
+        )
         return [site.route.app, self.at, "heroku", "router", text]
+
+    def _said(self) -> str:
+        request = self.request
+        before = request.forwarded_for
+        fwd = before + b", " + self.peer if before else self.peer
+        return words(request.method, request.target, self.site.host, self.request_id, fwd)

@@ -87,6 +87,19 @@ class _Lines:
             self.cut.append(name)
 
 
+def _wrong_with(parser: httptools.HttpRequestParser | httptools.HttpResponseParser, head: bytes) -> str:
+    """Let httptools read a whole head; say what it finds wrong, nothing if all is well. A rule's fault is raised as it is."""
+    try:
+        parser.feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserCallbackError as error:
+        raise error.__context__ or error from None
+    except httptools.HttpParserError as error:
+        return str(error) or repr(error)
+    return ""
+
+
 def read_request(data: bytes) -> RequestHead:
     """Read one head, from the method to the empty line; raise ClientFault."""
     return compiled.quick_request(data) or _read_request(data)
@@ -112,14 +125,9 @@ def _read_request(data: bytes) -> RequestHead:
         data = b"GET" + data[len(head.method) :]
         at = data.find(b"\r\n")
     lines = _Lines(head, _request_rules)
-    try:
-        httptools.HttpRequestParser(lines).feed_data(data)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserCallbackError as error:
-        raise error.__context__ or error from None
-    except httptools.HttpParserError as error:
-        raise ClientFault(f"not HTTP: {error}") from None
+    wrong = _wrong_with(httptools.HttpRequestParser(lines), data)
+    if wrong:
+        raise ClientFault(f"not HTTP: {wrong}")
     head.lines = data[at:-4]
     if lines.cut:
         head.lines = _without(head.lines, lines.cut)
@@ -172,15 +180,11 @@ def read_response(data: bytes) -> ResponseHead:
     if len(data) > LINE:
         _check_response_limits(data)
     lines = _Lines(head, _response_rules)
-    try:
-        httptools.HttpResponseParser(lines).feed_data(data)
-    except httptools.HttpParserUpgrade:
-        pass
-    except httptools.HttpParserCallbackError as error:
-        raise error.__context__ or error from None
-    except httptools.HttpParserError as error:
-        length = "Content-Length" in str(error)
-        raise DynoFault(f"not HTTP: {error}", Failure.H25_LENGTH if length else Failure.H17) from None
+    wrong = _wrong_with(httptools.HttpResponseParser(lines), data)
+    if wrong:
+        raise DynoFault(
+            f"not HTTP: {wrong}", Failure.H25_LENGTH if "Content-Length" in wrong else Failure.H17
+        )
     if _STATUS_LINE.fullmatch(start) is None:  # httptools lets control characters through in its words
         raise DynoFault("a bad status line")
     head.status = int(start[9:12])

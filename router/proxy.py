@@ -16,9 +16,10 @@ from router import pages
 from router.activity import Activity
 from router.addresses import Addresses
 from router.affinity import checkout_sticky, cookie
-from router.balance import Target, checkin, checkout, share, tries
-from router.compiled import dyno_head
+from router.balance import Target, checkin, checkout, share
+from router.connecting import Connecting
 from router.exchange import Exchange, Phase
+from router.headers import dyno_head
 from router.reasons import Failure
 from router.request_ids import request_ids
 from router.table import Routes
@@ -38,6 +39,7 @@ _REFUSED_BY = {
     Standing.SPENT: Failure.H82,
     Standing.MAINTENANCE: Failure.H80,
 }
+_WAITING = Phase.WAITING  # an enumeration looks its members up anew each time
 
 
 class Proxy:
@@ -56,6 +58,7 @@ class Proxy:
         place: tuple[int, int] = (0, 1),
     ) -> None:
         self.loop = loop
+        self.time = loop.time
         self.timers = self._own_timers = timers
         self.first_byte = timers.first_byte
         self._fresh = timers.fresh
@@ -67,17 +70,17 @@ class Proxy:
         self.ids = request_ids()
         self.draining = self.leaving = False
         self.drained = asyncio.Event()
-        self._lines = lines
+        self.lines = lines
         self._chance = chance
         self._clients: set[Client] = set()
         self.waiting = Waiting(timers.boot, self.start, wake)
         self.activity = Activity(loop, timers.active, self._under_way, tell)
         self._active = self.activity.apps
-        self._connects: set[asyncio.Task[None]] = set()
+        self.connecting = Connecting(self)
         self._timer: asyncio.TimerHandle | None = None
-        self._stamped = -1.0
-        self._stamp_us = 0
-        self._stamp_ms = b""
+        self.stamped = -1.0
+        self.stamp_us = 0
+        self.stamp_ms = b""
 
     # -- the table -----------------------------------------------------------------------------------------------
 
@@ -105,13 +108,14 @@ class Proxy:
         return leaving
 
     def _look_again(self, client: "Client", exchange: Exchange, now: float) -> None:
-        host = exchange.request.host
+        host = exchange.host
         assert host is not None
         site = self.routes.find(host)
         if site is None:
             self.fail(client, exchange, Failure.H99)  # the app went away under a request of its own
             return
         exchange.site = site
+        exchange.made, exchange.plain = b"", False  # the app may want another head now
         self.start(client, exchange, now)
 
     def _under_way(self) -> list[str]:
@@ -139,20 +143,12 @@ class Proxy:
                 if target is not None and not stays:
                     exchange.cookie = cookie(route.app, target, site.host, time.time())
             if target is None:
-                refused = self.waiting.line_up(client, exchange, now)
-                if refused is not None:
-                    self.fail(client, exchange, refused)
+                self._line_up(client, exchange, now)
                 return
             exchange.target = target
             if route.app not in self._active:
                 self.activity.note(route.app)
-            dyno = take(target, inf if exchange.retried else now - self._fresh)
-            if dyno is None and exchange.replayable and not exchange.retried:
-                dyno = take(target, 0.0)
-            if dyno is not None:
-                dyno.begin(client, exchange, now)
-            else:
-                self._connect(client, exchange, target)
+            self._send(client, exchange, target, now)
             return
         failure = _REFUSED_BY.get(route.standing)
         if failure is None:
@@ -162,45 +158,47 @@ class Proxy:
         if failure is not None:
             self.fail(client, exchange, failure)
 
-    def _connect(self, client: "Client", exchange: Exchange, target: Target) -> None:
-        exchange.phase = Phase.CONNECTING
-        task = self.loop.create_task(self._connected(client, exchange, target))
-        self._connects.add(task)
-        task.add_done_callback(self._connects.discard)
+    def forward(self, client: "Client", exchange: Exchange, now: float) -> None:
+        """Do as `start` does, for a request that has just come and goes on as it is to an app that serves: the usual case in one go."""
+        site = exchange.site
+        target = checkout(site.targets, now, self._chance)
+        if target is None:
+            self._line_up(client, exchange, now)
+            return
+        exchange.target = target
+        if site.route.app not in self._active:
+            self.activity.note(site.route.app)
+        idle = target.idle
+        if (
+            idle
+            and idle[-1].idle_since > now - self._fresh
+            and not (dyno := idle.pop()).transport.is_closing()
+        ):
+            dyno.client = client
+            client.dyno = dyno
+            exchange.connect_ms = 0
+            exchange.connected_at = now
+            exchange.phase = _WAITING
+            client.deadline = now + self.first_byte
+            dyno.transport.write(exchange.made)
+        else:
+            self._send(client, exchange, target, now)
 
-    async def _connected(self, client: "Client", exchange: Exchange, target: Target) -> None:
-        failure = Failure.H21
-        dyno: Dyno | None = None
-        try:
-            async with asyncio.timeout(self.timers.connect):
-                _, dyno = await self.loop.create_connection(
-                    lambda: Dyno(self, target), target.backend.address, target.backend.port
-                )
-        except TimeoutError:
-            failure = Failure.H19
-        except OSError:
-            pass
-        now = self.loop.time()
-        if client.exchange is not exchange:  # the client went away meanwhile
-            if dyno is not None:
-                dyno.leave(True, now)
-        elif dyno is not None:
+    def _line_up(self, client: "Client", exchange: Exchange, now: float) -> None:
+        refused = self.waiting.line_up(client, exchange, now)
+        if refused is not None:
+            self.fail(client, exchange, refused)
+
+    def _send(self, client: "Client", exchange: Exchange, target: Target, now: float) -> None:
+        dyno = take(target, inf if exchange.retried else now - self._fresh)
+        if dyno is None and exchange.replayable and not exchange.retried:
+            dyno = take(target, 0.0)
+        if dyno is not None:
             dyno.begin(client, exchange, now)
         else:
-            self._not_connected(client, exchange, target, failure, now)
+            self.connecting.begin(client, exchange, target)
 
-    def _not_connected(
-        self, client: "Client", exchange: Exchange, target: Target, failure: Failure, now: float
-    ) -> None:
-        target.quarantined_until = now + self.timers.quarantine
-        exchange.tries += 1
-        if exchange.tries >= tries(exchange.site.targets):
-            exchange.tried(now)
-            self.fail(client, exchange, failure)
-            return
-        self._again(client, exchange, now)
-
-    def _again(self, client: "Client", exchange: Exchange, now: float) -> None:
+    def again(self, client: "Client", exchange: Exchange, now: float) -> None:
         """Give back its place, take another; nobody who waits comes before it."""
         target = exchange.target
         assert target is not None
@@ -212,33 +210,31 @@ class Proxy:
     def head_for(self, client: "Client", exchange: Exchange) -> bytes:
         """Make the head the dyno gets."""
         started = exchange.started
-        if self._stamped != started:
-            self._stamp(started)
+        if self.stamped != started:
+            self.stamp(started)
         return dyno_head(
-            exchange.request, client.origin, exchange.request_id, self._stamp_ms, exchange.site.close_dyno
+            exchange.request, client.origin, exchange.request_id, self.stamp_ms, exchange.site.close_dyno
         )
 
-    def _stamp(self, now: float) -> None:
-        self._stamped = now
-        self._stamp_us = int((time.time() - self.loop.time() + now) * 1e6)
-        self._stamp_ms = b"%d" % (self._stamp_us // 1000)
+    def stamp(self, now: float) -> None:
+        """Say what time it is, for all that happens in this turn of the loop."""
+        self.stamped = now
+        self.stamp_us = int((time.time() - self.loop.time() + now) * 1e6)
+        self.stamp_ms = b"%d" % (self.stamp_us // 1000)
 
     # -- ends ----------------------------------------------------------------------------------------------------
 
     def finish(self, client: "Client", exchange: Exchange, rest: bytes = b"") -> None:
         """The response has been made to its end; this much of it is still to be written."""
         now = self.loop.time()
-        if exchange.keep_client:
-            if rest:
-                client.transport.write(rest)
-            self._part(client, exchange, now, exchange.keep_dyno)
-            client.next(now)
-            return
-        whole = exchange.request_done
+        keep, whole = exchange.keep_client, exchange.request_done
         if rest:
-            (client.write_last if whole else client.transport.write)(rest)
+            (client.transport.write if keep or not whole else client.write_last)(rest)
         self._part(client, exchange, now, exchange.keep_dyno)
-        client.end(whole=whole)
+        if keep:
+            client.next(now)
+        else:
+            client.end(whole=whole)
 
     def fail(self, client: "Client", exchange: Exchange, failure: Failure) -> None:
         """End an exchange for a reason: told to the client if no response has begun, else its connection ends short."""
@@ -272,12 +268,12 @@ class Proxy:
                 exchange.tunnel.leave(client, exchange)
             else:
                 checkin(target)
-        if self._stamped != now:
-            self._stamp(now)
+        if self.stamped != now:
+            self.stamp(now)
         if exchange.connected_at is not None:
             exchange.service_ms = int((now - exchange.connected_at) * 1000 + 0.5)
-        exchange.at = self._stamp_us
-        self._lines.add(exchange)
+        exchange.at = self.stamp_us
+        self.lines.add(exchange)
         if target is not None and target.queue:
             self.waiting.admit(target.queue, now)
 
@@ -299,7 +295,7 @@ class Proxy:
             exchange.retried = True  # kept alive by us, closed by it at the same moment: nobody's fault
             client.dyno = None
             dyno.client = None
-            self._again(client, exchange, self.loop.time())
+            self.again(client, exchange, self.loop.time())
             return
         failure = exchange.dyno_lost(clean=clean)
         if failure is None:
@@ -388,8 +384,7 @@ class Proxy:
         self.activity.stop()
         if self._timer is not None:
             self._timer.cancel()
-        for task in list(self._connects):
-            task.cancel()
+        self.connecting.stop()
         now = self.loop.time()
         for client in list(self._clients):
             if client.exchange is not None:

@@ -33,6 +33,7 @@ class Client(asyncio.Protocol):
         "_buffer",
         "_ending",
         "_exchange",
+        "_forward",
         "_keep_alive",
         "_proxy",
         "_reading",
@@ -55,6 +56,7 @@ class Client(asyncio.Protocol):
         self._proxy = proxy
         self._exchange: type[Exchange] = Exchange
         self._start: Callable[[Client, Exchange, float], None] = proxy.start
+        self._forward: Callable[[Client, Exchange, float], None] = proxy.forward
         self._keep_alive = proxy.timers.keep_alive
         self._buffer = bytearray()
         self._searched = 0  # no end of a head before here
@@ -90,15 +92,24 @@ class Client(asyncio.Protocol):
         exchange = self.exchange
         if exchange is not None:
             self._more(exchange, data)
-        elif self._buffer or self.blocked or self._ending:
-            if not self._ending:
-                self._buffer += data
-                self.advance()
-        elif (request := compiled.quick_request(data)) is not None:
-            self._serve(request)  # the usual case: one plain head and nothing else
-        else:
+        elif self._ending:
+            pass
+        elif self._buffer or self.blocked:
             self._buffer += data
             self.advance()
+        else:
+            proxy = self._proxy
+            now = proxy.time()
+            if proxy.stamped != now:
+                proxy.stamp(now)
+            forwarded = compiled.forward(data, proxy.routes.plain, self.origin, proxy.ids, proxy.stamp_ms)
+            if forwarded is None:
+                self._buffer += data
+                self.advance()
+            else:  # the usual case: one plain head and nothing else
+                self._served = True
+                self.exchange = exchange = self._exchange(data, forwarded, self.peer, now)
+                self._forward(self, exchange, now)
 
     def advance(self) -> None:
         """Take requests out of the buffer while none is under way; a loop, so that a thousand bad ones need no deep stack."""
@@ -154,7 +165,7 @@ class Client(asyncio.Protocol):
             self._refuse(Failure.NO_SUCH_APP if proxy.has_table else Failure.NO_TABLE, request)
             return
         now = proxy.loop.time()
-        exchange = self._exchange(request, site, request.request_id or next(proxy.ids), self.peer, now)
+        exchange = self._exchange.read(request, site, request.request_id or next(proxy.ids), self.peer, now)
         self.exchange = exchange
         self._start(self, exchange, now)
 
@@ -166,7 +177,7 @@ class Client(asyncio.Protocol):
         if request is None or site is None:
             self._refuse(failure, None)
             return
-        exchange = self._exchange(request, site, next(proxy.ids), self.peer, proxy.loop.time())
+        exchange = self._exchange.read(request, site, next(proxy.ids), self.peer, proxy.loop.time())
         exchange.request_done = False  # whatever follows it
         self.exchange = exchange
         proxy.fail(self, exchange, Failure.H26_HEADER if failure is Failure.BAD_REQUEST else failure)
@@ -264,7 +275,8 @@ class Client(asyncio.Protocol):
             else exchange is not None and exchange.request_done
         )
         harmless = failure.value.blame is not Blame.CLIENT and not proxy.draining
-        keep = whole and request is not None and request.keep_alive and harmless
+        wanted = request is not None and (request.keep_alive if exchange is None else exchange.keep)
+        keep = whole and wanted and harmless
         head_only = request is not None and request.method == b"HEAD"
         self.transport.write(proxy.page(failure, exchange, keep=keep, head_only=head_only))
         if not keep:

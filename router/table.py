@@ -33,11 +33,14 @@ class Routes:
     `most`: requests in flight per dyno, of this worker. `queues`, an app's each, outlive their tables.
     """
 
-    __slots__ = ("_changed", "bounds", "queues", "seen", "table", "targets_of")
+    __slots__ = ("_changed", "bounds", "plain", "queues", "seen", "table", "targets_of")
 
     def __init__(self, table: RouteTable, before: "Routes | None" = None, most: int = NO_LIMIT) -> None:
         self.table = table
         self.seen: dict[bytes, Site] = {}  # answers of `find`, by spelling: a request looks here first
+        self.plain: dict[
+            bytes, Site
+        ] = {}  # of these, the ones that have dynos and want nothing special of us
         self.bounds = (most, table.limits)
         self.queues: dict[str, Queue] = {} if before is None else dict(before.queues)
         self.targets_of: dict[str, tuple[Target, ...]] = {} if before is None else dict(before.targets_of)
@@ -91,6 +94,8 @@ class Routes:
         site = self._search(host)
         if site is not None and len(self.seen) < MEMO:
             self.seen[host] = site
+            if site.targets and site.sticky is None and not site.close_dyno:
+                self.plain[host] = site
         return site
 
     def _search(self, host: bytes) -> Site | None:

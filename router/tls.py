@@ -152,7 +152,7 @@ class SecureClient(Client):
         self._asked: str | None = None
         self._right = b""  # a Host that was found to be the name of the handshake
         self._strange = False  # it was shown somebody else's certificate
-        self._start = self._start_secure
+        self._start = self._forward = self._start_secure
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         connection = transport.get_extra_info("ssl_object")
@@ -164,7 +164,7 @@ class SecureClient(Client):
         self.origin = origin_lines(self.peer, b"https", self._port)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._start = self._proxy.start  # no cycle is left
+        self._start = self._forward = self._proxy.start  # no cycle is left
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:
@@ -172,7 +172,7 @@ class SecureClient(Client):
         exchange = self.exchange
         if exchange is None or not exchange.request_done or exchange.tunnel is not None:
             return False
-        exchange.request.keep_alive = exchange.keep_client = False
+        exchange.be_last()
         return True
 
     def write_last(self, data: bytes) -> None:
@@ -180,7 +180,7 @@ class SecureClient(Client):
 
     def _start_secure(self, client: Client, exchange: Exchange, now: float) -> None:
         """Let in only what the handshake was for, with a certificate that is for it."""
-        host = exchange.request.host
+        host = exchange.host
         if host != self._right and not self._agrees(host or b""):
             self._proxy.fail(client, exchange, Failure.H31)
         elif self._strange:

@@ -3,7 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from router.balance import Target
+from router import compiled
+from router.balance import Target, checkin
 from router.exchange import CONTINUE, Exchange, Phase
 from router.reasons import DynoFault, lost
 
@@ -58,7 +59,7 @@ class Dyno(asyncio.Protocol):
         if exchange.request_done:
             exchange.phase = _WAITING
             client.deadline = now + proxy.first_byte
-            self.transport.write(proxy.head_for(client, exchange))
+            self.transport.write(exchange.made or proxy.head_for(client, exchange))
             return
         exchange.phase = Phase.SENDING
         client.deadline = now + proxy.timers.idle
@@ -75,7 +76,35 @@ class Dyno(asyncio.Protocol):
         client = self.client
         if client is None or (exchange := client.exchange) is None:
             self.transport.abort()  # it speaks unasked
-            return
+        elif not exchange.plain or not self._answered(client, exchange, data):
+            exchange.plain = False
+            self._received(client, exchange, data)
+
+    def _answered(self, client: "Client", exchange: Exchange, data: bytes) -> bool:
+        """Pass on the usual answer, which came whole to a request that went on as it is, and part: all in one go. False if it is another."""
+        proxy = self._proxy
+        whole = compiled.whole_answer(data, True, b"")
+        if whole is None or not whole[2] or proxy.draining:
+            return False
+        made, exchange.status, _ = whole
+        exchange.to_client = len(made)
+        client.transport.write(made)
+        client.exchange = client.dyno = None
+        now = proxy.time()
+        self.leave(True, now)
+        target = self.target
+        checkin(target)
+        exchange.service_ms = int((now - (exchange.connected_at or now)) * 1000 + 0.5)
+        if proxy.stamped != now:
+            proxy.stamp(now)
+        exchange.at = proxy.stamp_us
+        proxy.lines.add(exchange)
+        if target.queue:
+            proxy.waiting.admit(target.queue, now)
+        client.next(now)
+        return True
+
+    def _received(self, client: "Client", exchange: Exchange, data: bytes) -> None:
         proxy = self._proxy
         try:
             out = exchange.from_dyno(data, proxy.draining)

@@ -2,14 +2,13 @@
 
 import pytest
 
-from router import compiled, headers
+from router import compiled
 
 
 @pytest.fixture(params=["compiled", "Python"])
 def either_reader(request, monkeypatch):
     if request.param == "Python":
-        for name in ("quick_request", "quick_response", "whole_answer", "access_line"):
+        for name in ("forward", "quick_request", "quick_response", "whole_answer"):
             monkeypatch.setattr(compiled, name, compiled._nothing)
-        monkeypatch.setattr(compiled, "dyno_head", headers.dyno_head)
     elif not compiled.there:
         pytest.skip("heads.c is not compiled (make setup)")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.access_line import chain, decoded, line, subject
+from router.access_line import decoded, line, words
 from router.reasons import Failure
 
 RID = b"407b828f-ec16-bfef-cff3-25e749e57945"
@@ -20,8 +20,8 @@ def said(
     failure=None,
     method=b"GET",
 ):
-    what = subject(method, target, "www.x.de")
-    return line(what, RID, chain(fwd), dyno, connect, service, status, size, failure)
+    what = words(method, target, "www.x.de", RID, fwd)
+    return line(what, dyno, connect, service, status, size, failure)
 
 
 def test_a_request_that_went_well():

@@ -4,17 +4,24 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from dynod.model.route import AppRoute, Standing
 from router import compiled, headers, heads
-from router.access_line import chain, line, subject
+from router.access_line import words
 from router.headers import REQUEST_RULES, RESPONSE_RULES, origin_lines
 from router.heads import read_response
+from router.table import Site
 
 if not compiled.there:
     pytest.skip("heads.c is not compiled (make setup)", allow_module_level=True)
 
 router_heads = pytest.importorskip("router_heads")
-ORIGIN = origin_lines(b"10.0.0.1", b"http", 8080)
+PEER = b"10.0.0.1"
+ORIGIN = origin_lines(PEER, b"http", 8080)
 ID = b"407b828f-ec16-bfef-cff3-25e749e57945"
+TIME = b"1234567890123"
+SITE = Site(AppRoute("app-id", "app", Standing.SERVING), "a.b", ())
+
+HOSTS = dict.fromkeys((b"a", b"a.b", b"b"), SITE)
 PLAIN = b"GET /a?b=%20 HTTP/1.1\r\nHost: a.b\r\nAccept: */*\r\nX-Empty:\r\nX-Utf: \xc3\xa4\tx\r\nCookie: a=1; b=2\r\n\r\n"
 POSTED = (
     b"POST / HTTP/1.1\r\nhost:a\r\nConnection: Keep-Alive\r\nContent-Length: 3 \r\nVia: 1.1 cdn\r\nX-Forwarded-For: 1.1.1.1\r\n"
@@ -34,19 +41,36 @@ def fields(head) -> dict:
 
 def agree_on_request(data: bytes) -> bool:
     """Whether the compiled reader took it."""
-    quick = router_heads.read_request(data)
+    quick = compiled.quick_request(data)
     if quick is None:
+        assert router_heads.forward(data, HOSTS, ORIGIN, iter([ID]), TIME) is None
         return False
     slow = heads._read_request(data)
     assert fields(quick) == fields(slow)
-    for close in (False, True):
-        made = router_heads.dyno_head(quick, ORIGIN, ID, b"1234567890123", close)
-        assert made == headers.dyno_head(slow, ORIGIN, ID, b"1234567890123", close)
+    agree_on_forwarding(data, slow)
     return True
 
 
+def agree_on_forwarding(data: bytes, slow, host: str = "a.b", peer: bytes = PEER) -> bool:
+    """Whether it was taken with its words."""
+    site = SITE._replace(host=host)
+    origin = origin_lines(peer, b"http", 8080)
+    made = router_heads.forward(data, {slow.host: site}, origin, iter([ID]), TIME)
+    if slow.length or slow.method == b"HEAD":
+        assert made is None
+        return False
+    request_id = slow.request_id or ID
+    head = headers.dyno_head(slow, origin, request_id, TIME, False)
+    before = slow.forwarded_for
+    said = words(slow.method, slow.target, host, request_id, before + b", " + peer if before else peer)
+    assert made[:4] == (site, request_id, slow.host, head)
+    assert made[4] in {None, said}
+    assert made[5] is slow.keep_alive
+    return made[4] is not None
+
+
 def agree_on_response(data: bytes) -> bool:
-    quick = router_heads.read_response(data)
+    quick = compiled.quick_response(data)
     if quick is None:
         return False
     size = data.index(b"\r\n\r\n") + 4
@@ -68,9 +92,9 @@ def agree_on_response(data: bytes) -> bool:
 def test_a_plain_request_is_taken_whole_not_in_parts_and_not_with_a_tail(data):
     assert agree_on_request(data)
     for at in range(len(data)):
-        assert router_heads.read_request(data[:at]) is None
+        assert not agree_on_request(data[:at])
     for tail in (b"\r", b"x", data):
-        assert router_heads.read_request(data + tail) is None
+        assert not agree_on_request(data + tail)
 
 
 def test_a_whole_answer_is_taken_and_no_other():
@@ -89,7 +113,7 @@ def test_a_plain_response_is_taken_whole_and_with_a_body_but_not_in_parts(data):
         assert router_heads.read_response(data[:at]) is None
     for tail in (b"\r", b"x", data, b"\x00" * 100_000):
         assert agree_on_response(data + tail)
-        assert router_heads.read_response(data + tail).size == len(data)
+        assert compiled.quick_response(data + tail).size == len(data)
 
 
 @pytest.mark.parametrize("data", [PLAIN, POSTED])
@@ -165,22 +189,6 @@ def test_the_limits_are_the_same_to_the_byte(most, more):
     assert not agree_on_request(most.replace(more, more + more[-1:] if len(more) < 6 else more * 2, 1))
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [
-        b"Connection: upgrade\r\nUpgrade: websocket\r\n",
-        b"Expect: 100-continue\r\n",
-        b"Via: a\r\nVia: b\r\n",
-        b"",
-    ],
-)
-def test_a_head_that_python_read_is_made_anew_the_same(lines):
-    head = heads._read_request(b"GET http://a/x HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n")
-    for close in (False, True):
-        made = router_heads.dyno_head(head, ORIGIN, ID, b"1", close)
-        assert made == headers.dyno_head(head, ORIGIN, ID, b"1", close)
-
-
 def test_a_head_with_many_lines_to_cut_is_left_to_python():
     for spare in (b"Keep-Alive: 5\r\n", b"Connection: keep-alive\r\n"):
         for first, agree in (
@@ -204,100 +212,73 @@ def test_the_usual_methods_are_taken(method):
 
 
 def test_makers_refuse_what_is_no_head_and_no_bytes():
-    head = router_heads.read_request(PLAIN)
+    good = (PLAIN, HOSTS, ORIGIN, iter([ID] * 9), TIME)
+    assert router_heads.forward(*good) is not None
     for args in (
         (),
-        (head,),
-        (None, ORIGIN, ID, b"1", False),
-        (head, b"x", ID, b"1", False),
-        (head, ORIGIN, "x", b"1", False),
-        (head, ORIGIN, ID, None, False),
+        good[:4],
+        (PLAIN, None, *good[2:]),
+        (PLAIN, HOSTS, b"x", *good[3:]),
+        (PLAIN, HOSTS, ORIGIN.decode(), *good[3:]),
+        (PLAIN, HOSTS, ORIGIN, [ID], TIME),
+        (PLAIN, HOSTS, ORIGIN, iter(["x"]), TIME),
+        (PLAIN, HOSTS, ORIGIN, iter([]), TIME),
+        (*good[:4], None),
     ):
         with pytest.raises(TypeError):
-            router_heads.dyno_head(*args)
+            router_heads.forward(*args)
+    with pytest.raises(ZeroDivisionError):
+        router_heads.forward(PLAIN, HOSTS, ORIGIN, (1 // 0 for _ in "x"), TIME)
     for args in ((), (ANSWER + b"abc", True), (ANSWER + b"abc", True, "")):
         with pytest.raises(TypeError):
             router_heads.whole_answer(*args)
-    for args in ((), (None, *LOGGED[1:]), LOGGED[1:]):
-        with pytest.raises(TypeError):
-            router_heads.access_line(*args)
-    for name in ("method", "target", "lines"):
-        head = router_heads.read_request(PLAIN)
-        delattr(head, name)
-        with pytest.raises(TypeError):
-            router_heads.dyno_head(head, ORIGIN, ID, b"1", False)
     for broken in (b"", "x", None, bytearray(PLAIN), bytearray(ANSWER)):
         assert router_heads.read_request(broken) is None
         assert router_heads.read_response(broken) is None
+        assert router_heads.forward(broken, *good[1:]) is None
         assert router_heads.whole_answer(broken, True, b"") is None
-    with pytest.raises(TypeError):
-        router_heads.learn(int)
     assert agree_on_request(PLAIN)
 
 
-# -- access lines ------------------------------------------------------------------------------------------------------
-
-LOGGED = (
-    router_heads.read_request(PLAIN),
-    "a.b",
-    ID,
-    b"10.0.0.1",
-    "web.1",
-    0,
-    17,
-    200,
-    123,
-    "protocol=http1.1 tls=false",
-)
+def test_a_host_that_was_not_found_yet_is_pythons_to_find():
+    for known in ({}, {b"a": SITE}, {b"a.b": None}, {b"a.b": ()}):
+        assert router_heads.forward(PLAIN, known, ORIGIN, iter([ID]), TIME) is None
 
 
-def agree_on_line(head, host, *more) -> bool:
-    quick = router_heads.access_line(head, host, *more)
-    if quick is None:
-        return False
-    request_id, peer, dyno, connect, service, status, size, protocol = more
-    before = head.forwarded_for
-    fwd = chain(before + b", " + peer if before else peer)
-    assert quick == line(
-        subject(head.method, head.target, host),
-        request_id,
-        fwd,
-        dyno,
-        connect,
-        service,
-        status,
-        size,
-        None,
-        protocol,
-    )
-    return True
+def test_an_id_is_drawn_only_for_a_request_that_is_taken_and_has_none():
+    ids = iter([ID, b"second"])
+    for data in (PLAIN[:-1], POSTED, PLAIN.replace(b"GET", b"HEAD"), PLAIN.replace(b"a.b", b"c.d")):
+        assert router_heads.forward(data, HOSTS, ORIGIN, ids, TIME) is None
+    of_its_own = POSTED.replace(b"Content-Length: 3 ", b"Content-Length: 0")
+    assert router_heads.forward(of_its_own, HOSTS, ORIGIN, ids, TIME)[1] == b"abcdefghijklmnopqrst"
+    assert router_heads.forward(PLAIN, HOSTS, ORIGIN, ids, TIME)[1] == ID
 
 
-def heads_with(target: bytes = b"/", forwarded_for: bytes = b""):
-    head = heads.RequestHead()
-    head.method, head.target, head.forwarded_for = b"GET", target, forwarded_for
-    return head
+# -- the beginning of access lines -------------------------------------------------------------------------------------
 
 
-def test_a_plain_line_is_the_same_to_the_letter():
-    assert agree_on_line(heads_with(b"/a?b=c&d"), *LOGGED[1:])
-    assert agree_on_line(heads_with(b"/a", b"1.1.1.1, 2.2.2.2"), *LOGGED[1:])
-    for number in (0, 9, 10, 12345, 2**31, 2**63 - 1):
-        assert agree_on_line(heads_with(), *LOGGED[1:5], number, number, number, number, LOGGED[9])
-    for number in (None, -1, 2**63, 1.0, True):
-        assert not agree_on_line(heads_with(), *LOGGED[1:5], number, *LOGGED[6:])
+def agree_on_words(target: bytes = b"/", chain: bytes = b"", host: str = "a.b", peer: bytes = PEER) -> bool:
+    lines = b"X-Forwarded-For: " + chain + b"\r\n" if chain else b""
+    data = b"GET " + target + b" HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n"
+    return agree_on_request(data) and agree_on_forwarding(data, heads._read_request(data), host, peer)
+
+
+def test_plain_words_are_the_same_to_the_letter():
+    assert agree_on_words(b"/a?b=c&d")
+    assert agree_on_words(b"/a", b"1.1.1.1, 2.2.2.2")
+    assert agree_on_words(peer=b"2001:db8::1")
 
 
 def test_no_byte_gets_into_a_line_otherwise():
     taken = 0
     for byte in range(256):
-        for head in (heads_with(b"/a" + bytes((byte,))), heads_with(b"/", b"1" + bytes((byte,)))):
-            taken += agree_on_line(head, *LOGGED[1:])
-        for host in ("a" + chr(byte), "a" + chr(byte + 256)):
-            taken += agree_on_line(heads_with(), host, *LOGGED[2:])
+        taken += agree_on_words(b"/a" + bytes((byte,)))
+        taken += agree_on_words(chain=b"1" + bytes((byte,)) + b"1")
+        taken += agree_on_words(host="a" + chr(byte)) + agree_on_words(host="a" + chr(byte + 256))
     assert taken > 250
-    assert not agree_on_line(heads_with(b"/%20"), *LOGGED[1:])
-    assert not agree_on_line(heads_with(b'/"'), *LOGGED[1:])
+    assert not agree_on_words(b"/%20")
+    assert not agree_on_words(b'/"')
+    assert not agree_on_words(peer=b"fe80::1%eth0")
 
 
 # -- whatever comes ----------------------------------------------------------------------------------------------------

@@ -111,7 +111,9 @@ class House:
     def __init__(self):
         self.timers = Timers()
         self.port = 80
-        self.loop = SimpleNamespace(time=lambda: 0.0)
+        self.time = lambda: 0.0
+        self.loop = SimpleNamespace(time=self.time)
+        self.stamped, self.stamp_ms = 0.0, b"0"
         self.routes = ROUTES
         self.has_table = True
         self.draining = False
@@ -139,6 +141,8 @@ class House:
         if body is not None:
             self.write(body)
             client.body_sent(exchange)
+
+    forward = start
 
     def write(self, data):
         self.body += data
@@ -254,7 +258,7 @@ ASKED = [b"GET / HTTP/1.1\r\n", b"HEAD / HTTP/1.1\r\n", b"GET / HTTP/1.0\r\n"]
 
 def made(asked, pieces, more=b"Host: a\r\n"):
     """What the client gets of a dyno's bytes and of its hanging up, and whether that is a whole response; None if it is refused."""
-    x = Exchange(read_request(asked + more + b"\r\n"), SITE, b"id", b"10.0.0.1", 1.0)
+    x = Exchange.read(read_request(asked + more + b"\r\n"), SITE, b"id", b"10.0.0.1", 1.0)
     out = b""
     try:
         for piece in pieces:
@@ -344,7 +348,7 @@ def test_a_flood_of_interim_responses_is_refused():
 
 @given(mutated(RESPONSES))
 def test_a_connection_whose_bytes_do_not_add_up_carries_no_other_request(wire):
-    x = Exchange(read_request(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), SITE, b"id", b"10.0.0.1", 1.0)
+    x = Exchange.read(read_request(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), SITE, b"id", b"10.0.0.1", 1.0)
     try:
         x.from_dyno(wire)
     except DynoFault:

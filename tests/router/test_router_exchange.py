@@ -3,7 +3,9 @@
 import pytest
 
 from dynod.model.route import AppRoute, Standing
+from router import compiled
 from router.exchange import INTERIM, Exchange, Phase
+from router.headers import origin_lines
 from router.heads import read_request
 from router.reasons import ClientFault, DynoFault, Failure
 from router.table import Site
@@ -14,8 +16,12 @@ VIA = b"Via: 1.1 heroku-router\r\n\r\n"
 
 
 def exchange(lines: bytes = b"", start: bytes = b"GET / HTTP/1.1") -> Exchange:
-    head = read_request(start + b"\r\nHost: a\r\n" + lines + b"\r\n")
-    return Exchange(head, SITE, b"id", b"10.0.0.1", 1.0)
+    data = start + b"\r\nHost: a\r\n" + lines + b"\r\n"
+    origin = origin_lines(b"10.0.0.1", b"http", 80)
+    forwarded = compiled.forward(data, {b"a": SITE}, origin, iter([b"id"]), b"0")
+    if forwarded is not None:
+        return Exchange(data, forwarded, b"10.0.0.1", 1.0)
+    return Exchange.read(read_request(data), SITE, b"id", b"10.0.0.1", 1.0)
 
 
 def pieces(data: bytes) -> list[list[bytes]]:

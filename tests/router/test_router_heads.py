@@ -5,12 +5,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from dynod.model.route import AppRoute, Standing
 from router import compiled
-from router.headers import CHUNKED, VIA, client_head, origin_lines
+from router.headers import CHUNKED, VIA, client_head, dyno_head, origin_lines
 from router.heads import read_request, read_response
 from router.reasons import ClientFault, DynoFault, Failure
+from router.table import Site
 
 pytestmark = pytest.mark.usefixtures("either_reader")
+SITE = Site(AppRoute("app-id", "app", Standing.SERVING), "a.b", ())
 ORIGIN = origin_lines(b"10.0.0.1", b"http", 8080)
 RID = b"407b828f-ec16-bfef-cff3-25e749e57945"
 
@@ -19,9 +22,15 @@ def request(lines: bytes = b"", start: bytes = b"GET / HTTP/1.1", host: bytes = 
     return read_request(start + b"\r\n" + host + lines + b"\r\n")
 
 
-def forwarded(lines: bytes = b"", **more) -> list[bytes]:
-    head = request(lines, **more)
-    whole = compiled.dyno_head(head, ORIGIN, head.request_id or RID, b"1234567890123", False)
+def forwarded(
+    lines: bytes = b"", start: bytes = b"GET / HTTP/1.1", host: bytes = b"Host: a.b\r\n"
+) -> list[bytes]:
+    head = request(lines, start, host)
+    whole = dyno_head(head, ORIGIN, head.request_id or RID, b"1234567890123", False)
+    data = start + b"\r\n" + host + lines + b"\r\n"
+    quick = compiled.forward(data, {b"a.b": SITE}, ORIGIN, iter([RID]), b"1234567890123")
+    if quick is not None:
+        assert quick[3] == whole
     return whole.split(b"\r\n")
 
 

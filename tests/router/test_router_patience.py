@@ -40,7 +40,7 @@ def test_a_slow_reader_is_not_an_idle_one():
     sizes = iter([1000, 999, 1, 1])
     failed = []
     proxy = SimpleNamespace(
-        timers=QUICK, start=None, fail=lambda client, exchange, failure: failed.append(failure)
+        timers=QUICK, start=None, forward=None, fail=lambda client, exchange, failure: failed.append(failure)
     )
     client = Client(proxy)
     client.transport = SimpleNamespace(get_write_buffer_size=lambda: next(sizes))

@@ -264,7 +264,7 @@ def test_a_request_whose_dyno_did_not_take_it_stands_before_those_that_came_late
                 control.publish(replace(table(backend, deaf, limits=limits), generation=2))
                 await turns(lambda: house.worker.proxy.routes.table.generation == 2)
                 await asked(house, 2)
-                await turns(lambda: house.worker.proxy._connects)
+                await turns(lambda: house.worker.proxy.connecting.tasks)
                 await asked(house, 3)
                 await turns(lambda: len(waiting(house)) == 1)
                 await turns(lambda: len(waiting(house)) == 2)

@@ -136,7 +136,7 @@ def test_a_request_that_comes_with_a_goodbye_is_the_last_and_is_answered():
 
 
 def test_a_goodbye_under_a_request_that_is_not_whole_or_has_become_a_websocket_ends_it():
-    client = SecureClient(SimpleNamespace(start=None, timers=Timers()), 443)
+    client = SecureClient(SimpleNamespace(start=None, forward=None, timers=Timers()), 443)
     assert not client.eof_received()
     for whole, tunnel in ((False, None), (True, object())):
         client.exchange = SimpleNamespace(request_done=whole, tunnel=tunnel)
