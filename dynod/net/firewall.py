@@ -16,6 +16,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from dynod.model.settings import Endpoint
@@ -81,7 +82,6 @@ def script(
     routers: Iterable[Endpoint] = (),
 ) -> str:
     """Write the table; `resolvers` are asked on port 53 wherever they are (a GCE machine's is its metadata address)."""
-    servers = ", ".join(resolvers)
     return RULES.format(
         table=block.table,
         prefix=block.prefix,
@@ -91,11 +91,19 @@ def script(
         routers="\n        ".join(rules(routers)),
         metadata6=_METADATA6,
         no_ipv6="" if ipv6 else 'meta nfproto ipv6 drop comment "dynos have no IPv6"',
-        resolvers=f"ip daddr {{ {servers} }} meta l4proto {{ tcp, udp }} th dport 53 accept"
-        if servers
-        else "",
+        resolvers=_asked(resolvers),
         marks="".join(f"    chain {mark} {{\n    }}\n" for mark in marks),
     )
+
+
+def _asked(resolvers: Iterable[str]) -> str:
+    """Let questions through to these, of either protocol."""
+    addresses = [ip_address(each) for each in resolvers]
+    lines = []
+    for family, version in (("ip", 4), ("ip6", 6)):
+        if servers := ", ".join(str(each) for each in addresses if each.version == version):
+            lines.append(f"{family} daddr {{ {servers} }} meta l4proto {{ tcp, udp }} th dport 53 accept")
+    return "\n        ".join(lines)
 
 
 def _nft(*arguments: str, given: str = "") -> str:

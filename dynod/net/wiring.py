@@ -66,7 +66,7 @@ def choose_block(directory: str, links: Links, networks: Iterable[IPv4Network]) 
                 Refusal.CONFLICT,
                 f"cannot start: the dynos of {directory} are wired in {had.network}, which another process holds",
             )
-    servers = [f"{one}/32" for one in machine_resolver().nameservers]
+    servers = [f"{one}/32" for one in machine_resolver().nameservers if ":" not in one]
     busy = (*networks, *map(IPv4Network, servers))
     for block in free_blocks(busy, links.interfaces()):
         if claim := Claim.take(block):

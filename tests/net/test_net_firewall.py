@@ -20,6 +20,13 @@ def test_without_a_resolver_nothing_is_let_through_for_it():
     assert "dport 53" not in script(Block(0), [])
 
 
+def test_resolvers_are_asked_by_the_protocol_that_they_have():
+    text = script(Block(0), ["10.0.0.53", "2001:db8::53", "10.0.0.54"], ipv6=True)
+    question = "meta l4proto { tcp, udp } th dport 53 accept"
+    assert text.count(f"        ip daddr {{ 10.0.0.53, 10.0.0.54 }} {question}\n") == 2
+    assert text.count(f"        ip6 daddr {{ 2001:db8::53 }} {question}\n") == 2
+
+
 def test_the_mark_is_a_chain():
     assert "chain ip_forward_was_off {" in script(Block(0), [], marks=["ip_forward_was_off"])
 

@@ -1,5 +1,7 @@
 """Which name servers dynos ask."""
 
+import pytest
+
 from dynod.model.resolver import Resolver, dyno_resolver, read_resolver
 
 STUB = "# systemd\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch lan\n"
@@ -19,6 +21,23 @@ def test_the_first_file_with_a_usable_server_is_taken_whole():
 def test_text_reads_back_equal():
     resolver = dyno_resolver([UPSTREAM])
     assert read_resolver(resolver.text()) == resolver
+
+
+def test_servers_by_ipv6_come_behind_those_by_ipv4_which_every_dyno_has():
+    text = "nameserver 2001:db8::53\nnameserver fd00:ec2::253\nnameserver 10.0.0.1\nnameserver 10.0.0.2\n"
+    assert read_resolver(text).nameservers == ("10.0.0.1", "10.0.0.2", "2001:db8::53")
+
+
+def test_a_machine_that_asks_by_ipv6_alone_has_dynos_that_do():
+    assert dyno_resolver([STUB, "nameserver 2001:db8::53\n"]).nameservers == ("2001:db8::53",)
+    assert dyno_resolver(["nameserver 2001:db8::53\n", UPSTREAM]).nameservers == ("192.168.1.1", "9.9.9.9")
+
+
+@pytest.mark.parametrize(
+    "address", ["::1", "::", "fe80::1%eth0", "fe80::1", "::ffff:10.0.0.1", "2001:db8::1%eth0"]
+)
+def test_a_server_on_loopback_or_on_a_cable_of_the_machine_s_is_no_use_to_a_dyno(address):
+    assert read_resolver(f"nameserver {address}\n").nameservers == ()
 
 
 def test_no_file_no_server():
