@@ -136,7 +136,7 @@ def install(context: ssl.SSLContext, chain: Chain, now: Callable[[], float] = ti
     """Have a context seal and open tickets by the chain; False where this OpenSSL or this Python is another than known."""
     try:
         library = ctypes.CDLL("libssl.so.3")
-        crypto = ctypes.CDLL("libcrypto.so.3")
+        crypto = ctypes.PyDLL("libcrypto.so.3")
         pointer = _pointer(context, library)
         callback = _CALLBACK(_answer(chain, crypto, now))
     except (OSError, AttributeError, MemoryError):  # other libraries, or no memory that may be called into
@@ -151,39 +151,62 @@ def install(context: ssl.SSLContext, chain: Chain, now: Callable[[], float] = ti
     return bool(library.SSL_CTX_set_tlsext_ticket_key_evp_cb(pointer, ctypes.cast(callback, ctypes.c_void_p)))
 
 
-def _answer(chain: Chain, crypto: ctypes.CDLL, now: Callable[[], float]) -> Callable[..., int]:
-    void = ctypes.c_void_p
-    crypto.EVP_aes_256_cbc.restype = void
-    crypto.RAND_bytes.argtypes = (void, ctypes.c_int)
-    for init in (crypto.EVP_EncryptInit_ex, crypto.EVP_DecryptInit_ex):
-        init.argtypes = (void, void, void, ctypes.c_char_p, void)
-    crypto.EVP_MAC_CTX_set_params.argtypes = (void, void)
-    cipher = crypto.EVP_aes_256_cbc()
-    digest = ctypes.create_string_buffer(b"SHA256")
+class _Ready:
+    """A key as OpenSSL takes it, laid out once: a ticket is made at each handshake."""
 
-    def set_up(key: Key, iv: int, cipher_context: int, mac_context: int, init: Callable[..., int]) -> bool:
-        secret = ctypes.create_string_buffer(key.mac, len(key.mac))
-        params = (_Param * 3)(
-            _Param(b"key", _OCTET_STRING, ctypes.addressof(secret), len(key.mac), 0),
+    __slots__ = ("_kept", "cipher", "name", "parameters")
+
+    def __init__(self, key: Key) -> None:
+        name, cipher, mac, digest = (
+            ctypes.create_string_buffer(word, len(word))
+            for word in (key.name, key.cipher, key.mac, b"SHA256")
+        )
+        parameters = (_Param * 3)(
+            _Param(b"key", _OCTET_STRING, ctypes.addressof(mac), len(key.mac), 0),
             _Param(b"digest", _UTF8_STRING, ctypes.addressof(digest), 6, 0),
             _Param(),
         )
-        if crypto.EVP_MAC_CTX_set_params(mac_context, params) != 1:
-            return False
-        return init(cipher_context, cipher, None, key.cipher, iv) == 1
+        self._kept = (name, cipher, mac, digest, parameters)
+        self.name, self.cipher = ctypes.addressof(name), ctypes.addressof(cipher)
+        self.parameters = ctypes.addressof(parameters)
+
+
+def _answer(chain: Chain, crypto: ctypes.CDLL, now: Callable[[], float]) -> Callable[..., int]:
+    void, number = ctypes.c_void_p, ctypes.c_int
+    crypto.EVP_CIPHER_fetch.restype = void
+    crypto.EVP_CIPHER_fetch.argtypes = (void, ctypes.c_char_p, ctypes.c_char_p)
+    cipher = crypto.EVP_CIPHER_fetch(None, b"AES-256-CBC", None)  # not looked up at each ticket
+    # Functions of their own kind: quicker to call than the library's attributes, and none waits, so that the lock is kept.
+    init = ctypes.PYFUNCTYPE(number, void, void, void, void, void)
+    encrypt, decrypt = init(("EVP_EncryptInit_ex", crypto)), init(("EVP_DecryptInit_ex", crypto))
+    authenticate = ctypes.PYFUNCTYPE(number, void, void)(("EVP_MAC_CTX_set_params", crypto))
+    chance = ctypes.PYFUNCTYPE(number, void, number)(("RAND_bytes", crypto))
+    known: dict[Key, _Ready] = {}
+
+    def ready(key: Key) -> _Ready:
+        if len(known) > BEFORE:
+            known.clear()
+        known[key] = made = _Ready(key)
+        return made
 
     def answer(_: int, name: int, iv: int, cipher_context: int, mac_context: int, sealing: int) -> int:
         if sealing:
             key = chain.newest(now())
-            if crypto.RAND_bytes(iv, 16) != 1:
-                return _FAILED
-            ctypes.memmove(name, key.name, _NAME)
-            good = set_up(key, iv, cipher_context, mac_context, crypto.EVP_EncryptInit_ex)
+            laid = known.get(key) or ready(key)
+            ctypes.memmove(name, laid.name, _NAME)
+            good = (
+                chance(iv, 16) == 1
+                and authenticate(mac_context, laid.parameters) == 1
+                and encrypt(cipher_context, cipher, None, laid.cipher, iv) == 1
+            )
             return _GOOD if good else _FAILED
         found = chain.by_name(ctypes.string_at(name, _NAME), now())
         if found is None:
             return _NONE
-        if not set_up(found, iv, cipher_context, mac_context, crypto.EVP_DecryptInit_ex):
+        laid = known.get(found) or ready(found)
+        if authenticate(mac_context, laid.parameters) != 1:
+            return _FAILED
+        if decrypt(cipher_context, cipher, None, laid.cipher, iv) != 1:
             return _FAILED
         return _GOOD if found is chain.newest(now()) else _RENEW
 
