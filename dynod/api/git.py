@@ -46,13 +46,13 @@ _OLD_SINS = (
 )
 
 
-def _config(state: str, repository: str) -> dict[str, str]:
+def _config(state: str) -> dict[str, str]:
     """Return git's settings as environment: in force for every repository, however old, and above its own file."""
     pairs = {
         "core.hooksPath": f"{state}/git/hooks",
         "core.fsync": "all",  # git's default leaves small pushes to the page cache, and names what may be lost
         "core.fsyncMethod": "batch",
-        "safe.directory": repository,
+        "safe.directory": "*",  # it may be another user's of ours, and git calls the one it stands in "."
         "http.receivepack": "true",
         "receive.fsckObjects": "true",
         "receive.denyDeletes": "false",
@@ -68,7 +68,7 @@ def _config(state: str, repository: str) -> dict[str, str]:
     return found
 
 
-def _bare_env(state: str, repository: str) -> dict[str, str]:
+def _bare_env(state: str) -> dict[str, str]:
     return {
         "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
         "HOME": f"{state}/git/hooks",  # nothing of anybody's is read there
@@ -76,7 +76,7 @@ def _bare_env(state: str, repository: str) -> dict[str, str]:
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_TERMINAL_PROMPT": "0",
-        **_config(state, repository),
+        **_config(state),
     }
 
 
@@ -95,11 +95,11 @@ def repository_path(state: str, app_id: str) -> str:
     return f"{state}/git/{app_id}.git"
 
 
-async def _git(state: str, repository: str, *argv: str) -> int:
+async def _git(state: str, *argv: str) -> int:
     child = await asyncio.create_subprocess_exec(
         "git",
         *argv,
-        env=_bare_env(state, repository),
+        env=_bare_env(state),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
     )
@@ -111,7 +111,7 @@ async def make_repository(state: str, app_id: str) -> str:
     path = repository_path(state, app_id)
     if not os.path.isdir(path):
         partial = f"{path}.{uuid.uuid4().hex}"
-        if await _git(state, partial, "init", "-q", "--bare", "--template=", "-b", "main", partial) != 0:
+        if await _git(state, "init", "-q", "--bare", "--template=", "-b", "main", partial) != 0:
             await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
             raise RuntimeError(f"cannot make the repository {path}: git init failed")
         await asyncio.to_thread(to_disk, partial)  # HEAD and config, which core.fsync does not cover
@@ -193,13 +193,12 @@ class Git:
         """Point HEAD at what was pushed, so that a clone checks something out."""
         heads = f"{path}/refs/heads"
         if os.path.exists(f"{heads}/master") and not os.path.exists(f"{heads}/main"):
-            await _git(self._state, path, "--git-dir", path, "symbolic-ref", "HEAD", "refs/heads/master")
+            await _git(self._state, "--git-dir", path, "symbolic-ref", "HEAD", "refs/heads/master")
 
     def _env(self, request: web.Request, account: Account, app: App) -> dict[str, str]:
-        repository = repository_path(self._state, app.id)
         protocol = request.headers.get("Git-Protocol", "")
         return {
-            **_bare_env(self._state, repository),
+            **_bare_env(self._state),
             "GIT_PROJECT_ROOT": f"{self._state}/git",
             "GIT_HTTP_EXPORT_ALL": "1",
             "GIT_PROTOCOL": protocol,

@@ -4,8 +4,8 @@ Run as root before `dynod serve` starts (systemd/dynod.service), where systemd/i
 right is left alone: the dyno host's directory, logplex's, the router's certificates. Nothing is followed, and a file of root's with a
 second name stays root's, so that who had that user's rights meanwhile gains nothing by it.
 
-A slug's tree is shown to dynos as owned by whoever owned it when they started. One of the slug user's is therefore given only while
-there is no dyno, which is at the next start of the machine; until then the mark stays, and the control plane uses it as it is.
+A slug's tree is shown to dynos as owned by whoever owned it when they started, and an older version would make a stack anew that is not
+its own. Both are therefore given only while there is no dyno, which is at the next start of the machine; until then the mark stays.
 """
 
 import argparse
@@ -19,17 +19,17 @@ import sys
 from collections.abc import Iterator, Sequence
 
 LOCK = "up.lock"  # of `dynod up`, which ran as root
-WHOLE = frozenset(
-    {"git", "cache", "builds", "uploads", "output", "autopsies", "secrets", "stack", "programs"}
-)
-ALONE = re.compile(r"(ledger|observations)\.db.*|slugs")
-TREE = re.compile(r"[0-9a-f]{64}|blank")
+WHOLE = frozenset({"git", "cache", "builds", "uploads", "output", "autopsies", "secrets", "programs"})
+ALONE = re.compile(r"(ledger|observations)\.db.*")
+STOOD_ON = frozenset({"slugs", "stack"})
+HALF_MADE = ".new-"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def hand_over(state: str, uid: int, gid: int, *, idle: bool) -> bool:
     """Give what is `uid`'s by now; `idle`: there is no dyno. Return whether that was all of it."""
-    with _opened(state) as top:
+    done = True
+    with _opened(state, None) as top:
         for name in os.listdir(top):
             if name in WHOLE:
                 _give_all(top, name, uid, gid)
@@ -37,17 +37,27 @@ def hand_over(state: str, uid: int, gid: int, *, idle: bool) -> bool:
                 _give(top, name, uid, gid)
             elif name == "router":
                 _give_all(top, name, uid, gid, theirs=True)
-    with contextlib.suppress(FileNotFoundError), _opened(f"{state}/slugs") as slugs:
-        later = [name for name in os.listdir(slugs) if TREE.fullmatch(name) and not idle]
-        for name in set(os.listdir(slugs)) - set(later):
-            _give_all(slugs, name, uid, gid)
-        return all(os.stat(name, dir_fd=slugs, follow_symlinks=False).st_uid == uid for name in later)
-    return True
+            elif name in STOOD_ON and _give(top, name, uid, gid):
+                done &= _give_trees(top, name, uid, gid, idle=idle)
+    return done
+
+
+def _give_trees(above: int, name: str, uid: int, gid: int, *, idle: bool) -> bool:
+    """Give what is in a directory of trees that dynos stand on, but for those trees while there are dynos; return whether that was all."""
+    done = True
+    with _opened(name, above) as fd:
+        for inner in os.listdir(fd):
+            found = os.stat(inner, dir_fd=fd, follow_symlinks=False)
+            if idle or inner.startswith(HALF_MADE) or not stat.S_ISDIR(found.st_mode):
+                _give_all(fd, inner, uid, gid)
+            else:
+                done &= found.st_uid == uid
+    return done
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[int]:
-    fd = os.open(path, _DIRECTORY)
+def _opened(path: str, above: int | None) -> Iterator[int]:
+    fd = os.open(path, _DIRECTORY, dir_fd=above)
     try:
         yield fd
     finally:

@@ -4,8 +4,8 @@ No path is ever given to the kernel: every step goes one component down from a d
 and everything is made anew (O_EXCL), so that a link or a second entry of the same name can only be refused.
 
 Also the program that does it (`python -m dynod.host.slug_tree`): the archive on stdin, the directory as its working directory, one JSON
-line as its answer. A stranger's bytes are parsed there, in a process that is the slug user and nobody else (which spares a chown per
-file as well), with bounded memory; and a slug of half a million files does not hold the control plane's interpreter.
+line as its answer. A stranger's bytes are parsed there, in a process that is the slug user (if we are root) behind walls of its own
+(confine.py), with bounded memory; and a slug of half a million files does not hold the control plane's interpreter.
 """
 
 import errno
@@ -17,6 +17,7 @@ import sys
 from collections import OrderedDict
 from typing import Any
 
+from dynod.host.confine import confine
 from dynod.host.slug_tar import Entry, Kind, Layout, Limits, SlugRefused, SlugTar, quoted
 
 OPEN_DIRECTORIES = 400  # more than two paths of the greatest depth: both ends of a hard link stay open
@@ -132,6 +133,7 @@ def main(argv: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _become(given.pop("uid"), given.pop("gid"))
     layout = Layout(given.pop("layout"))
+    confine()
     answer: dict[str, Any]
     try:
         tar = SlugTar(sys.stdin.buffer, Limits(**given), layout)

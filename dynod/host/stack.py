@@ -1,7 +1,7 @@
 """The root file system that dynos see: a skeleton under STATE/stack, and the machine's own /usr shown read-only in it.
 
 `build_stack` makes the skeleton anew when what it would hold has changed; the old one stays for the dynos that run on it until
-`remove_unused`. A skeleton's directory is named after its content, is made under a temporary name and renamed, belongs to root,
+`remove_unused`. A skeleton's directory is named after its content, is made under a temporary name and renamed, belongs to us,
 and is compared with what it should hold at each start, so a half-written one (the power went) does not survive.
 What goes in is stack_etc.py's.
 """
@@ -44,8 +44,10 @@ class Stack:
     notes: tuple[str, ...] = ()
 
 
-def _digest(items: Mapping[str, Item]) -> str:
-    digest = hashlib.sha256()
+def _digest(items: Mapping[str, Item], owner: int) -> str:
+    digest = hashlib.sha256(
+        f"{owner}\0".encode() if owner else b""
+    )  # dynos may stand on one that another made
     for path in sorted(items):
         match items[path]:
             case File(data, mode):
@@ -102,7 +104,7 @@ def build_stack(state: str, uids: range, root: str = "") -> Stack:
     gathered = gather(root, uids)
     parent = f"{state}/stack"
     os.makedirs(parent, mode=0o755, exist_ok=True)
-    skeleton = f"{parent}/{gathered.name}-{_digest(gathered.items)[:12]}"
+    skeleton = f"{parent}/{gathered.name}-{_digest(gathered.items, os.geteuid())[:12]}"
     if not _holds(skeleton, gathered.items):
         _make(parent, skeleton, gathered)
     binds = tuple(Bind(path, path) for path in gathered.binds)

@@ -9,6 +9,7 @@ import contextlib
 import grp
 import logging
 import os
+import pwd
 import signal
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from dynod.net.pool import Pool
 from dynod.net.wiring import KernelThread, machine_resolver
 from dynod.unit import unit
 
-GROUP = "dynod"  # who may speak to us besides root
+GROUP = "dynod"  # who may speak to us besides root, unless --operator says who alone
 ID_LIMIT = 200
 _log = logging.getLogger("dynod.net")
 
@@ -70,13 +71,24 @@ def _handler(pool: Pool, kernel: KernelThread) -> Any:
     return answer
 
 
-def _open_to_group(path: str) -> None:
+def _user(name: str) -> int:
+    try:
+        return int(name) if name.isdecimal() else pwd.getpwnam(name).pw_uid
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"there is no user {name}") from None
+
+
+def _open_to(path: str, operator: int | None) -> None:
+    if operator is not None:
+        os.chown(path, operator, -1)
+        os.chmod(path, 0o600)
+        return
     with contextlib.suppress(KeyError, PermissionError):
         os.chown(path, -1, grp.getgrnam(GROUP).gr_gid)
         os.chmod(path, 0o660)
 
 
-async def helper(run: str, warm: int, *, end: bool) -> None:
+async def helper(run: str, warm: int, operator: int | None, *, end: bool) -> None:
     """Serve until told to stop."""
     directory = f"{run}/netns"
     os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -89,7 +101,7 @@ async def helper(run: str, warm: int, *, end: bool) -> None:
         found = await kernel.start()
         pool = Pool(kernel.block, directory, warm, kernel, found, ipv6=kernel.ipv6)
         server = await serve(net_socket(run), _handler(pool, kernel), language=NET)
-        _open_to_group(net_socket(run))
+        _open_to(net_socket(run), operator)
         unit().beat(loop.call_later)
         unit().say("READY=1")
         _log.info("ready in %s", kernel.block.network)
@@ -123,13 +135,19 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--warm", type=int, default=defaults.warm, help="namespaces kept ready")
     parser.add_argument(
+        "--operator",
+        type=_user,
+        metavar="USER",
+        help="who alone may ask besides root: the control plane's user",
+    )
+    parser.add_argument(
         "--end", action="store_true", help="when stopped, remove all namespaces and the firewall table"
     )
     options = parser.parse_args(argv)
     logging.basicConfig(format="net: %(message)s", level=logging.INFO)
     sys.setswitchinterval(0.0002)  # the thread must not keep a `take` waiting for Python's usual 5 ms
     try:
-        asyncio.run(helper(os.path.abspath(options.run), options.warm, end=options.end))
+        asyncio.run(helper(os.path.abspath(options.run), options.warm, options.operator, end=options.end))
     except (Refused, OSError) as error:
         _log.error("%s", error)  # one line for a person
         return 1

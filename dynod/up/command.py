@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import socket
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -94,6 +95,8 @@ def _directories(settings: Settings) -> Iterator[None]:
     made = not os.path.isdir(settings.run)
     try:
         os.makedirs(settings.state, mode=0o755, exist_ok=True)
+        if os.geteuid() == 0 and os.stat(settings.state).st_mode & stat.S_ISVTX:
+            os.chmod(settings.state, 0o755)  # noqa: S103  # a service had it: in a sticky directory root may not create over others' files
         os.makedirs(settings.run, mode=0o755, exist_ok=True)
         locks = [_lock(settings.run)]
     except OSError as error:

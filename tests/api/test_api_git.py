@@ -410,7 +410,7 @@ def test_two_first_requests_make_one_repository(tmp_path):
 def test_what_git_acknowledges_is_told_to_reach_the_disk(tmp_path):
     async def story():
         path = await git.make_repository(str(tmp_path), "app-id")
-        env = git._bare_env(str(tmp_path), path)
+        env = git._bare_env(str(tmp_path))
         _, said = await shell(path, "git", "config", "--get", "core.fsync", env=env)
         assert said == "all\n"
 

@@ -27,6 +27,7 @@ def state(tmp_path):
         "logs",
         f"slugs/{SHA}/app",
         "slugs/.new-x",
+        "stack/debian/etc",
     ):
         (made / path).mkdir(parents=True)
     for path in (
@@ -53,7 +54,12 @@ def owners(state):
 def test_what_is_others_by_right_stays_theirs(state):
     assert not hand_over(str(state), UID, GID, idle=False)
     found = owners(state)
-    assert {path for path, uid in found.items() if uid == 0} == {"dynos", "dynos/d1"}
+    assert {path for path, uid in found.items() if uid == 0} == {
+        "dynos",
+        "dynos/d1",
+        "stack/debian",
+        "stack/debian/etc",
+    }
     assert {path for path, uid in found.items() if uid == LOGS} == {"logs", "router/certs"}
     assert {path for path, uid in found.items() if uid == SLUGS} == {f"slugs/{SHA}", f"slugs/{SHA}/app"}
     assert all(os.lstat(state / path).st_gid == GID for path, uid in found.items() if uid == UID)
