@@ -1,40 +1,23 @@
 """A platform in memory, as small as the API's tests allow: dicts for state, real child processes for attached one-offs."""
 
 import asyncio
-import contextlib
-import fcntl
-import hashlib
-import os
-import pty
-import signal
-import struct
-import termios
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from dynod.core.ledger import Ledger, fold
 from dynod.engine.domains import Domains
-from dynod.engine.platform import BuildAsk, Quota, Readings, RunAsk, SlugAsk
+from dynod.engine.platform import Quota, Readings, RunAsk
 from dynod.model.app import Account, App, AppId, app_name
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoId, DynoName, DynoState, DynoView
 from dynod.model.entry import AppCreated, AppDestroyed, Entry
-from dynod.model.formation import DEFAULT_SIZE, WEB, Formation, Scale, process_type
+from dynod.model.formation import Formation, Scale, process_type
 from dynod.model.log import LogLine, LogQuery
 from dynod.model.refused import Refusal, Refused
-from dynod.model.release import (
-    Build,
-    BuildId,
-    BuildStatus,
-    Release,
-    ReleaseId,
-    ReleaseStatus,
-    Slug,
-    SlugId,
-)
 from dynod.model.settings import Settings
 from dynod.model.traffic import AppTraffic, Traffic
+from tests.api.fake_deploys import Deploys, House, new_id
+from tests.api.fake_dyno import Child, boot
 
 OWNER = Account("11111111-1111-4111-8111-111111111111", "owner@example.com")
 STRANGER = Account("22222222-2222-4222-8222-222222222222", "stranger@example.com")
@@ -42,114 +25,7 @@ TOKENS = {"owner-token": OWNER, "stranger-token": STRANGER}
 START = 1_700_000_000.0
 
 
-def new_id() -> str:
-    return str(uuid.uuid4())
-
-
-class Child:
-    """An attached one-off: a real shell, on a pty or on pipes."""
-
-    def __init__(self, dyno: DynoView, process, write_fd: int, read_fd: int, *, is_pty: bool) -> None:
-        self.dyno = dyno
-        self.came = True
-        self.closed = asyncio.Event()
-        self._process, self._is_pty = process, is_pty
-        self._write_fd, self._read_fd = write_fd, read_fd
-        self._open = {write_fd, read_fd}
-
-    async def output(self) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                data = await asyncio.to_thread(os.read, self._read_fd, 65536)
-            except OSError:
-                data = b""
-            if not data:
-                return
-            yield data
-
-    async def write(self, data: bytes) -> None:
-        os.write(self._write_fd, data)
-
-    async def write_eof(self) -> None:
-        if self._is_pty:
-            await self.write(b"\x04")
-        else:
-            self._shut(self._write_fd)
-
-    async def status(self) -> int:
-        code = await self._process.wait()
-        return code if code >= 0 else 128 - code
-
-    def close(self) -> None:
-        if not self.closed.is_set():
-            self.closed.set()
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGHUP)
-                os.killpg(self._process.pid, signal.SIGKILL)
-
-    def unclaimed(self) -> None:
-        self.came = False
-        self.close()
-
-    def resize(self, columns: int, lines: int) -> None:
-        if self._is_pty:
-            fcntl.ioctl(self._read_fd, termios.TIOCSWINSZ, struct.pack("4H", lines, columns, 0, 0))
-
-    async def gone(self) -> None:
-        self.close()
-        await self._process.wait()
-        for fd in tuple(self._open):
-            self._shut(fd)
-
-    def _shut(self, fd: int) -> None:
-        if fd in self._open:
-            self._open.remove(fd)
-            os.close(fd)
-
-
-async def boot(view: DynoView, ask: RunAsk) -> Child:
-    env = {"PATH": os.environ["PATH"], "HOME": "/tmp", **ask.env}
-    argv = ("/bin/sh", "-c", ask.command)
-    if ask.force_no_tty:
-        (in_read, in_write), (out_read, out_write) = os.pipe(), os.pipe()
-        process = await asyncio.create_subprocess_exec(
-            *argv, env=env, stdin=in_read, stdout=out_write, stderr=out_write, start_new_session=True
-        )
-        os.close(in_read)
-        os.close(out_write)
-        return Child(view, process, in_write, out_read, is_pty=False)
-    master, slave = pty.openpty()
-    size = struct.pack("4H", int(ask.env.get("LINES", 24)), int(ask.env.get("COLUMNS", 80)), 0, 0)
-    fcntl.ioctl(master, termios.TIOCSWINSZ, size)
-
-    def take_terminal() -> None:
-        """In the child: lead a session that has the terminal for its own, so that Ctrl-C is a signal."""
-        os.setsid()
-        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-
-    process = await asyncio.create_subprocess_exec(
-        *argv, env=env, stdin=slave, stdout=slave, stderr=slave, preexec_fn=take_terminal
-    )
-    os.close(slave)
-    return Child(view, process, master, master, is_pty=True)
-
-
-@dataclass
-class House:
-    """One app and all that belongs to it."""
-
-    app: App
-    config: dict[str, str] = field(default_factory=dict)
-    releases: list[Release] = field(default_factory=list)
-    slugs: dict[str, Slug] = field(default_factory=dict)
-    builds: list[Build] = field(default_factory=list)
-    output: dict[str, bytes] = field(default_factory=dict)
-    formation: list[Formation] = field(default_factory=list)
-    dynos: list[DynoView] = field(default_factory=list)
-    features: dict[str, bool] = field(default_factory=dict)
-
-
-class FakePlatform:
+class FakePlatform(Deploys):
     """Satisfies dynod.engine.platform.Platform."""
 
     def __init__(self, settings: Settings) -> None:
@@ -267,44 +143,20 @@ class FakePlatform:
         await self.commit(actor or OWNER, app.id, lambda _: [AppDestroyed()])
         return self.houses.pop(app.id).app
 
-    # -- config and releases
-    def config(self, app: App) -> Mapping[str, str]:
-        return self.house(app.id).config
+    # -- formation and dynos
+    def formation(self, app: App) -> Sequence[Formation]:
+        return self.house(app.id).formation
 
-    async def set_config(
-        self, actor: Account, app: App, changes: Mapping[str, str | None]
-    ) -> Mapping[str, str]:
+    async def scale(self, actor: Account, app: App, changes: Sequence[Scale]) -> Sequence[Formation]:
         house = self.house(app.id)
-        new = {key: value for key, value in {**house.config, **changes}.items() if value is not None}
-        if new != house.config:
-            house.config = new
-            verb = "Set" if any(changes.values()) else "Remove"
-            text = f"{verb} {', '.join(changes)} config vars"
-            self._release(app, actor, text, self._slug_id(app))
-            await self.say(app, f"{text} by user {actor.email}", process="api")
-        return new
-
-    def _slug_id(self, app: App) -> SlugId | None:
-        current = self.current_release(app)
-        return None if current is None else current.slug
-
-    def _release(self, app: App, actor: Account, text: str, slug: SlugId | None, *, phase=False) -> Release:
-        house, now = self.house(app.id), self.now()
-        release = Release(
-            ReleaseId(new_id()),
-            len(house.releases) + 1,
-            text,
-            ReleaseStatus.SUCCEEDED,
-            slug,
-            dict(house.config),
-            actor.email,
-            now,
-            now,
-            phase,
-        )
-        house.releases.append(release)
+        named = {change.type: change for change in changes}
+        rows = []
+        for row in house.formation:
+            change = named.get(row.type)
+            rows.append(row if change is None else _scaled(row, change))
+        house.formation = rows
         self._boot(house)
-        return release
+        return [row for row in rows if row.type in named]
 
     def _boot(self, house: House) -> None:
         one_offs = [dyno for dyno in house.dynos if dyno.name.type == "run"]
@@ -328,133 +180,6 @@ class FakePlatform:
             now,
             now,
         )
-
-    def releases(self, app: App) -> Sequence[Release]:
-        return self.house(app.id).releases
-
-    def release(self, app: App, ident: str) -> Release:
-        for one in self.house(app.id).releases:
-            if ident in {one.id, f"v{one.version}", str(one.version)}:
-                return one
-        raise Refused(Refusal.NOT_FOUND, f"cannot find the release {ident}")
-
-    def current_release(self, app: App) -> Release | None:
-        good = [one for one in self.house(app.id).releases if one.status is ReleaseStatus.SUCCEEDED]
-        return good[-1] if good else None
-
-    async def create_release(self, actor: Account, app: App, slug: Slug, description: str | None) -> Release:
-        return self._deploy(actor, app, slug, description or f"Deploy {slug.commit[:8]}")
-
-    def _deploy(self, actor: Account, app: App, slug: Slug, text: str) -> Release:
-        house = self.house(app.id)
-        if not house.formation:
-            house.formation = [
-                Formation(new_id(), kind, 1 if kind == WEB else 0, DEFAULT_SIZE, command)
-                for kind, command in slug.process_types.items()
-            ]
-        release = self._release(app, actor, text, slug.id, phase="release" in slug.process_types)
-        house.output[release.id] = b"migrating\ndone\n"
-        return release
-
-    async def rollback(self, actor: Account, app: App, release: Release) -> Release:
-        if release.slug is None:
-            raise Refused(Refusal.INVALID, f"cannot roll back to v{release.version}: it has no slug")
-        self.house(app.id).config = dict(release.config)
-        return self._release(app, actor, f"Rollback to v{release.version}", release.slug)
-
-    async def release_output(self, app: App, release: Release) -> AsyncIterator[bytes]:
-        if release.id not in self.house(app.id).output:
-            raise Refused(
-                Refusal.NOT_FOUND, f"cannot find output of v{release.version}: it has no release phase"
-            )
-        yield self.house(app.id).output[release.id]
-
-    # -- slugs and builds
-    def slug(self, app: App, ident: str) -> Slug:
-        try:
-            return self.house(app.id).slugs[ident]
-        except KeyError:
-            raise Refused(Refusal.NOT_FOUND, f"cannot find the slug {ident}") from None
-
-    def slug_blob(self, slug: Slug) -> str:
-        return f"{self.settings.state}/slugs/{slug.sha256}.tgz"
-
-    async def add_slug(self, actor: Account, app: App, ask: SlugAsk) -> Slug:
-        with open(ask.path, "rb") as file:
-            data = file.read()
-        if not data.startswith(b"\x1f\x8b"):
-            raise Refused(Refusal.INVALID, "cannot take the slug: it is not a tar.gz")
-        return self._slug(app, data, ask.process_types, ask.commit, ask.commit_description)
-
-    def _slug(self, app: App, data: bytes, types: Mapping[str, str], commit: str, text: str) -> Slug:
-        sha = hashlib.sha256(data).hexdigest()
-        kinds = {process_type(kind): command for kind, command in types.items()}
-        slug = Slug(
-            SlugId(new_id()), sha, len(data), commit, text, kinds, app.build_stack, "Procfile", self.now()
-        )
-        self.house(app.id).slugs[slug.id] = slug
-        os.makedirs(f"{self.settings.state}/slugs", exist_ok=True)
-        with open(self.slug_blob(slug), "wb") as file:
-            file.write(data)
-        return slug
-
-    def builds(self, app: App) -> Sequence[Build]:
-        return self.house(app.id).builds
-
-    def build(self, app: App, ident: str) -> Build:
-        for one in self.house(app.id).builds:
-            if one.id == ident:
-                return one
-        raise Refused(Refusal.NOT_FOUND, f"cannot find the build {ident}")
-
-    async def start_build(self, actor: Account, app: App, ask: BuildAsk) -> Build:
-        """Build at once: one web type, whatever the source is."""
-        with open(ask.source, "rb") as file:
-            data = file.read()
-        os.unlink(ask.source)
-        slug = self._slug(app, data, {"web": "./serve", "worker": "./work"}, ask.commit, ask.description)
-        release = self._deploy(actor, app, slug, f"Deploy {ask.commit[:8]}")
-        now = self.now()
-        build = Build(
-            BuildId(new_id()),
-            BuildStatus.SUCCEEDED,
-            actor.email,
-            ask.commit,
-            app.build_stack,
-            ask.buildpacks,
-            now,
-            now,
-            slug.id,
-            release.id,
-        )
-        house = self.house(app.id)
-        house.builds.append(build)
-        await self.say(app, "ready to serve")
-        house.output[build.id] = b"-----> Building on the Debian-12 stack\n-----> Launching...\n"
-        return build
-
-    async def build_output(self, app: App, build: Build) -> AsyncIterator[bytes]:
-        for line in self.house(app.id).output[build.id].splitlines(keepends=True):
-            yield line
-            await self.build_gate.wait()
-
-    async def clear_cache(self, actor: Account, app: App) -> None:
-        self.done.append(("clear_cache", app.name))
-
-    # -- formation and dynos
-    def formation(self, app: App) -> Sequence[Formation]:
-        return self.house(app.id).formation
-
-    async def scale(self, actor: Account, app: App, changes: Sequence[Scale]) -> Sequence[Formation]:
-        house = self.house(app.id)
-        named = {change.type: change for change in changes}
-        rows = []
-        for row in house.formation:
-            change = named.get(row.type)
-            rows.append(row if change is None else _scaled(row, change))
-        house.formation = rows
-        self._boot(house)
-        return [row for row in rows if row.type in named]
 
     def dynos(self, app: App) -> Sequence[DynoView]:
         return self.house(app.id).dynos
