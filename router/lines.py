@@ -17,7 +17,10 @@ from router.reconnect import Link
 from router.timers import Timers
 
 WAITING = 10_000  # rows kept while logplex is away or slow
-BATCH = 200  # rows per frame: few enough for the processor's cache, and for the frame's limit with the longest of lines
+BATCH = 200  # rows per frame: few enough for the frame's limit with the longest of lines
+TOGETHER = (
+    50  # requests summed up in one go: few enough for the processor's cache, and for those who wait meanwhile
+)
 
 _log = logging.getLogger(__name__)
 Row = list[str | int]
@@ -45,11 +48,14 @@ class Lines:
 
     def add(self, exchange: Exchange) -> None:
         """Take a finished request."""
-        self._fresh.append(exchange)
+        fresh = self._fresh
+        fresh.append(exchange)
         if self._timer is None:
             self._timer = self._loop.call_later(self._timers.flush, self._flush)
-        elif len(self._fresh) >= BATCH:
-            self.take()
+        elif len(fresh) >= TOGETHER:
+            self._sum_up()
+            if len(self._waiting) >= BATCH:
+                self.take()
 
     async def close(self) -> None:
         """Send what is there, hang up; a logplex that does not read is not waited for long."""
@@ -67,15 +73,18 @@ class Lines:
 
     def take(self) -> None:
         """Count what has ended, and send it."""
+        self._sum_up()
+        self._send()
+        over = len(self._waiting) - WAITING
+        if over > 0:
+            self._drop(over)
+
+    def _sum_up(self) -> None:
         fresh = self._fresh
         if fresh:
             self._fresh = []
             self._metrics.count(fresh)
             self._waiting += [exchange.row() for exchange in fresh]
-        self._send()
-        over = len(self._waiting) - WAITING
-        if over > 0:
-            self._drop(over)
 
     def _send(self) -> None:
         waiting = self._waiting

@@ -291,7 +291,7 @@ class Proxy:
         """A dyno's connection ended under a request."""
         dyno = client.dyno
         assert dyno is not None
-        if dyno.served and exchange.phase is Phase.WAITING and exchange.replayable and not exchange.retried:
+        if dyno.served and exchange.unread and exchange.replayable and not exchange.retried:
             exchange.retried = True  # kept alive by us, closed by it at the same moment: nobody's fault
             client.dyno = None
             dyno.client = None

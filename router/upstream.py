@@ -76,23 +76,33 @@ class Dyno(asyncio.Protocol):
         client = self.client
         if client is None or (exchange := client.exchange) is None:
             self.transport.abort()  # it speaks unasked
-        elif not exchange.plain or not self._answered(client, exchange, data):
-            exchange.plain = False
-            self._received(client, exchange, data)
-
-    def _answered(self, client: "Client", exchange: Exchange, data: bytes) -> bool:
-        """Pass on the usual answer, which came whole to a request that went on as it is, and part: all in one go. False if it is another."""
+            return
         proxy = self._proxy
-        whole = compiled.whole_answer(data, True, b"")
-        if whole is None or not whole[2] or proxy.draining:
-            return False
+        if exchange.plain and not proxy.draining:
+            whole = compiled.whole_answer(data, True, b"")
+            if whole is not None and whole[2]:
+                self._answered(client, exchange, proxy, whole)
+                return
+        exchange.plain = False
+        self._received(client, exchange, data)
+
+    def _answered(
+        self, client: "Client", exchange: Exchange, proxy: "Proxy", whole: tuple[bytes, int, bool]
+    ) -> None:
+        """Do as `Proxy.finish` does for the usual answer, which came whole to a request that went on as it was: in one go."""
         made, exchange.status, _ = whole
         exchange.to_client = len(made)
         client.transport.write(made)
         client.exchange = client.dyno = None
         now = proxy.time()
-        self.leave(True, now)
         target = self.target
+        if self.blocked or not self._reading or target.gone:
+            self.leave(True, now)
+        else:
+            self.client = None
+            self.served = True
+            self.idle_since = now
+            target.idle.append(self)
         checkin(target)
         exchange.service_ms = int((now - (exchange.connected_at or now)) * 1000 + 0.5)
         if proxy.stamped != now:
@@ -102,7 +112,6 @@ class Dyno(asyncio.Protocol):
         if target.queue:
             proxy.waiting.admit(target.queue, now)
         client.next(now)
-        return True
 
     def _received(self, client: "Client", exchange: Exchange, data: bytes) -> None:
         proxy = self._proxy

@@ -232,6 +232,30 @@ def test_a_stale_connection_is_no_fault_of_the_dynos():
     run(test)
 
 
+def test_a_request_that_an_answer_has_begun_to_goes_to_no_other_connection():
+    """The beginning of one answer and all of another would be a head that nobody sent."""
+
+    async def answer(head, reader, writer):
+        if len(dynos[0].heads) == 2:
+            writer.write(b"HTTP/1.1 200 OK\r\nX-Begun: ")
+            return False
+        writer.write(HELLO)
+        return True
+
+    dynos = []
+
+    async def test():
+        async with serving(answer) as (house, dyno), await house.connect() as connection:
+            dynos.append(dyno)
+            assert (await connection.ask()).body == b"hello"
+            response = await connection.ask()
+            assert (response.status, response.get("X-Begun")) == (503, None)
+            assert len(dyno.heads) == 2
+            assert " code=H18 " in (await house.logplex.wait(2))[1][4]
+
+    run(test)
+
+
 def test_a_request_that_must_not_go_twice_does_not_go_on_an_old_connection():
     async def test():
         async with (
