@@ -9,6 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support import whole
 
+from dynod.cli.client import Client
+from dynod.model.refused import Refused
+
 pytestmark = pytest.mark.e2e
 
 WEB = textwrap.dedent("""
@@ -267,6 +270,52 @@ def test_an_attached_one_off_that_says_nothing_for_an_hour_is_hung_up_on(platfor
             while "Client connection closed. Sending SIGHUP to all processes" not in lines():
                 pass
     platform.until(lambda: states(platform) == {}, "daily")
+
+
+def run_for(platform, command, seconds):
+    """A detached one-off with a time to live, which the API takes and no verb has; give its name once it is up."""
+    with contextlib.closing(Client(f"{platform.run}/control.sock")) as client:
+        asked = {"app": "daily", "body": {"command": command, "time_to_live": seconds}}
+        name = client.call("dynos.create", asked)["name"]
+    platform.until(lambda: states(platform)[name] == "up", "daily")
+    return name
+
+
+def test_a_one_off_is_stopped_when_its_time_to_live_is_over_and_not_before(platform):
+    name = run_for(platform, "sleep 1000000", 600)
+    with fresh(platform, name) as lines:
+        passes(platform, "9m")
+        assert states(platform)[name] == "up"
+        passes(platform, "1m")
+        told = said(lines, name, "State changed from up to complete")
+    assert told == ["Stopping all processes with SIGTERM", ENDED, "State changed from up to complete"]
+    assert "its time to live is over" in str(platform.json("why", name, "-a", "daily"))
+    platform.until(lambda: name not in states(platform), "daily")
+
+
+def test_a_one_off_that_does_not_heed_the_end_of_its_time_is_killed(platform):
+    name = run_for(platform, "trap '' TERM; echo deaf; while :; do sleep 1000000; done", 86_400)
+    platform.until(lambda: ": deaf" in platform.dyno("logs", "-a", "daily", "-d", name).stdout, "daily")
+    with fresh(platform, name) as lines:
+        passes(platform, "23h")
+        assert states(platform)[name] == "up"
+        passes(platform, "1h")
+        said(lines, name, "Stopping all processes with SIGTERM")
+        passes(platform, "31s")
+        told = said(lines, name, "State changed from up to complete")
+    assert told == [
+        "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM",
+        "Stopping remaining processes with SIGKILL",
+        "Process exited with status 137",
+        "State changed from up to complete",
+    ]
+    platform.until(lambda: name not in states(platform), "daily")
+
+
+@pytest.mark.parametrize("seconds", [0, 86_401, -1])
+def test_a_time_to_live_beyond_a_day_is_refused(platform, seconds):
+    with pytest.raises(Refused, match="time_to_live"):
+        run_for(platform, "true", seconds)
 
 
 def test_time_passes_nowhere_else(tmp_path_factory):
