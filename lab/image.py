@@ -132,7 +132,7 @@ def _build(work: Path) -> None:
     for name in ("vmlinuz", "initrd"):
         newest = max((tree / "boot").glob(f"{name}*"))
         shutil.copy(newest, made / name)
-    _run(
+    tool(
         "mke2fs",
         "-q",
         "-t",
@@ -150,7 +150,7 @@ def _debian(tree: Path) -> None:
     hook = tree.with_name("hook")
     hook.write_text(INITRD_HOOK)
     hook.chmod(0o755)
-    _run(
+    tool(
         *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
         "--essential-hook=mkdir -p $1/etc/initramfs-tools/conf.d $1/etc/initramfs-tools/hooks",
         "--essential-hook=printf 'MODULES=list\\nCOMPRESS=gzip\\n' >$1/etc/initramfs-tools/conf.d/lab",
@@ -175,7 +175,7 @@ python3 -m venv /opt/lab/venv
 /opt/lab/venv/bin/pip install -q --no-index --find-links /opt/lab/wheels {words}
 rm -rf /root/.cache"""
     inside = f'mount -t proc proc {tree}/proc && exec chroot {tree} /bin/sh -c "$SCRIPT"'
-    _run(
+    tool(
         "unshare",
         "--mount",
         "--pid",
@@ -206,11 +206,12 @@ def _files(tree: Path) -> None:
     for unit in MASKED:
         (tree / "etc/systemd/system" / unit).symlink_to("/dev/null")
     systemctl = ("systemctl", f"--root={tree}")
-    _run(*systemctl, "enable", "systemd-networkd.service", "lab-agent.service")
+    tool(*systemctl, "enable", "systemd-networkd.service", "lab-agent.service")
     (tree / "etc/machine-id").write_text(hashlib.sha256(b"lab").hexdigest()[:32] + "\n")
 
 
-def _run(*argv: str, **more: str) -> None:
+def tool(*argv: str, **more: str) -> None:
+    """Run one; `more` is its environment. Raise CannotBuild."""
     done = subprocess.run(argv, env={**os.environ, **more}, check=False)
     if done.returncode != 0:
         raise CannotBuild(f"cannot build the lab's image: {argv[0]} ended with {done.returncode}")

@@ -23,6 +23,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.lab)
 
 
+def pytest_runtest_logreport(report):
+    """Say at once why one failed: the end of all is hours away."""
+    if report.failed and "tests/lab/" in report.nodeid:
+        print(f"\n{report.longreprtext}", flush=True)
+
+
 @pytest.fixture(scope="session")
 def disk():
     """The disk of a machine on which the platform was just installed; LAB_DISK names one that is there already."""
@@ -71,7 +77,7 @@ def deployed(machine, app, tree):
     return app
 
 
-def serves(machine, app, cap=240):
+def serves(machine, app, cap=600):
     """Wait until an app answers; where it does not, fail with what the machine has to say about it."""
     done = machine.run(
         "timeout",

@@ -1,6 +1,6 @@
 """What is on the machine after it lost its power, as one JSON object: `python look.py APP [STATE RUN]`, by the platform's own Python.
 
-Waits until the app's dynos are as its formation says, at most two minutes.
+Waits until the app's dynos are as its formation says, at most five minutes.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import Any
 
 from dynod.cli.client import Client
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 PROGRAMS = {"web": "python3 -m http.server", "worker": "/bin/bash ./worker.sh"}
 
 

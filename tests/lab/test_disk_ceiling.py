@@ -5,10 +5,10 @@ import pytest
 from tests.lab.conftest import deployed, serves
 from tests.lab.inside import passes
 
+pytestmark = pytest.mark.timeout(3600)  # whichever is first waits for the installing
 SLOTS = "/var/lib/dynod/dynos/.slots"
 
 
-@pytest.mark.timeout(3600)
 def test_project_quotas_hold_and_nothing_is_skipped(machine):
     said = passes(machine, "tests/linux/test_jail_quota.py", "project quotas")
     assert "skipped" not in said

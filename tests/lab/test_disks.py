@@ -12,6 +12,7 @@ from tests.lab.conftest import SETTLED, held, kept, running, serves
 from tests.lab.told import INSIDE, PYTHON, Told
 from tests.lab.under_load import cost
 
+pytestmark = pytest.mark.timeout(3600)  # whichever is first waits for the installing
 STATE = "/var/lib/dynod"
 DISK = Disk()
 ROUNDS = int(os.environ.get("LAB_ROUNDS", "10"))
@@ -49,7 +50,6 @@ def machine(disk, request):
         yield made
 
 
-@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_a_disk_that_forgot_what_was_not_synced_holds_all_that_was_acknowledged(machine, app, seed):
     """From one moment on no write reaches it, as if the power had gone: what came before it by sync is there, the rest never was."""
@@ -63,7 +63,6 @@ def test_a_disk_that_forgot_what_was_not_synced_holds_all_that_was_acknowledged(
         held(machine, app, told, "forgetting disk", before=int(count), seed=seed)
 
 
-@pytest.mark.timeout(1200)
 def test_on_a_full_disk_changes_are_refused_clearly_and_apps_serve_on(machine, app, counting):
     with kept(machine, "full"):
         machine.sh(f"dyno config:set FULL=before -a {app}")
@@ -96,7 +95,6 @@ def test_on_a_full_disk_changes_are_refused_clearly_and_apps_serve_on(machine, a
         assert value == "before"
 
 
-@pytest.mark.timeout(1200)
 def test_on_a_disk_that_errs_changes_are_refused_clearly_and_apps_serve_on(machine, app, counting):
     with kept(machine, "erring"):
         machine.sh(f"dyno config:set ERR=before -a {app}")
