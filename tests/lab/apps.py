@@ -1,6 +1,6 @@
 """Many apps, inside the machine, without a build for each: `python apps.py COUNT DYNOS`, by the platform's own Python.
 
-The slug of the app `hello` is put into COUNT apps by the Platform API's own way (slug, blob, release), and they are scaled to DYNOS in all:
+The slug of the app `small` is put into COUNT apps by the Platform API's own way (slug, blob, release), and they are scaled to DYNOS in all:
 every one has a web dyno and a worker, the first ones another web dyno. Prints their names.
 """
 
@@ -28,8 +28,8 @@ def main(count: int, dynos: int) -> None:
     def call(method: str, **params: Any) -> Any:
         return client.call(method, params)
 
-    newest = max(call("releases.list", app="hello"), key=lambda row: int(row["version"]))
-    slug = call("slugs.info", app="hello", slug=newest["slug"]["id"])
+    newest = max(call("releases.list", app="small"), key=lambda row: int(row["version"]))
+    slug = call("slugs.info", app="small", slug=newest["slug"]["id"])
     archive = (STATE / "slugs" / (slug["checksum"].removeprefix("SHA256:") + ".tgz")).read_bytes()
     about = {name: slug[name] for name in ("process_types", "checksum")}
     more = dynos - 2 * count

@@ -127,12 +127,12 @@ def held(machine, app, told, what, before=None, after=None, **more):
 
 
 @contextlib.contextmanager
-def kept(machine, name):
+def kept(machine, name, app="hello"):
     """Keep the machine's words when what is within fails."""
     try:
         yield
     except BaseException:
-        print(keep(machine, name))
+        print(keep(machine, name, app))
         raise
 
 

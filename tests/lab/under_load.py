@@ -1,6 +1,7 @@
 """What a fault costs while clients ask and an app writes its log: requests that failed, dynos that ended, lines that are missing."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 
 from tests.lab.conftest import figure
@@ -38,9 +39,11 @@ def running(machine):
     return {(row["app"]["name"], row["name"], row["id"]) for row in json.loads(said)}
 
 
-def processes(machine):
-    """Pids of the dynos' own programs."""
-    return set(machine.sh("pgrep -f '^python3 -m http.server|^/bin/bash ./count.sh' || true").split())
+def processes(machine, program="^python3 -m http.server|^/bin/bash ./count.sh"):
+    """Pids of the dynos' own programs; not of what they have forked and what is about to become another program."""
+    rows = [line.split(None, 2) for line in machine.sh("ps -eo pid=,ppid=,args=").splitlines()]
+    found = {pid: parent for pid, parent, argv in rows if re.match(program, argv)}
+    return {pid for pid, parent in found.items() if parent not in found}
 
 
 def numbers(machine):

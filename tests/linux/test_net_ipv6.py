@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from linux.test_net_wiring import ask, start
-from support.netlab import FORWARD6, LONG, connects, inside, lab
+from support.netlab import FORWARD6, LONG, SHORT, connects, inside, lab
 
 from dynod.model.settings import Endpoint
 
@@ -191,7 +191,7 @@ def test_dynos_reach_the_router_and_nothing_else_of_the_machine(place):
 
     def opened(wanted):
         for address in public:
-            assert connects(a.netns, address, LONG if wanted else 0.4) is wanted, address
+            assert connects(a.netns, address, LONG if wanted else SHORT) is wanted, address
         for address in shut:
             assert not connects(a.netns, address), address
 

@@ -14,9 +14,11 @@ import threading
 import time
 from pathlib import Path
 
+from waiting import LONGER
+
 from dynod.jail import packets
 
-PATIENCE = 30.0
+PATIENCE = 30.0 * LONGER
 UID_FIRST = 700_000
 UID_COUNT = 100
 SLUG_UID = UID_FIRST - 1

@@ -14,12 +14,14 @@ import tempfile
 import threading
 from pathlib import Path
 
+from waiting import LONGER
+
 from dynod.net import namespaces
 
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
 FORWARD6 = "/proc/sys/net/ipv6/conf/all/forwarding"
-LONG = 10.0  # for what must happen
-SHORT = 0.4  # for what must not
+LONG = 10.0 * LONGER  # for what must happen
+SHORT = 0.4 * LONGER  # for what must not
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
