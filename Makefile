@@ -8,6 +8,7 @@ APT     := python3 python3-venv python3-dev gcc libc6-dev libcap-dev libseccomp2
 NODE    := nodejs npm
 BENCH   := bubblewrap runc nginx-light haproxy caddy wrk nghttp2-client
 LAB     := mmdebstrap e2fsprogs qemu-system-x86 qemu-utils
+SOAK    := tests/soak tests/linux/test_net_many.py
 PYTEST  := $(PY) -m pytest
 CODE    := dynod router slugc lab tests benchmarks
 
@@ -48,7 +49,7 @@ test: check
 
 # 500 requests a second through deploys, restarts and scales, and 4,000 networks at once: prints what it found (SOAK_ROUNDS=10, SOAK_RATE=500).
 soak: setup
-	$(PYTEST) -m soak -s --timeout 3600 tests/soak tests/linux/test_net_many.py $(ARGS)
+	$(PYTEST) -m soak -s --timeout 3600 $(SOAK) $(ARGS)
 
 bench: setup
 	@sh .ci/packages $(BENCH)
