@@ -60,10 +60,9 @@ class Exchange:
     service_ms: int | None = None  # from the dyno's connection to the end
     at = 0  # the end, in microseconds since the epoch
     protocol = PLAIN  # what the access line says of it
-    failure: Failure | None = None
+    failure: Failure | None
     status = 0
     to_client = 0  # bytes sent to the client
-    from_client_size = 0  # of its body or tunnel
     request_done = True  # all of the request's body has been read
     request_rest = b""  # what the client sent behind the request
     unread = True  # nothing of the response has come
@@ -83,6 +82,8 @@ class Exchange:
         self._head = head
         self.site, self.request_id, self.host, self.made, self._words, self.keep = forwarded
         self.plain = self.keep
+        self.failure = None
+        self.from_client_size = 0  # of its body or tunnel
         self.peer = peer
         self.started = started
 

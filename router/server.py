@@ -98,8 +98,10 @@ class Client(asyncio.Protocol):
             self._buffer += data
             self.advance()
         else:
-            proxy = self._proxy
-            now = proxy.time()
+            # What is called is looked up as a value first: for values of an instance the interpreter has a quick way, for calls of them none.
+            proxy, made, forward = self._proxy, self._exchange, self._forward
+            time = proxy.time
+            now = time()
             if proxy.stamped != now:
                 proxy.stamp(now)
             forwarded = compiled.forward(data, proxy.routes.plain, self.origin, proxy.ids, proxy.stamp_ms)
@@ -108,8 +110,8 @@ class Client(asyncio.Protocol):
                 self.advance()
             else:  # the usual case: one plain head and nothing else
                 self._served = True
-                self.exchange = exchange = self._exchange(data, forwarded, self.peer, now)
-                self._forward(self, exchange, now)
+                self.exchange = exchange = made(data, forwarded, self.peer, now)
+                forward(self, exchange, now)
 
     def advance(self) -> None:
         """Take requests out of the buffer while none is under way; a loop, so that a thousand bad ones need no deep stack."""

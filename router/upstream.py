@@ -94,8 +94,8 @@ class Dyno(asyncio.Protocol):
         exchange.to_client = len(made)
         client.transport.write(made)
         client.exchange = client.dyno = None
-        now = proxy.time()
-        target = self.target
+        time, target = proxy.time, self.target  # see Client.data_received
+        now = time()
         if self.blocked or not self._reading or target.gone:
             self.leave(True, now)
         else:
