@@ -54,7 +54,7 @@ def root(_: Settings) -> Check:
 
 def users(_: Settings) -> Check:
     """In production what need not be root is not."""
-    wanted = ("dynod-log", "dynod-router")
+    wanted = ("dynod", "dynod-log", "dynod-router")
     missing = [name for name in wanted if not _user(name)]
     found = f"missing: {', '.join(missing)}" if missing else ", ".join(wanted)
     remedy = "make install makes them; without it every program runs as who starts it"

@@ -43,15 +43,15 @@ def test_every_unit_runs_and_as_whom_it_says(machine):
     assert dict(zip(UNITS, said.split(), strict=True)) == {
         "dyno-net": "root",
         "dyno-logplex": "dynod-log",
-        "dynod": "root",
+        "dynod": "dynod",
         "dyno-host": "root",
         "dyno-router": "dynod-router",
     }
     assert machine.sh("systemctl --failed --plain --no-legend") == ""
 
 
-def test_router_and_logplex_have_no_capability(machine):
-    for unit in ("dyno-router", "dyno-logplex"):
+def test_who_talks_to_strangers_has_no_capability(machine):
+    for unit in ("dyno-router", "dyno-logplex", "dynod"):
         masks = machine.sh(
             f"grep -E 'Cap(Inh|Prm|Eff|Bnd|Amb)' /proc/$(systemctl show -P MainPID {unit})/status"
         )

@@ -61,7 +61,7 @@ def test_an_address_reaches_settings_and_socket(machine):
 def test_users_and_groups_are_made(machine):
     users = [line.partition(":")[0] for line in (machine / "etc/passwd").read_text().splitlines()]
     groups = [line.partition(":")[0] for line in (machine / "etc/group").read_text().splitlines()]
-    assert {"dynod-log", "dynod-router"} <= set(users)
+    assert {"dynod", "dynod-log", "dynod-router"} <= set(users)
     assert {"dynod", "dynod-link"} <= set(groups)
 
 
