@@ -18,20 +18,23 @@ import prctl
 
 from dynod.jail import packets
 from dynod.jail.enter import default_signals, only
+from dynod.jail.init import wait
 from dynod.jail.syscalls import CLONE_NEWUSER, unshare
 
 KEPT = 512
 SPARE = 2
 
 
-def hold(door: socket.socket) -> NoReturn:
-    """Be a holder: live in a new user namespace until the host hangs up. Runs in a fresh child."""
+def hold(door: socket.socket, program: int | None) -> NoReturn:
+    """Be a holder: live in a new user namespace until the host hangs up. Runs in a fresh child; waits as `program` (init.compiled)."""
     try:
         prctl.set_pdeathsig(signal.SIGKILL)
-        only([door.fileno()])
+        only([door.fileno(), *([] if program is None else [program])])
         default_signals()
         unshare(CLONE_NEWUSER)
         packets.send(door, {"pid": os.getpid()})
+        if program is not None:
+            wait(program, door.fileno())
         door.recv(1)
     finally:
         os._exit(0)

@@ -3,6 +3,8 @@
  * dyno-init MAIN STATUS: forward signals to every process, reap, and when MAIN has ended write its status to the
  * descriptor STATUS and end with it. All signals come blocked, and are taken one by one. Its file may be read by
  * root alone, so that for the kernel this process is as unreadable, from its first moment, as it was before.
+ *
+ * dyno-init DOOR: be a holder (idmap.py), which waits in its user namespace until the host hangs up.
  */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -31,6 +33,12 @@ int main(int argc, char **argv)
     pid_t main_pid;
     int status_fd;
 
+    if (argc == 2) {
+        char word;
+
+        prctl(PR_SET_NAME, "dynod-holder", 0, 0, 0);
+        return read(atoi(argv[1]), &word, 1) != 0;
+    }
     if (argc != 3)
         return 2;
     main_pid = atoi(argv[1]);

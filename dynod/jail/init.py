@@ -48,6 +48,13 @@ def hand_over(program: int, main: int, status_fd: int, keep: Sequence[int]) -> N
         os.execve(program, ["dyno-init", str(main), str(status_fd)], {})
 
 
+def wait(program: int, door: int) -> None:
+    """Become the compiled one that waits until somebody hangs up; come back as above."""
+    os.set_inheritable(door, True)
+    with contextlib.suppress(OSError):
+        os.execve(program, ["dynod-holder", str(door)], {})
+
+
 def init(main: int, status_fd: int) -> NoReturn:
     """Serve until `main` has ended; then write its status and end with it."""
     everything = signal.valid_signals()

@@ -101,11 +101,11 @@ def nursery(door: socket.socket, base: str, program: int | None) -> NoReturn:
                 packets.send(door, {"embryo": asked["embryo"], "pid": pid}, [pidfd])
                 os.close(pidfd)
         else:
-            _fork_or_hang_up(theirs, join="join" in asked)
+            _fork_or_hang_up(theirs, program, join="join" in asked)
         theirs.close()
 
 
-def _fork_or_hang_up(theirs: socket.socket, *, join: bool) -> None:
+def _fork_or_hang_up(theirs: socket.socket, program: int | None, *, join: bool) -> None:
     """Fork a joiner or a holder. Where that fails its user finds the door closed."""
     try:
         pid = os.fork()
@@ -115,7 +115,7 @@ def _fork_or_hang_up(theirs: socket.socket, *, join: bool) -> None:
     if pid == 0:
         if join:
             joiner(theirs)
-        hold(theirs)
+        hold(theirs, program)
 
 
 def _bear(

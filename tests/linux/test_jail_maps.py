@@ -2,24 +2,29 @@
 
 import os
 import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
+import dynod.jail.init
 from dynod.jail.idmap import SPARE, Maps, hold
+from dynod.jail.init import compiled
 
-pytestmark = pytest.mark.linux
+pytestmark = pytest.mark.linux("cc")
+SOURCE = Path(dynod.jail.init.__file__).with_suffix(".c")
 
 
 class Holders:
     """Fork them as the nursery does; `kill` ends all that there are."""
 
-    def __init__(self):
-        self.pids = []
+    def __init__(self, program):
+        self.pids, self._program = [], program
 
     def __call__(self, door):
         pid = os.fork()
         if pid == 0:
-            hold(door)
+            hold(door, self._program)
         self.pids.append(pid)
 
     def kill(self):
@@ -29,14 +34,18 @@ class Holders:
         self.pids.clear()
 
 
-@pytest.fixture
-def maps():
-    holders = Holders()
+@pytest.fixture(params=["compiled", "not compiled"])
+def maps(request, tmp_path):
+    program = None
+    if request.param == "compiled":
+        subprocess.run(["cc", "-O2", "-static", "-o", tmp_path / "init", SOURCE], check=True)
+        program = compiled(f"{tmp_path}/init")
+    holders = Holders(program)
     made = Maps(holders)
     made.fill()
     yield made, holders
     made.close()
-    for fd in made._kept.values():
+    for fd in (*made._kept.values(), *(() if program is None else (program,))):
         os.close(fd)
     for pid in holders.pids:
         os.waitpid(pid, 0)
