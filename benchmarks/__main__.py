@@ -1,4 +1,4 @@
-"""Run the benchmarks one after the other: `python -m benchmarks [boot|fleet|idle|proxy|push|tls|wake|workers ...]`. One that fails does not stop the rest."""
+"""Run the benchmarks one after the other: `python -m benchmarks [boot|fleet|idle|memory|proxy|push|tls|wake|workers ...]`. One that fails does not stop the rest."""
 
 import importlib
 import importlib.util
@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 
-ALL = ("boot", "fleet", "idle", "proxy", "push", "tls", "wake", "workers")
+ALL = ("boot", "fleet", "idle", "memory", "proxy", "push", "tls", "wake", "workers")
 
 
 def machine():

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import NoReturn
 
@@ -57,8 +58,23 @@ def _uids(argv: Sequence[str]) -> list[str]:
 
 def _main(word: str) -> Callable[[Sequence[str]], int | None]:
     module, _, name = PROGRAMS[word].partition(":")
-    main: Callable[[Sequence[str]], int | None] = getattr(import_module(module), name)
+    with _spared(word):
+        main: Callable[[Sequence[str]], int | None] = getattr(import_module(module), name)
     return main
+
+
+def _spared(word: str) -> AbstractContextManager[None]:
+    """Keep out what a program that idles for good would import in passing and never use."""
+    from dynod import lean
+
+    match word:
+        case "net":
+            return lean.without("ssl")  # asyncio can do without, and unix sockets know no TLS
+        case "logplex":
+            return lean.blank("ssl")  # its loop cannot
+        case "serve":
+            lean.bare("aiohttp", "web")  # the client is imported with the first certificate that is fetched
+    return nullcontext()
 
 
 def main() -> None:

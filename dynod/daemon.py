@@ -31,6 +31,7 @@ from dynod.host.log_link import LogLink
 from dynod.host.programs import stage
 from dynod.host.slugs import Slugs, slug_limits, slug_owner
 from dynod.host.stack import build_stack
+from dynod.lean import settle
 from dynod.model.formation import offer
 from dynod.model.jail import Ceiling
 from dynod.model.refused import Refused
@@ -126,6 +127,7 @@ async def serve(settings: Settings, api_fd: int | None, ready_fd: int | None) ->
             "token": accounts.token,
             "pid": os.getpid(),
         }
+        settle()
         _say_ready(settings, ready_fd, served)
         await stop.wait()
         unit().say("STOPPING=1")

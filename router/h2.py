@@ -22,7 +22,6 @@ from router.h2_heads import Answer, Header, Request
 from router.h2_streams import Stream, StreamClient
 from router.reasons import ClientFault
 from router.server import BrokenStream
-from router.tls import SecureClient
 
 if TYPE_CHECKING:
     from router.proxy import Proxy
@@ -48,20 +47,6 @@ _GONE = {
     _Codes.CANCEL,
     _Codes.REFUSED_STREAM,
 }  # it does not want the answer any more: H27, not H33
-
-
-class Negotiated(asyncio.Protocol):
-    """A connection just after its handshake: ALPN says who goes on with it."""
-
-    def __init__(self, proxy: "Proxy", port: int) -> None:
-        self._proxy = proxy
-        self._port = port
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        chosen = transport.get_extra_info("ssl_object").selected_alpn_protocol()
-        made = H2(self._proxy, self._port) if chosen == "h2" else SecureClient(self._proxy, self._port)
-        cast("asyncio.Transport", transport).set_protocol(made)
-        made.connection_made(transport)
 
 
 class H2(asyncio.Protocol):

@@ -8,6 +8,7 @@ over (takeover.py).
 import contextlib
 import ctypes
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -130,6 +131,9 @@ class Master:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # two descriptors per request under way
+        gc.disable()  # we make no garbage, and a collection would write to pages that all share
+        gc.collect()
+        gc.freeze()
         for which in range(self._count):
             self._start(which)
         if not self._taken:

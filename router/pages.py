@@ -1,10 +1,11 @@
 """What the client reads when the router answers itself: tiny HTML like Heroku's, or the app's own page in an iframe."""
 
 from functools import cache
-from html import escape
 
 from router.reasons import Failure, Page, phrase
 
+# html.escape's, without the two thousand entities that come with it.
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 _STYLE = (
     "html{font-family:sans-serif;height:100%;background:#f7f8fb;color:#3f3f44}"
     "body{display:flex;min-height:90%;align-items:center;justify-content:center;text-align:center}"
@@ -52,7 +53,7 @@ def _framed(title: str, url: str) -> bytes:
         '<!DOCTYPE html>\n<html><head><meta name="viewport" content="width=device-width, initial-scale=1">'
         '<style type="text/css">html, body, iframe { margin: 0; padding: 0; height: 100%; }'
         "iframe { display: block; width: 100%; border: none; }</style>"
-        f'<title>{title}</title></head><body><iframe src="{escape(url, quote=True)}"></iframe></body></html>\n'
+        f'<title>{title}</title></head><body><iframe src="{url.translate(_ESCAPED)}"></iframe></body></html>\n'
     ).encode()
 
 

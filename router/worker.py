@@ -14,13 +14,14 @@ from typing import Any
 
 import uvloop
 
+from dynod.lean import settle
 from dynod.model.route import RouteTable
 from router.acme import Challenged
 from router.balance import Target
-from router.h2 import Negotiated
 from router.lines import Lines
 from router.link import RoutesLink, last_certs
 from router.metrics import Metrics
+from router.negotiated import Negotiated
 from router.proxy import Proxy
 from router.secure import HANDSHAKE, Secured
 from router.server import Client
@@ -187,8 +188,8 @@ async def _serve(
     loop.add_signal_handler(signal.SIGUSR1, leave.set)
     worker = Worker(run, state, place=place)
     await worker.open(listener, secure)
-    gc.collect()
-    gc.freeze()
+    settle()
+    gc.enable()
     gc.set_threshold(50_000, 20, 50)  # a request leaves no cycles behind
     if says >= 0:
         os.write(says, b"1")

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from dynod.api import git, tls, uploads
-from dynod.api.exposition import serve_metrics
 from dynod.api.http import application
 from dynod.api.links import Seal
 from dynod.api.operation import Front
@@ -28,7 +27,7 @@ from dynod.api.rendezvous import Rendezvous
 from dynod.api.rpc import serve_control
 from dynod.api.streams import Streams
 from dynod.engine.platform import Platform
-from dynod.model.settings import Settings, control_socket
+from dynod.model.settings import Endpoint, Settings, control_socket
 from dynod.unit import unit
 
 CHECK = 24 * 3600.0  # seconds between looks at the certificate's end
@@ -103,6 +102,12 @@ def _listening(settings: Settings) -> socket.socket:
     return sock
 
 
+async def _serve_metrics(platform: Platform, where: Endpoint) -> web.AppRunner:
+    from dynod.api.exposition import serve_metrics  # noqa: PLC0415  # 1 MiB that few machines have a use for
+
+    return await serve_metrics(platform, where)
+
+
 def _meeting(settings: Settings, api_port: int) -> Rendezvous:
     """Have a port that stays, so that a firewall can be told: the one that is set, or under systemd the one behind the API's."""
     if settings.rendezvous_port:
@@ -148,7 +153,7 @@ async def serve_api(
     await runner.setup()
     await web.SockSite(runner, sock, ssl_context=context).start()
     control = await serve_control(front, control_socket(settings.run))
-    metrics = None if settings.metrics is None else await serve_metrics(platform, settings.metrics)
+    metrics = None if settings.metrics is None else await _serve_metrics(platform, settings.metrics)
     renewal = asyncio.ensure_future(_renew(context, settings))
     return ApiServer(
         port, meeting.port, tls.ca_path(settings.run), runner, streams, meeting, control, renewal, metrics

@@ -9,13 +9,16 @@ import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aiohttp
+from aiohttp.client_exceptions import ClientError
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from dynod.host.certificates import request
 from dynod.wire import jose
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
 
 PATIENCE = 120.0  # seconds for one certificate, from order to chain
 _PAUSE = 1.0  # where the authority does not say
@@ -55,24 +58,25 @@ class Acme:
     async def certificate(self, name: str, key: ec.EllipticCurvePrivateKey, proof: Proof) -> str:
         """Return the chain for a name; `proof(token, answer)` returns once routers answer so. Raise AcmeFailed."""
         context = ssl.create_default_context(cafile=self._trusted or None)
-        timeout = aiohttp.ClientTimeout(total=30)
+        from aiohttp.client import ClientSession, ClientTimeout  # noqa: PLC0415  # 3 MiB of which most machines have no need
+        from aiohttp.connector import TCPConnector  # noqa: PLC0415  # likewise
+
+        timeout = ClientTimeout(total=30)
         try:
             async with (
                 asyncio.timeout(PATIENCE),
-                aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(ssl=context), timeout=timeout
-                ) as session,
+                ClientSession(connector=TCPConnector(ssl=context), timeout=timeout) as session,
             ):
                 return await self._fetch(session, name, key, proof)
         except TimeoutError as error:
             raise AcmeFailed(f"the authority took more than {PATIENCE:.0f} s") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (ClientError, OSError) as error:
             raise AcmeFailed(f"cannot reach the authority {self._directory}: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise AcmeFailed(f"the authority's answer makes no sense: {error!r}") from error
 
     async def _fetch(
-        self, session: aiohttp.ClientSession, name: str, key: ec.EllipticCurvePrivateKey, proof: Proof
+        self, session: "ClientSession", name: str, key: ec.EllipticCurvePrivateKey, proof: Proof
     ) -> str:
         if self._account is None:
             await self._register(session)
@@ -86,14 +90,14 @@ class Acme:
         done = await self._settled(session, order.location, {"valid"})
         return (await self._post(session, done["certificate"], None)).text
 
-    async def _register(self, session: aiohttp.ClientSession) -> None:
+    async def _register(self, session: "ClientSession") -> None:
         async with session.get(self._directory) as answer:
             self._urls = await answer.json(content_type=None)
         contact = {"contact": [f"mailto:{self._email}"]} if self._email else {}
         made = await self._post(session, self._urls["newAccount"], {"termsOfServiceAgreed": True, **contact})
         self._account = made.location
 
-    async def _prove(self, session: aiohttp.ClientSession, url: str, proof: Proof) -> None:
+    async def _prove(self, session: "ClientSession", url: str, proof: Proof) -> None:
         asked = (await self._post(session, url, None)).body
         if asked["status"] == "valid":
             return
@@ -105,7 +109,7 @@ class Acme:
         await self._post(session, challenge["url"], {})
         await self._settled(session, url, {"valid"})
 
-    async def _settled(self, session: aiohttp.ClientSession, url: str, good: set[str]) -> Any:
+    async def _settled(self, session: "ClientSession", url: str, good: set[str]) -> Any:
         while True:
             answer = await self._post(session, url, None)
             status = answer.body["status"]
@@ -115,7 +119,7 @@ class Acme:
                 raise AcmeFailed(_why(answer.body))
             await asyncio.sleep(answer.pause)
 
-    async def _post(self, session: aiohttp.ClientSession, url: str, payload: Any) -> _Answer:
+    async def _post(self, session: "ClientSession", url: str, payload: Any) -> _Answer:
         async with self._turn:
             for _ in range(_TRIES):
                 if not self._nonce:

@@ -5,9 +5,7 @@ adopted by the next one; with --end-dynos it ends them too and leaves nothing be
 
 import argparse
 import fcntl
-import gc
 import grp
-import hashlib
 import os
 import pwd
 import resource
@@ -32,8 +30,12 @@ from dynod.jail.pool import Pool
 from dynod.jail.sessions import Sessions
 from dynod.jail.slots import Slots
 from dynod.jail.sweep import Sweeping
+from dynod.lean import settle, without
 from dynod.model.jail import Limits
 from dynod.unit import unit
+
+with without("_hashlib"):  # OpenSSL would be 2 MiB in each process, for one digest
+    import hashlib
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -138,8 +140,7 @@ def serve(
     for made in (directory, base):
         os.makedirs(made, mode=0o700, exist_ok=True)
     loop = Loop()
-    gc.collect()
-    gc.freeze()  # a collection would write to pages that all share
+    settle()  # before the forks: a collection afterwards would write to pages that all share
     nursery = Nursery(loop, base, compiled(options.init))
     sweeping = Sweeping(loop, groups)
     maps = Maps(nursery.holder)

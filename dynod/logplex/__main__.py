@@ -8,6 +8,9 @@ import resource
 import signal
 from collections.abc import Sequence
 
+import uvloop
+
+from dynod.lean import settle
 from dynod.link import serve
 from dynod.logplex.door import Door
 from dynod.logplex.flood import RATE
@@ -29,6 +32,7 @@ async def _run(run: str, state: str, history: int, rate: int) -> None:
         loop.add_signal_handler(number, stop.set)
     server = await serve(log_socket(run), door.answer, mode=0o660, notified=door, language=LOGPLEX)
     host.start()
+    settle()
     unit().beat(loop.call_later)
     unit().say("READY=1")
     await stop.wait()
@@ -56,17 +60,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.makedirs(f"{options.state}/logs", 0o700, exist_ok=True)
     except OSError as error:
         raise SystemExit(f"cannot keep logs in {options.state}/logs: {error.strerror}") from error
-    runner = asyncio.Runner(loop_factory=_new_loop)
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     with runner:
         runner.run(_run(options.run, options.state, options.history, options.rate))
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop  # noqa: PLC0415  # the one place, and only if it is there
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from dynod.lean import settle
 from dynod.link import Call, serve
 from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import Settings, net_socket
@@ -102,6 +103,7 @@ async def helper(run: str, warm: int, operator: int | None, *, end: bool) -> Non
         pool = Pool(kernel.block, directory, warm, kernel, found, ipv6=kernel.ipv6)
         server = await serve(net_socket(run), _handler(pool, kernel), language=NET)
         _open_to(net_socket(run), operator)
+        settle()
         unit().beat(loop.call_later)
         unit().say("READY=1")
         _log.info("ready in %s", kernel.block.network)
