@@ -162,7 +162,7 @@ class Lab:
         directory = f"{helper.run}/netns"
         if os.path.isdir(directory):
             for name in filter(str.isdigit, os.listdir(directory)):
-                namespaces.unpin(f"{directory}/{name}")  # by itself: a program for each of thousands takes minutes
+                namespaces.unpin(f"{directory}/{name}")  # no program for each of thousands
 
     def listen(self, namespace, host="0.0.0.0", kind=socket.SOCK_STREAM):
         """Listen inside a namespace; give back the port, and the socket."""

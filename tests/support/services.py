@@ -123,7 +123,7 @@ class Served(whole.Whole):
             )
         self._until_ready(unit)
 
-    def as_whom(self, unit, argv):  # noqa: ARG002  # what others may make of it
+    def as_whom(self, unit, argv):  # what others may make of it
         """The words that start a unit's program, without the users and groups that they name: there are none such here."""
         for flag in ("--socket-group", "--operator", "--reader"):
             if flag in argv:
