@@ -95,7 +95,6 @@ def build_plan(
     app_name: str,
     number: int,
     root: str,
-    cache: str,
     programs: tuple[Bind, ...],
     memory: int,
     disk: int,
@@ -103,7 +102,7 @@ def build_plan(
     wiring: Wiring,
     stack_env: Mapping[str, str],
 ) -> JailPlan:
-    """A build is a one-off dyno too: `root` (source in, slug out) and `cache` are the only things it writes that stay."""
+    """A build is a one-off dyno too. `root` (source and cache in; slug, manifest and cache out through pipes) is all it sees of the host."""
     return JailPlan(
         id=build,
         hostname=build,
@@ -111,14 +110,13 @@ def build_plan(
         lower=((ground.blank, True), (ground.skeleton, False)),
         binds=(
             *ground.binds,
-            Bind(root, "/build", writable=True, idmap=True),
-            Bind(cache, "/cache", writable=True, idmap=True),
+            Bind(root, "/build", idmap=True),
             *programs,
         ),
         scratch=f"{ground.scratch}/{build}",
         netns=wiring.netns,
         limits=_bounded(memory, 2048, 1, disk, ground.ceiling),
-        argv=("/usr/bin/python3", "-m", "slugc", "compile", "/build", "/cache"),
+        argv=("/usr/bin/python3", "-m", "slugc", "build", "/build", "/tmp/build"),
         env={
             **stack_env,
             "PATH": "/usr/local/bin:/usr/bin:/bin",

@@ -10,14 +10,16 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dynod.core import changes
 from dynod.core.launch import build_plan
 from dynod.core.ledger import AppState, Ledger
+from dynod.engine import doors
 from dynod.engine.attach import read_all
+from dynod.engine.doors import Door
 from dynod.engine.outputs import Output
 from dynod.engine.platform import BuildAsk, SlugAsk
 from dynod.engine.tidy import tidy
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 
 PLAIN = "heroku/procfile"
+CACHE = "cache.tar"  # goes in with the source, and comes out by a door like the rest
+MANIFEST_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,18 @@ def failed(build: BuildId) -> Callable[[Ledger], Sequence[Payload]]:
 
 
 def _prepare(
-    root: str, cache: str, ask: BuildAsk, request: dict[str, Any], env: dict[str, str], uid: int
+    root: str,
+    cache: str,
+    ask: BuildAsk,
+    request: dict[str, Any],
+    env: dict[str, str],
+    uid: int,
+    limits: Mapping[str, int],
 ) -> None:
-    for directory in (f"{root}/env", f"{root}/out", cache):
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+    os.makedirs(f"{root}/env", mode=0o700)
+    doors.make(f"{root}/doors", limits)
+    with contextlib.suppress(FileNotFoundError):
+        os.link(f"{cache}/{CACHE}", f"{root}/{CACHE}")
     shutil.move(ask.source, f"{root}/source.tar")
     with open(f"{root}/request.json", "w", encoding="utf-8") as file:
         json.dump(request, file)
@@ -78,7 +90,6 @@ def _prepare(
             os.chown(directory, uid, uid)
             for name in files:
                 os.chown(os.path.join(directory, name), uid, uid, follow_symlinks=False)
-        os.chown(cache, uid, uid)
 
 
 def made_file(root: str, name: str) -> BinaryIO:
@@ -105,6 +116,19 @@ def _result(root: str) -> Compiled:
     return Compiled(types, str(manifest.get("buildpack", "")), pin)
 
 
+def _keep(made: Door, cache: str) -> None:
+    """Put the cache in the place of the one before; one that is too big, or of before there was a limit, goes."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(cache) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name != CACHE or made.is_over:
+                os.unlink(entry.path)
+    if made.size and not made.is_over and made.error is None:
+        os.makedirs(cache, mode=0o700, exist_ok=True)
+        os.replace(made.path, f"{cache}/{CACHE}")
+
+
 async def _compile(house: "House", app: App, build: BuildId, root: str, output: Output) -> int:
     """Run slugc in a build dyno, its output into the transcript; return its exit status."""
     machine = house.machine
@@ -120,7 +144,6 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
             app.name,
             house.draw.number(),
             root,
-            f"{house.settings.state}/cache/{app.id}",
             machine.programs,
             house.settings.build_memory,
             house.settings.build_disk,
@@ -251,11 +274,26 @@ async def run(house: "House", actor: Account, app: App, build: BuildId, ask: Bui
         slug_uid = settings.uid_first - 1
         config = dict(house.state(app).config)
         cache = f"{settings.state}/cache/{app.id}"
-        await asyncio.to_thread(_prepare, root, cache, ask, request, config, slug_uid)
-        if await _compile(house, app, build, root, output) != 0:
+        limits = {
+            "manifest.json": MANIFEST_BYTES,
+            "slug.tgz": settings.slug_bytes,
+            CACHE: settings.cache_bytes,
+        }
+        await asyncio.to_thread(_prepare, root, cache, ask, request, config, slug_uid, limits)
+        async with doors.doors(f"{root}/doors", f"{root}/out", limits, house.tasks.spawn) as taken:
+            status = await _compile(house, app, build, root, output)
+        if status != 0:
             await _fail(house, actor, app, build)
             return
+        for name in ("manifest.json", "slug.tgz"):
+            taken[name].found()
         made = await asyncio.to_thread(_result, root)
+        await asyncio.to_thread(_keep, taken[CACHE], cache)
+        if taken[CACHE].is_over:
+            output.line(
+                f" !     Warning: the build cache is larger than {settings.cache_bytes // 1024**2}M and was thrown away; "
+                "the next build begins without one"
+            )
         with made_file(root, "slug.tgz") as archive:
             release = await _release(house, actor, app, build, ask, made, archive)
         _launching(output, house, app, release)

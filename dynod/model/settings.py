@@ -61,7 +61,8 @@ class Settings:
     slug_entries: int = 500_000
     checkout_bytes: int = 1024**3
     build_memory: int = 2 * 1024**3
-    build_disk: int = 4 * 1024**3  # for what a build writes outside its own directory and its cache
+    build_disk: int = 4 * 1024**3  # for all that a build writes, its app's cache included
+    cache_bytes: int = 1024**3  # what an app's build cache may hold from one build to the next
     disk_ceiling: str = "auto"  # how dynos are kept to their size's disk: a word of model.jail.Ceiling
     log_rate: int = (
         2_000  # lines, or kibibytes, a second that each dyno may log; 0 for no limit (logplex/flood.py)

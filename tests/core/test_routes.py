@@ -165,14 +165,13 @@ def test_a_blank_app_runs_on_an_empty_app_of_its_own():
     assert plan.lower == (("/state/slugs/blank", True), ("/state/stack/debian-12", False))
 
 
-def test_a_build_sees_its_directory_and_its_cache_and_nothing_else_of_the_host():
+def test_a_build_sees_its_directory_and_nothing_else_of_the_host_and_writes_nowhere_but_on_its_own_disk():
     plan = launch.build_plan(
         "b1",
         "a1",
         "demo",
         1234,
         "/state/builds/b1",
-        "/state/cache/a1",
         (Bind("/x", "/opt/x"),),
         2048,
         4096 * MIB,
@@ -180,7 +179,8 @@ def test_a_build_sees_its_directory_and_its_cache_and_nothing_else_of_the_host()
         Wiring(200_001, ""),
         {"LANG": "C"},
     )
-    assert [bind.target for bind in plan.binds if bind.writable] == ["/build", "/cache"]
-    assert all(bind.idmap for bind in plan.binds if bind.writable)
+    assert [bind.target for bind in plan.binds if bind.writable] == []
+    assert [bind.target for bind in plan.binds if bind.idmap] == ["/build"]
+    assert plan.limits.disk == 4096 * MIB
     assert "config" not in plan.env
-    assert "bind /state/cache/a1 at /cache (rw, nosuid, nodev, as the dyno's own files)" in plan.describe()
+    assert "bind /state/builds/b1 at /build (ro, nosuid, nodev, as the dyno's own files)" in plan.describe()
