@@ -133,6 +133,17 @@ class Exchange:
         self._request_left = 0
         return data
 
+    @property
+    def to_come(self) -> int:
+        """How much of a body of known length is still to be read."""
+        return self._request_left
+
+    def passed(self, count: int) -> None:
+        """Count what went to the dyno by itself (splice.py)."""
+        self.from_client_size += count
+        self._request_left -= count
+        self.request_done = not self._request_left
+
     def _from_chunks(self, chunks: Chunks, data: bytes) -> bytes:
         try:
             body = chunk(chunks.feed(data))

@@ -9,6 +9,7 @@ from router.exchange import Exchange, Phase
 from router.headers import RequestHead, origin_lines
 from router.heads import REQUEST_HEAD, read_request
 from router.reasons import Blame, ClientFault, Failure, lost
+from router.splice import LARGE, Splice
 from router.tunnels import End
 from router.unread import hint
 
@@ -39,6 +40,7 @@ class Client(asyncio.Protocol):
         "_reading",
         "_searched",
         "_served",
+        "_splice",
         "_start",
         "blocked",
         "deadline",
@@ -51,6 +53,7 @@ class Client(asyncio.Protocol):
 
     transport: asyncio.Transport
     counted = True  # as a connection of its address
+    bare = True  # its bytes are TCP's: a large body may pass by itself
 
     def __init__(self, proxy: "Proxy") -> None:
         self._proxy = proxy
@@ -65,6 +68,7 @@ class Client(asyncio.Protocol):
         self._ending = False  # nothing more is read from it, only thrown away
         self._advancing = False
         self._blocked_size = 0
+        self._splice: Splice | None = None
         self.blocked = False  # it does not read what we send
         self.exchange: Exchange | None = None
         self.dyno: Dyno | None = None
@@ -238,15 +242,56 @@ class Client(asyncio.Protocol):
 
     def settle_reading(self) -> None:
         """Read from the client, or let it wait: its bytes have nowhere to go."""
+        if self._splice is not None:
+            return  # which reads
         dyno = self.dyno
         limit = REQUEST_HEAD + 1 if self.exchange is None and not self.blocked else HIGH
         wanted = self._ending or (len(self._buffer) < limit and not (dyno is not None and dyno.blocked))
+        exchange = self.exchange
+        if wanted and exchange is not None and dyno is not None and exchange.to_come >= LARGE and self.bare:
+            if dyno.transport.get_write_buffer_size():
+                dyno.transport.set_write_buffer_limits(0)  # it tells when all is out, and we come here again
+                return
+            wanted = not self._spliced(exchange, dyno)
         if wanted is not self._reading and not self.transport.is_closing():
             self._reading = wanted
             if wanted:
                 self.transport.resume_reading()
             else:
                 self.transport.pause_reading()
+
+    def _spliced(self, exchange: Exchange, dyno: "Dyno") -> bool:
+        """Let the rest of a large body pass by itself, if that can be."""
+        if self._buffer or exchange.phase is not Phase.SENDING or self.transport.is_closing():
+            return False
+        count = exchange.to_come
+        try:
+            self._splice = Splice(
+                self._proxy.loop, self.transport, dyno.transport, count, self._passed, self._gone
+            )
+        except OSError:
+            return False
+        return True
+
+    def _passed(self, count: int) -> None:
+        exchange, dyno = self.exchange, self.dyno
+        assert exchange is not None
+        assert dyno is not None
+        exchange.passed(count)
+        self.deadline = self._proxy.loop.time() + self._proxy.timers.idle
+        if exchange.request_done:
+            dyno.transport.set_write_buffer_limits()
+            self.stop_splice()
+            self.body_sent(exchange)
+
+    def _gone(self) -> None:
+        self.transport.abort()
+
+    def stop_splice(self) -> None:
+        """Read again by oneself."""
+        if self._splice is not None:
+            self._splice.stop()
+            self._splice = None
 
     def pause_writing(self) -> None:
         self.blocked = True
@@ -333,5 +378,7 @@ class Client(asyncio.Protocol):
             self.deadline = exchange.tunnel.look(now, proxy.timers.idle)
             if self.deadline > now:
                 return
-        dyno_blocked = self.dyno is not None and self.dyno.blocked
+        dyno_blocked = (self.dyno is not None and self.dyno.blocked) or (
+            self._splice is not None and self._splice.blocked
+        )
         proxy.fail(self, exchange, exchange.expired(client_blocked=self.blocked, dyno_blocked=dyno_blocked))

@@ -145,6 +145,7 @@ class SecureClient(Client):
 
     __slots__ = ("_asked", "_port", "_right", "_strange")
     protocol = "http1.1"
+    bare = False
 
     def __init__(self, proxy: "Proxy", port: int) -> None:
         super().__init__(proxy)

@@ -66,7 +66,7 @@ class Dyno(asyncio.Protocol):
         body = client.take_body()
         if body is None:
             return  # it was no body: the client has been told
-        self.transport.write(proxy.head_for(client, exchange) + body)
+        self.transport.writelines((proxy.head_for(client, exchange), body))  # in one write, and no copy
         if exchange.request.expects_continue and not exchange.request_done and not exchange.continued:
             exchange.continued = True
             client.transport.write(CONTINUE)
@@ -165,7 +165,7 @@ class Dyno(asyncio.Protocol):
 
     def leave(self, keep: bool, now: float) -> None:
         """Part from the client: back into the pool, or closed."""
-        self.client = None
+        client, self.client = self.client, None
         if keep and not self.blocked and not self.target.gone and not self.transport.is_closing():
             self.served = True
             self.idle_since = now
@@ -173,6 +173,8 @@ class Dyno(asyncio.Protocol):
                 self.read(on=True)
             self.target.idle.append(self)
         elif not self._finishing:
+            if client is not None:
+                client.stop_splice()
             self.transport.abort()
 
     def finish(self) -> None:
