@@ -106,15 +106,27 @@ def test_bad_requests_get_400_and_the_connection_ends(bad):
     run(test)
 
 
-def test_h12_no_byte_in_time():
+@pytest.mark.parametrize("before", [0, 1])
+def test_h12_no_byte_in_time(before):
+    """On a new connection, and on one that was kept."""
+    heads = []
+
     async def answer(head, reader, writer):
+        heads.append(head)
+        if len(heads) <= before:
+            writer.write(HELLO)
+            return True
         await reader.read()
         return False
 
     async def test():
-        async with serving(answer, timers=replace(QUICK, first_byte=0.05)) as (house, _):
+        async with serving(answer, timers=replace(QUICK, first_byte=0.05, head=1000.0)) as (house, dyno):
+            for _ in range(before):
+                await house.ask()
+                await house.logplex.line()
             line = await expect(house, "H12", 503)
             assert " bytes=0 " in line
+            assert dyno.connections == 1
 
     run(test)
 

@@ -320,31 +320,6 @@ def test_a_second_dyno_takes_those_that_wait_for_the_first():
     run(test)
 
 
-def test_one_that_waits_goes_on_as_the_table_wants_it_by_then():
-    async def test():
-        dyno = Slow()
-        one = table(await dyno.open(), limits=Limits(in_flight=1, backlog=5))
-        closing = {
-            "app-id": replace(one.apps["app-id"], features=frozenset({"http-disable-keepalive-to-dyno"}))
-        }
-        async with running(one, timers=UNTIMED) as house:
-            control = await controlled(house)
-            await asked(house, 1)
-            await dyno.has("/1")
-            client = await asked(house, 2)
-            await turns(lambda: waiting(house))
-            control.publish(replace(one, generation=2, apps=closing))
-            await turns(lambda: house.worker.proxy.routes.table.generation == 2)
-            dyno.at["/1"].set()
-            await dyno.has("/2")
-            dyno.at["/2"].set()
-            assert (await client.response()).body == b"/2"
-            assert b"\r\nConnection: close\r\n" not in dyno.heads[0]
-            assert b"\r\nConnection: close\r\n" in dyno.heads[1]
-
-    run(test)
-
-
 def test_those_that_fail_at_once_when_let_in_do_not_go_down_the_stack():
     queue, begun = Queue(), []
     target = Target(Backend("id", "web.1", "127.0.0.1", 1))
