@@ -13,7 +13,7 @@ DAY = 24 * 3600
 WORKER = "pgrep -of '^/bin/bash ./count.sh'"
 ANOTHER = f'until new=$({WORKER}) && [ "$new" != "$old" ]; do sleep 0.2; done'
 RESTART = (
-    f"old=$({WORKER} || true); dyno ps:restart worker -a counting; {ANOTHER}"  # forgets crashes of before
+    f"old=$({WORKER} || true); dyno ps:restart worker.1 -a counting; {ANOTHER}"  # forgets crashes of before
 )
 CRASH = f"old=$({WORKER}); kill -9 $old; {ANOTHER}"
 CRASH_AGAIN = (

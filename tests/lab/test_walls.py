@@ -10,7 +10,8 @@ import pytest
 from lab.image import ROOT
 from tests.lab.conftest import figure
 
-PYTEST = "PYTHONPATH=/srv/src DYNOD_TEST_PATIENCE=10 /opt/lab/venv/bin/python -m pytest -v -rsfE -p no:cacheprovider --timeout 1800 -W error"
+# The way in may not be killed for want of memory, and its children with it: here they may.
+PYTEST = "PYTHONPATH=/srv/src DYNOD_TEST_PATIENCE=10 choom -n 0 -- /opt/lab/venv/bin/python -m pytest -v -rsfE -p no:cacheprovider --timeout 1800 -W error"
 SOURCES = "pyproject.toml README.md dynod router slugc tests examples docs"
 TREE = (
     f"rm -rf /srv/src && mkdir /srv/src && cd /srv/dynod && cp -r {SOURCES} /srv/src/ && "
