@@ -54,7 +54,7 @@ def main() -> None:
             measure(everyone, f"64 KiB response, {count} connections", wrk(count, path="64k"))
             case = f"1 MiB upload, {count} connections"
             measure(everyone, case, wrk(count, ["-s", upload], path="upload"), seconds=3)
-            measure(everyone, f"WebSocket echo of 62 bytes, {count} connections", echo(count))
+            measure(everyone, f"WebSocket echo of 62 bytes, {count} connections", echo(count), seconds=3)
         summary(everyone)
         nginx = next(one for one in everyone if one.name == "nginx")
         for count in CONNECTIONS:
