@@ -87,10 +87,22 @@ def test_the_next_build_finds_the_cache_as_the_last_one_left_it(carried):
     assert carried.out["slug.tgz"] == slug  # the date of the tree is remembered there
 
 
-@pytest.mark.parametrize("broken", [b"no tar", b"\0" * 100], ids=["no tar", "cut off"])
-def test_a_cache_that_cannot_be_read_is_none(carried, broken):
-    carried.cache = broken
+def archive(path):
+    """A cache with one large file, as tar has it."""
+    (path / "kept").write_bytes(bytes(100_000))
+    subprocess.run(["tar", "-C", str(path), "-cf", str(path / "made.tar"), "kept"], check=True)
+    return (path / "made.tar").read_bytes()
+
+
+@pytest.mark.parametrize("left", [0, 100, 50_000], ids=["empty", "no tar", "cut off"])
+def test_a_cache_that_cannot_be_read_whole_is_none(carried, tmp_path, left):
+    (tmp_path / "made").mkdir()
+    carried.cache = archive(tmp_path / "made")
     assert carried.build().returncode == 0
+    assert "./kept" in names(carried.out["cache.tar"], tmp_path / "x")
+    carried.cache = carried.cache[:left]
+    assert carried.build().returncode == 0
+    assert "./kept" not in names(carried.out["cache.tar"], tmp_path / "x")
 
 
 def test_a_build_that_fails_leaves_nothing(carried):
