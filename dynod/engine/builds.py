@@ -23,7 +23,6 @@ from dynod.engine.doors import Door
 from dynod.engine.outputs import Output
 from dynod.engine.platform import BuildAsk, SlugAsk
 from dynod.engine.tidy import tidy
-from dynod.host.removal import remove_tree
 from dynod.host.slugs import Stored
 from dynod.model.app import Account, App
 from dynod.model.dyno import DynoId
@@ -31,6 +30,7 @@ from dynod.model.entry import BuildSettled, Payload, SlugAdded
 from dynod.model.formation import process_type
 from dynod.model.refused import Refusal, Refused, disk_refusal
 from dynod.model.release import BuildId, BuildStatus, Release, ReleaseId, ReleaseStatus, Slug, SlugId
+from dynod.removal import remove_tree
 
 if TYPE_CHECKING:
     from dynod.engine.house import House

@@ -41,7 +41,6 @@ from dynod.engine.watch_memory import MemoryWatch
 from dynod.host.jail_link import DiskFault
 from dynod.host.jail_link import Ended as HostEnded
 from dynod.host.log_link import LogLink
-from dynod.host.removal import remove_tree
 from dynod.host.slugs import Slugs
 from dynod.model.app import Account, App, AppId
 from dynod.model.dyno import DynoId, Exit
@@ -59,6 +58,7 @@ from dynod.model.jail import JailPlan
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildStatus, Release, ReleaseStatus
 from dynod.model.settings import Settings
+from dynod.removal import remove_tree
 from dynod.store.observations import Observations
 
 Rule = Callable[[AppState], Sequence[Payload]]

@@ -21,7 +21,6 @@ from dynod.engine.app_loop import Quiet, Restart, StopDyno
 from dynod.engine.house import House
 from dynod.engine.platform import Attached, BuildAsk, Quota, Readings, RunAsk, SlugAsk
 from dynod.engine.readings import readings
-from dynod.host.removal import remove_tree
 from dynod.model.app import Account, App, AppId, AppName, app_name
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.dyno import DynoName, DynoView, dyno_name
@@ -31,6 +30,7 @@ from dynod.model.log import LogLine, LogQuery
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildId, Release, ReleaseId, Slug
 from dynod.model.traffic import AppTraffic
+from dynod.removal import remove_tree
 from dynod.store.observations import Observation
 
 HISTORY = 500  # observations of one dyno that are joined

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from dynod.core import retention
 from dynod.core.ledger import Ledger
-from dynod.host.removal import remove_tree
 from dynod.host.stack import remove_unused
 from dynod.model.app import AppId
 from dynod.model.entry import ReleaseSettled
 from dynod.model.refused import Refused
 from dynod.model.release import BuildStatus
+from dynod.removal import remove_tree
 
 if TYPE_CHECKING:
     from dynod.engine.house import House

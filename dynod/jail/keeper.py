@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from dynod.jail import loops, packets
 from dynod.jail import syscalls as k
 from dynod.jail.child import apart
-from dynod.jail.sweep import remove_tree
+from dynod.removal import remove_tree
 
 MKFS = "mkfs.ext4"
 PLACES = ("/usr/sbin", "/sbin", "/usr/bin", "/bin", "/usr/local/sbin")

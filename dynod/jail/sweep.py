@@ -2,8 +2,8 @@
 
 It freezes cgroups too, which takes some grace periods of the kernel's and the time to reclaim memory.
 `Sweeping` is the host's side. One packet per job: {"job": n, "freeze": cgroup or "", "trees": [...], "groups": [...],
-"record": directory or ""} -> {"job": n, "error": "" or why}. Each job has a process of its own: a big tree does not hold up a small one. Trees are removed before the record, so that
-a host that died in between finds the rest.
+"record": directory or ""} -> {"job": n, "error": "" or why}. Each job has a process of its own: a big tree does not hold up a small
+one. Trees are removed before the record, so that a host that died in between finds the rest.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from dynod.jail import packets
 from dynod.jail.cgroups import Cgroups
 from dynod.jail.child import Jobs, apart
 from dynod.jail.loop import Loop
+from dynod.removal import remove_tree
 
 PATIENCE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # milliseconds
 SHARED = 1000  # times that another sweeper may be faster
@@ -81,61 +82,6 @@ def _remove_whole(tree: str) -> None:
             remove_tree(tree)
             return
     remove_tree(tree)
-
-
-def remove_tree(top: str) -> None:
-    """Remove a directory with all that is in it, however deep a dyno made it.
-
-    A directory found inside is emptied of files, its own directories are moved up to the top under fresh names, and then
-    it is removed: two descriptors and no recursion, whatever the depth. Links are removed, never followed.
-    """
-    try:
-        fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    try:
-        fresh = 0
-        while inner := _empty_of_files(fd):
-            for name in inner:
-                fresh = _flatten(fd, name, fresh)
-    finally:
-        os.close(fd)
-    os.rmdir(top)
-
-
-def _empty_of_files(fd: int) -> list[str]:
-    directories = []
-    with os.scandir(fd) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                directories.append(entry.name)
-            else:
-                os.unlink(entry.name, dir_fd=fd)
-    return directories
-
-
-def _flatten(top: int, name: str, fresh: int) -> int:
-    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
-    try:
-        for inner in _empty_of_files(fd):
-            fresh = _move_up(fd, inner, top, fresh)
-    finally:
-        os.close(fd)
-    os.rmdir(name, dir_fd=top)
-    return fresh
-
-
-def _move_up(fd: int, name: str, top: int, fresh: int) -> int:
-    while True:
-        fresh += 1
-        try:
-            # Onto an existing name this fails unless that is an empty directory, and then nothing is lost.
-            os.rename(name, f".{fresh}", src_dir_fd=fd, dst_dir_fd=top)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-                raise
-        else:
-            return fresh
 
 
 def remove_group(directory: str) -> None:

@@ -1,10 +1,9 @@
-"""Removing what strangers' programs made, as who owns it and without any privilege: neither a mode nor a depth that they chose keeps it.
+"""Removing what strangers' programs made: neither a mode nor a depth that they chose keeps it, and who owns it needs no privilege.
 
 Links are removed, never followed. A directory found inside is emptied of files, its own directories are moved up to the top under
 fresh names, and then it is removed: two descriptors and no recursion. Blocks: call it by asyncio.to_thread where a loop turns.
 """
 
-import contextlib
 import errno
 import os
 import stat
@@ -31,10 +30,19 @@ def remove_tree(top: str) -> None:
 
 def _entered(name: str, above: int | None) -> int:
     """Open a directory, and make it one whose entries may be listed, made and removed."""
+    try:
+        fd = os.open(name, os.O_RDONLY | _DIRECTORY, dir_fd=above)
+    except PermissionError:
+        return _forced(name, above)
+    if stat.S_IMODE(os.fstat(fd).st_mode) & _OURS != _OURS:
+        os.fchmod(fd, _OURS)
+    return fd
+
+
+def _forced(name: str, above: int | None) -> int:
     named = os.open(name, os.O_PATH | _DIRECTORY, dir_fd=above)
     try:
-        if stat.S_IMODE(os.fstat(named).st_mode) & _OURS != _OURS:
-            os.chmod(f"/proc/self/fd/{named}", _OURS)
+        os.chmod(f"/proc/self/fd/{named}", _OURS)
         return os.open(".", os.O_RDONLY | _DIRECTORY, dir_fd=named)
     finally:
         os.close(named)
@@ -55,7 +63,6 @@ def _flattened(top: int, name: str, fresh: int) -> int:
     fd = _entered(name, top)
     try:
         for inner in _emptied_of_files(fd):
-            os.close(_entered(inner, fd))  # one that may not be written to cannot be moved
             fresh = _moved_up(fd, inner, top, fresh)
     finally:
         os.close(fd)
@@ -64,14 +71,19 @@ def _flattened(top: int, name: str, fresh: int) -> int:
 
 
 def _moved_up(fd: int, name: str, top: int, fresh: int) -> int:
+    shut = True
     while True:
         fresh += 1
-        with contextlib.suppress(FileExistsError, NotADirectoryError):
-            try:
-                # Onto an existing name this fails unless that is an empty directory, and then nothing is lost.
-                os.rename(name, f".{fresh}", src_dir_fd=fd, dst_dir_fd=top)
-            except OSError as error:
-                if error.errno != errno.ENOTEMPTY:
-                    raise
-            else:
-                return fresh
+        try:
+            # Onto an existing name this fails unless that is an empty directory, and then nothing is lost.
+            os.rename(name, f".{fresh}", src_dir_fd=fd, dst_dir_fd=top)
+        except PermissionError:
+            if not shut:
+                raise
+            os.close(_entered(name, fd))  # one that may not be written to cannot be moved
+            shut = False
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+        else:
+            return fresh
