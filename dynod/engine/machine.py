@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from dynod.core.launch import Ground, Wiring
-from dynod.engine.tasks import Tasks
+from dynod.engine.tasks import Tasks, pause
 from dynod.host.jail_link import Booted, DiskFault, Ended, JailLink, Joined, Live, Stranger
 from dynod.host.net_link import NetLink, Wired
 from dynod.host.users import Uids
@@ -52,12 +52,6 @@ class _Kept:
             ) from None
         assert self.link is not None
         return self.link
-
-
-async def _pause(seconds: float) -> None:
-    over = asyncio.Event()
-    asyncio.get_running_loop().call_later(seconds, over.set)
-    await over.wait()
 
 
 class Machine:
@@ -111,7 +105,7 @@ class Machine:
                 if stranger and stranger != self._jail.stranger:
                     _log.error("%s", stranger)
                 self._jail.stranger = stranger
-                await _pause(retry)
+                await pause(retry)
                 retry = min(retry * 2, _LONGEST_RETRY)
                 continue
             retry = _FIRST_RETRY
@@ -141,7 +135,7 @@ class Machine:
                 _log.warning("apps cannot call each other by their addresses: %s", refused)
                 return
             except (ConnectionError, Refused, RuntimeError):
-                await _pause(retry)
+                await pause(retry)
             retry = min(retry * 2, _LONGEST_RETRY)
 
     async def _wired(self, dyno: str) -> Wired:
@@ -156,7 +150,7 @@ class Machine:
             except Refused:
                 if loop.time() > give_up:
                     raise
-            await _pause(retry)  # it is being started again
+            await pause(retry)  # it is being started again
             retry = min(retry * 2, _LONGEST_RETRY)
 
     async def take(self, dyno: str) -> Wiring:

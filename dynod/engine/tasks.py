@@ -1,4 +1,4 @@
-"""Tasks that nobody awaits: kept from the garbage collector, and never silent about their end."""
+"""Tasks that nobody awaits: kept from the garbage collector, and never silent about their end. And what they wait by between tries."""
 
 import asyncio
 import logging
@@ -32,3 +32,10 @@ class Tasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def pause(seconds: float) -> None:
+    """Wait before the next try of what may fail once more."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().call_later(seconds, over.set)
+    await over.wait()

@@ -6,11 +6,10 @@ are on the disk before anything is done about them, or they are refused. A daemo
 its successor learns from the dyno host what lives.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from dynod.engine.tasks import Tasks
+from dynod.engine.tasks import Tasks, pause
 from dynod.model.refused import Refused, disk_fault
 
 Job = Callable[[], Awaitable[None]]
@@ -57,10 +56,10 @@ class Unwritten:
             self._tasks.spawn(self._try_again())
 
     async def _try_again(self) -> None:
-        pause = FIRST_PAUSE
+        seconds = FIRST_PAUSE
         while self._waiting:
-            await _pause(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            await pause(seconds)
+            seconds = min(2 * seconds, LONGEST_PAUSE)
             await self._empty()
         self._trying = False
         _log.warning("there is room on the disk again; what happened meanwhile is written")
@@ -77,9 +76,3 @@ class Unwritten:
                 _log.exception("cannot write %s", key)  # a bug; what stands behind it is written all the same
             if self._waiting.get(key) is job:  # or a newer one came meanwhile
                 del self._waiting[key]
-
-
-async def _pause(seconds: float) -> None:
-    over = asyncio.Event()
-    asyncio.get_running_loop().call_later(seconds, over.set)
-    await over.wait()

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dynod.jail import syscalls as k
 from dynod.jail.calls import ABSENT, ALLOWED, CONDITIONAL, MACHINES, numbers
 
-LOAD, AND, JUMP_EQUAL, JUMP_FROM, JUMP_BITS, RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
+LOAD, JUMP_EQUAL, JUMP_FROM, JUMP_BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 NUMBER, ARCHITECTURE, ARGUMENT = (
     0,
     4,

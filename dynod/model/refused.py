@@ -18,7 +18,6 @@ class Refusal(Enum):
     GONE = ("gone", 410)
     RANGE = ("requested_range_not_satisfiable", 416)
     INVALID = ("invalid_params", 422)
-    RATE_LIMIT = ("rate_limit", 429)
     UNAVAILABLE = ("service_unavailable", 503)
 
     def __init__(self, id_: str, status: int) -> None:

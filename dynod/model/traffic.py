@@ -13,7 +13,6 @@ _Key = TypeVar("_Key", int, str)
 _EXACT = 32
 _BITS = 5  # of a value that are kept
 LONGEST = 2**27 - 1  # milliseconds, a day and a half: what took longer took this long
-QUANTILES = (0.5, 0.95, 0.99)
 
 
 def bucket(ms: int) -> int:
