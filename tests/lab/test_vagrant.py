@@ -22,15 +22,22 @@ PROGRAMS = {
 PORTS = (8080, 5000)  # the Vagrantfile's
 
 
+def virsh(*words):
+    argv = ["virsh", "-q", "-c", "qemu:///system", *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+
+def volumes():
+    return {line.split()[0] for line in virsh("vol-list", "default").stdout.splitlines() if line.split()}
+
+
 @pytest.fixture(scope="module")
 def libvirt():
     """What this machine lacks is said, and nothing is tried."""
     for program, packages in PROGRAMS.items():
         if shutil.which(program) is None:
             pytest.skip(f"needs the program {program}: apt-get install --no-install-recommends {packages}")
-    done = subprocess.run(
-        ["virsh", "-c", "qemu:///system", "list"], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = virsh("list")
     if done.returncode != 0:
         pytest.skip(f"libvirt does not answer: {done.stderr.strip().splitlines()[-1]}")
     for port in PORTS:
@@ -44,6 +51,7 @@ def vagrant(libvirt, disk):
     """`vagrant(words)` in this directory, with the box just packed, and everything else of Vagrant's in a directory of its own."""
     print(pack(disk, CACHE / "dynod.box"))
     # qemu runs as a user of its own, who must come through to the box
+    before = volumes()
     home = Path(tempfile.mkdtemp(prefix="vagrant-", dir="/var/tmp"))
     home.chmod(0o755)
     env = {
@@ -55,7 +63,7 @@ def vagrant(libvirt, disk):
         "VAGRANT_DEFAULT_PROVIDER": "libvirt",
     }
 
-    def vagrant(*words, cap=1800):
+    def vagrant(*words, cap=3000):
         done = subprocess.run(
             ["vagrant", *words, "--no-color"],
             env=env,
@@ -72,6 +80,8 @@ def vagrant(libvirt, disk):
     finally:
         vagrant("destroy", "-f")
         shutil.rmtree(home)
+        for name in volumes() - before:  # of the box: vagrant destroy leaves it for the next one
+            virsh("vol-delete", "--pool", "default", name)
 
 
 @pytest.mark.timeout(3600)
