@@ -1,6 +1,7 @@
 """User namespaces for idmapped mounts: holders wait for their use, and may die meanwhile."""
 
 import os
+import select
 import signal
 import subprocess
 from pathlib import Path
@@ -19,7 +20,7 @@ class Holders:
     """Fork them as the nursery does; `kill` ends all that there are."""
 
     def __init__(self, program):
-        self.pids, self._program = [], program
+        self.pids, self._program, self.compiled = [], program, program is not None
 
     def __call__(self, door):
         pid = os.fork()
@@ -64,3 +65,21 @@ def test_holders_that_died_while_they_waited_are_passed_over(maps):
     assert len(holders.pids) == SPARE
     holders.kill()
     assert made.fd(5000, 5000, 5001) >= 0
+
+
+def test_a_holder_waits_until_it_is_let_go(maps):
+    made, holders = maps
+    for door in made._spare:
+        door.recv(1, 2)  # MSG_PEEK: it has said who it is
+    waiting = [os.pidfd_open(pid) for pid in holders.pids]
+    for fd, pid in zip(waiting, holders.pids, strict=True):
+        if holders.compiled:
+            while (
+                b"dynod-holder" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+            ):  # until it has become that
+                assert not select.select([fd], [], [], 0)[0]
+        assert not select.select([fd], [], [], 0.2)[0]
+    made.close()
+    for fd in waiting:
+        assert select.select([fd], [], [], 30)[0]
+        os.close(fd)
