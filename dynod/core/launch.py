@@ -80,6 +80,7 @@ def launch_plan(
             "name": str(dyno.name),
             "type": dyno.name.type,
             "release": f"v{dyno.version}",
+            "skeleton": ground.skeleton,
             "netns": wiring.netns,
             "address": wiring.address,
             "address6": wiring.address6,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dynod.core.environ import environ
@@ -116,7 +117,11 @@ def recalled_plan(house: "House", dyno: Dyno, live: Live) -> JailPlan:
     wiring = Wiring(live.uid, live.labels.get("netns", ""), live.labels.get("address", ""))
     slug = None if release.slug is None else state.slugs[release.slug]
     tree = "" if slug is None else house.slugs.tree(slug.sha256)
-    return _plan(house, state, release, dyno, tree, wiring, None)
+    plan = _plan(house, state, release, dyno, tree, wiring, None)
+    stands_on = live.labels.get(
+        "skeleton", plan.lower[-1][0]
+    )  # another than today's, maybe: tidying lets it be
+    return replace(plan, lower=(*plan.lower[:-1], (stands_on, False)))
 
 
 async def launch(house: "House", app: AppId, dyno: Dyno) -> str:

@@ -4,8 +4,8 @@ Run as root before `dynod serve` starts (systemd/dynod.service), where systemd/i
 right is left alone: the dyno host's directory, logplex's, the router's certificates. Nothing is followed, and a file of root's with a
 second name stays root's, so that who had that user's rights meanwhile gains nothing by it.
 
-A slug's tree is shown to dynos as owned by whoever owned it when they started, and an older version would make a stack anew that is not
-its own. Both are therefore given only while there is no dyno, which is at the next start of the machine; until then the mark stays.
+A slug's tree is shown to dynos as owned by whoever owned it when they started, and a stack that is ours is removed once nobody is known to
+stand on it. Both are therefore given only while there is no dyno, which is at the next start of the machine; until then the mark stays.
 """
 
 import argparse
@@ -19,7 +19,9 @@ import sys
 from collections.abc import Iterator, Sequence
 
 LOCK = "up.lock"  # of `dynod up`, which ran as root
-WHOLE = frozenset({"git", "cache", "builds", "uploads", "output", "autopsies", "secrets", "programs"})
+WHOLE = frozenset(
+    {"git", "cache", "builds", "uploads", "output", "autopsies", "secrets", "programs", "stacks"}
+)
 ALONE = re.compile(r"(ledger|observations)\.db.*")
 STOOD_ON = frozenset({"slugs", "stack"})
 HALF_MADE = ".new-"

@@ -1,4 +1,4 @@
-"""The root file system that dynos see: a skeleton under STATE/stack, and the machine's own /usr shown read-only in it.
+"""The root file system that dynos see: a skeleton under STATE/stack (STATE/stacks, if we are not root), and the machine's own /usr shown read-only in it.
 
 `build_stack` makes the skeleton anew when what it would hold has changed; the old one stays for the dynos that run on it until
 `remove_unused`. A skeleton's directory is named after its content, is made under a temporary name and renamed, belongs to us,
@@ -19,6 +19,10 @@ from dynod.host.stack_etc import CA_BUNDLE, Directory, File, Gathered, Item, Lin
 from dynod.model.jail import Bind
 
 _TEMPORARY = ".new-"
+ROOTS, OURS = (
+    "stack",
+    "stacks",
+)  # apart: an older version, which is root, would remove what it does not know below dynos
 
 # Programs that bring their own list of authorities are told the machine's: else a build behind a company's proxy fails. Tried in
 # the stack: git, curl, OpenSSL, Debian's python3 and its pip need nothing; node, requests and pips before 24.2 do.
@@ -44,10 +48,8 @@ class Stack:
     notes: tuple[str, ...] = ()
 
 
-def _digest(items: Mapping[str, Item], owner: int) -> str:
-    digest = hashlib.sha256(
-        f"{owner}\0".encode() if owner else b""
-    )  # dynos may stand on one that another made
+def _digest(items: Mapping[str, Item]) -> str:
+    digest = hashlib.sha256()
     for path in sorted(items):
         match items[path]:
             case File(data, mode):
@@ -102,9 +104,9 @@ def _is(path: str, item: Item) -> bool:
 def build_stack(state: str, uids: range, root: str = "") -> Stack:
     """Return this machine's stack, with its skeleton on the disk; `uids` are those that dynos run as."""
     gathered = gather(root, uids)
-    parent = f"{state}/stack"
+    parent = f"{state}/{ROOTS if os.geteuid() == 0 else OURS}"
     os.makedirs(parent, mode=0o755, exist_ok=True)
-    skeleton = f"{parent}/{gathered.name}-{_digest(gathered.items, os.geteuid())[:12]}"
+    skeleton = f"{parent}/{gathered.name}-{_digest(gathered.items)[:12]}"
     if not _holds(skeleton, gathered.items):
         _make(parent, skeleton, gathered)
     binds = tuple(Bind(path, path) for path in gathered.binds)
@@ -132,7 +134,7 @@ def _make(parent: str, skeleton: str, gathered: Gathered) -> None:
 
 def remove_unused(state: str, in_use: Collection[str]) -> None:
     """Remove every skeleton but those in use (the current one, and the lowest layers of living dynos), and what is half made."""
-    parent = f"{state}/stack"
-    for name in os.listdir(parent):
-        if f"{parent}/{name}" not in in_use:
-            shutil.rmtree(f"{parent}/{name}", ignore_errors=True)
+    for parent in (f"{state}/{ROOTS}", f"{state}/{OURS}"):
+        for name in os.listdir(parent) if os.path.isdir(parent) else ():
+            if f"{parent}/{name}" not in in_use:
+                shutil.rmtree(f"{parent}/{name}", ignore_errors=True)

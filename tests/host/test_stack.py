@@ -222,7 +222,7 @@ def test_a_change_gives_a_new_one_and_the_old_stays_while_in_use(built, machine,
     remove_unused(state, {old.skeleton, new.skeleton})
     assert text(old, "etc/ssl/certs/ca-certificates.crt") == "BUNDLE"
     remove_unused(state, {new.skeleton})
-    assert os.listdir(f"{state}/stack") == [os.path.basename(new.skeleton)]
+    assert os.listdir(os.path.dirname(new.skeleton)) == [os.path.basename(new.skeleton)]
 
 
 @pytest.mark.parametrize("damage", ["content", "mode", "missing", "link"])
