@@ -103,5 +103,6 @@ def test_a_disk_that_errs_refuses_changes_by_its_name_serves_on_and_keeps_what_w
         assert word(platform) == (acknowledged or ["before"])[-1]
         assert set_word(platform, "after").returncode == 0
         platform.until(lambda: platform.get(APP)[0] == 200, APP)
+        platform.dyno("git:remote", APP, cwd=tree)  # its API has another port now
         platform.push(tree)
         assert left_over(disk) == []
