@@ -89,12 +89,13 @@ def world():
         }
         internet, _ = place.listen(place.internet)
         internet6, _ = place.listen(place.internet, "::")
-        # The host lets nothing in but what lies below RUN, where a platform's namespaces are.
-        pinned = host.run / "netns-of-the-test"
-        host.run.mkdir(exist_ok=True)
+        # The host lets nothing in but what lies in RUN/netns, where a platform's namespaces are.
+        pinned = host.run / "netns/of-the-test"
+        pinned.parent.mkdir(parents=True, exist_ok=True)
         pinned.touch()
         subprocess.run(["mount", "--bind", wired.netns, pinned], check=True)
         stack.callback(shutil.rmtree, host.state / "dynos/other", ignore_errors=True)
+        stack.callback(pinned.parent.rmdir)
         stack.callback(pinned.unlink)
         stack.callback(subprocess.run, ["umount", pinned], check=True)
         yield (
