@@ -163,6 +163,7 @@ def test_quickstart_deploys_says_how_to_reach_it_and_is_short_the_second_time(tm
 
 
 def test_quickstart_for_nobody_in_particular_is_refused_in_one_line(tmp_path):
+    whole.need_others()
     done = subprocess.run(
         [sys.executable, "-m", "dynod", "quickstart", "--state", f"{tmp_path}/s"],
         capture_output=True,

@@ -134,7 +134,12 @@ def _mountinfo():
 
 
 def _mounts():
-    return {f"{point} ({kind})": line for point, kind, line in _mountinfo() if kind != "nsfs"}
+    """Those of namespaces are looked at by themselves. /run/netns is what `ip netns add` makes a mount of once, for good (ip-netns(8))."""
+    return {
+        f"{point} ({kind})": line
+        for point, kind, line in _mountinfo()
+        if kind != "nsfs" and point != "/run/netns"
+    }
 
 
 def _namespaces():

@@ -16,11 +16,19 @@ import sys
 import urllib.parse
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 START_CAP = 120
 STOP_CAP = 90
 LINE_CAP = 120
+
+
+def need_others():
+    """Skip where other users cannot read the project, as below /root."""
+    if not all(os.stat(path).st_mode & 0o001 for path in (*ROOT.parents, ROOT, sys.prefix)):
+        pytest.skip(f"other users cannot read {ROOT}")
 
 
 class Whole:
