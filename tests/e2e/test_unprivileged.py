@@ -171,13 +171,9 @@ def test_one_that_takes_over_from_root_ends_no_dyno_and_gets_all_of_it_in_the_en
     assert was_root.privileges() == ({USER}, {0})
     assert [row["id"] for row in was_root.json("ps", "-a", app)] == before
     assert was_root.get(app)[0] == 200
-    trees = sorted(path for path in was_root.foreign() if path.count("/") == 1)
-    assert [path.split("/")[0] for path in trees] == [
-        "slugs",
-        "slugs",
-        "slugs",
-        "stack",
-    ]  # that of nothing, too
+    trees = [path.split("/")[0] for path in was_root.foreign() if path.count("/") == 1]
+    assert trees.count("stack") == 1
+    assert trees.count("slugs") in {2, 3}  # the apps', and that of nothing until it is tidied away
     assert all(path.split("/")[0] in {"slugs", "stack"} for path in was_root.foreign())
 
     (tree / "www/next").write_text("next")
