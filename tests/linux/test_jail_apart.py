@@ -39,6 +39,7 @@ def pinned(host, name):
 
 
 def seen_by_nursery(host):
+    assert host.sh("true")[0] == 0  # whoever has forked an embryo has its name
     (nursery,) = [
         pid
         for pid in children(host.process.pid)
