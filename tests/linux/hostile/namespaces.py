@@ -117,7 +117,11 @@ GATES = {
     "mount.fsopen": ("fsopen", b"tmpfs", 0),
     "mount.fspick": ("fspick", -100, b"/", 0),
     "mount.setattr": ("mount_setattr", -100, b"/", 0, bytes(32), 32),
-    "root.pivot": ("pivot_root", b"/tmp", b"/tmp"),
+    "root.pivot": (
+        "pivot_root",
+        b"/",
+        b"/",
+    ),  # busy at best: /tmp may be a mount, and would become everybody else's root
     "root.chroot": ("chroot", b"/tmp"),
 }
 
