@@ -14,6 +14,7 @@ import fcntl
 import os
 import pwd
 import re
+import resource
 import stat
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 def hand_over(state: str, uid: int, gid: int, *, idle: bool) -> bool:
     """Give what is `uid`'s by now; `idle`: there is no dyno. Return whether that was all of it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a tree takes as many as it is deep
     done = True
     with _opened(state, None) as top:
         for name in os.listdir(top):

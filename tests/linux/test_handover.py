@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import subprocess
 import sys
 
@@ -99,6 +100,8 @@ def test_a_tree_of_any_depth_is_given(state):
         inner = os.open("deeper", os.O_RDONLY, dir_fd=at)
         os.close(at)
         at = inner
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, most))  # as who was started without more
     hand_over(str(state), UID, GID, idle=True)
     assert os.fstat(at).st_uid == UID
     os.close(at)

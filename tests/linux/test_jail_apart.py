@@ -69,8 +69,9 @@ def test_what_the_machine_lets_go_of_elsewhere_the_nursery_lets_go_of_too(host, 
     RUN lies on one of its own."""
     host.run.mkdir(exist_ok=True)
     own = f"mount --bind {host.run} {host.run} && mount --make-private {host.run} && mount --make-shared {host.run}"
-    begin = f'{own} && mount -t tmpfs none {tmp_path} && exec "$@"'
-    host.start(under=("unshare", "-m", "--propagation", "shared", "sh", "-c", begin, "sh"))
+    # shared among themselves, and with no mount of the test's own namespace, which may be shared too
+    begin = f'mount --make-rshared / && {own} && mount -t tmpfs none {tmp_path} && exec "$@"'
+    host.start(under=("unshare", "-m", "--propagation", "private", "sh", "-c", begin, "sh"))
     assert str(tmp_path) in seen_by_nursery(host)
     there = ("nsenter", f"--mount=/proc/{host.process.pid}/ns/mnt")
     (host.run / "netns").mkdir()
