@@ -1,6 +1,7 @@
 """Processes that work for the dyno host: nursery, sweeper, keeper of slots. Each is a child of its own with one door, forked at the start.
 
-One that dies is forked again at once; where the machine takes no process that is tried each second, and the host serves on without it.
+One that dies is forked again at once; where the machine takes no process, or several have died as they began (of one job, say), that is tried
+each second, and the host serves on without it.
 `Child` is the process, `Jobs` what it was given and has not done yet, which the next one gets.
 """
 
@@ -8,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -21,6 +23,7 @@ from dynod.jail.loop import Loop
 from dynod.jail.title import set_title
 
 AGAIN = 1.0  # seconds until the next try to fork one
+SHORT_LIVES = 3  # in a row, each shorter than that: the next one would die too
 
 Run = Callable[[socket.socket], NoReturn]
 Hear = Callable[[dict[str, Any], list[int]], None]
@@ -43,6 +46,7 @@ class Child:
         self._loop, self._name, self._run, self._heard = loop, name, run, hear
         self._again, self._missing, self._keep = again, missing, keep
         self._door: socket.socket | None = None
+        self._born, self._short_lives = 0.0, 0
         self._start()
 
     @property
@@ -75,6 +79,7 @@ class Child:
         if self._pid == 0:
             self._live(theirs)
         theirs.close()
+        self._born = time.monotonic()
         self._door = ours
         self._loop.read(ours.fileno(), self._hear)
 
@@ -98,11 +103,14 @@ class Child:
         try:
             self._start()
         except OSError as error:
-            say(f"cannot fork a {self._name}: {error.strerror}; trying again in a second")
-            self._loop.after(AGAIN, self._start_again)
-            self._missing(f"cannot fork a {self._name}: {error.strerror}")
+            self._rest(f"cannot fork a {self._name}: {error.strerror}")
         else:
             self._again()
+
+    def _rest(self, why: str) -> None:
+        say(f"{why}; trying again in a second")
+        self._loop.after(AGAIN, self._start_again)
+        self._missing(why)
 
     def _hear(self) -> None:
         assert self._door is not None
@@ -110,7 +118,11 @@ class Child:
             said, fds = packets.receive(self._door)
         except packets.Hung:
             self.close()
-            self._start_again()
+            self._short_lives = self._short_lives + 1 if time.monotonic() - self._born < AGAIN else 0
+            if self._short_lives < SHORT_LIVES:
+                self._start_again()
+            else:
+                self._rest(f"the {self._name} died as it began, {self._short_lives} times now")
         else:
             self._heard(said, fds)
 

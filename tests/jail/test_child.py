@@ -82,6 +82,25 @@ def test_what_a_killed_one_had_not_done_the_next_one_does(work, tmp_path):
     assert before["by"] != deadly["by"] == after["by"]
 
 
+def test_a_job_that_kills_whoever_does_it_is_not_tried_without_end(tmp_path, capfd):
+    """Or the host would fork for nothing else any more."""
+
+    def mortal(door):
+        with open(tmp_path / "born", "ab") as born:
+            born.write(b"x")
+        packets.receive(door)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    work = Work(mortal)
+    work.give("deadly")
+    work.ask("waits")
+    (waits,) = work.until("waits")
+    assert waits["error"] == "the worker died as it began, 3 times now"
+    assert (tmp_path / "born").read_bytes() == b"xxx"
+    assert "trying again in a second" in capfd.readouterr().err
+    work.jobs.close()
+
+
 def test_while_none_can_be_forked_who_waits_hears_why_and_the_rest_is_done_later(
     work, tmp_path, full_machine, capfd
 ):
