@@ -67,13 +67,20 @@ def _spared(word: str) -> AbstractContextManager[None]:
     """Keep out what a program that idles for good would import in passing and never use."""
     from dynod import lean
 
+    if word in ("net", "logplex", "serve"):
+        # Half a MiB, which inspect has for source texts; dataclasses and asyncio begin with inspect.
+        with lean.blank("ast"):
+            import inspect  # noqa: F401
     match word:
         case "net":
             return lean.without("ssl")  # asyncio can do without, and unix sockets know no TLS
         case "logplex":
             return lean.blank("ssl")  # its loop cannot
         case "serve":
-            lean.bare("aiohttp", "web")  # the client is imported with the first certificate that is fetched
+            # The two are for proxies that the environment names and for reading HTML; aiohttp's client comes with the
+            # first certificate that is fetched.
+            with lean.blank("urllib.request", "html.entities"):
+                lean.bare("aiohttp", "web")
     return nullcontext()
 
 

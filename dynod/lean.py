@@ -32,25 +32,24 @@ def without(*names: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def blank(name: str) -> Iterator[None]:
-    """Have a module of that name inside the block in which there is whatever one asks for, and nothing that works.
+def blank(*names: str) -> Iterator[None]:
+    """Have modules of these names inside the block in which there is whatever one asks for, and nothing that works.
 
-    For what takes names out of a module as it is imported and uses none of them (uvloop takes ssl's).
+    For what takes names out of a module as it is imported and uses none of them (uvloop takes ssl's). What is there already is left.
     """
-    if name in sys.modules:
-        yield
-        return
 
     def whatever(asked: str) -> object:
         return 0 if asked.isupper() else type(asked, (Exception,), {})
 
-    made = ModuleType(name)
-    made.__getattr__ = whatever  # type: ignore[method-assign]  # PEP 562
-    sys.modules[name] = made
+    made = [name for name in names if name not in sys.modules]
+    for name in made:
+        sys.modules[name] = module = ModuleType(name)
+        module.__getattr__ = whatever  # type: ignore[method-assign]  # PEP 562
     try:
         yield
     finally:
-        del sys.modules[name]
+        for name in made:
+            del sys.modules[name]
 
 
 def bare(package: str, module: str) -> None:

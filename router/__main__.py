@@ -3,7 +3,11 @@
 import argparse
 import logging
 import sys
-from dataclasses import replace
+
+from dynod.lean import blank
+
+with blank("ast"):  # half a MiB, which inspect, that dataclasses want, has for source texts
+    from dataclasses import replace
 
 from dynod.unit import unit
 from router import takeover

@@ -8,10 +8,10 @@ A dyno that is full or in quarantine is passed over and stays meant; only when i
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
-from email.utils import formatdate
 from hashlib import sha256
 
 from router.balance import Target, checkout
+from router.pages import http_date
 
 FEATURE = "http-session-affinity"
 NAME = b"heroku-session-affinity"
@@ -54,7 +54,7 @@ def checkout_sticky(
 
 def cookie(app: str, target: Target, host: str, now: float) -> bytes:
     """Make the header line that binds a browser to a dyno for a day. `now` in seconds since the epoch."""
-    expires = formatdate(now + AGE, usegmt=True).encode()
+    expires = http_date(now + AGE).encode()
     domain = host.lower().removesuffix(".").encode()
     return b"Set-Cookie: %b=%b; Version=1; Expires=%b; Max-Age=%d; Domain=%b; Path=/; HttpOnly\r\n" % (
         NAME,

@@ -1,5 +1,6 @@
 """What the client reads when the router answers itself: tiny HTML like Heroku's, or the app's own page in an iframe."""
 
+import time
 from functools import cache
 
 from router.reasons import Failure, Page, phrase
@@ -34,6 +35,11 @@ _TEXTS = {
         "Nothing was deployed to this app yet: <code>git push</code> puts something here.",
     ),
 }
+
+
+def http_date(at: float) -> str:
+    """Write seconds since the epoch as HTTP does (RFC 9110 5.6.7). email.utils would, with half a MiB of what belongs to mail."""
+    return time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(at))  # no program of ours calls setlocale
 
 
 @cache

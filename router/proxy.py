@@ -7,7 +7,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from email.utils import formatdate
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -319,7 +318,7 @@ class Proxy:
         else:
             route = exchange.site.route
             body = pages.page(failure, error_page=route.error_page, maintenance_page=route.maintenance_page)
-        return pages.answer(failure, body, date=formatdate(usegmt=True), keep=keep, head_only=head_only)
+        return pages.answer(failure, body, date=pages.http_date(time.time()), keep=keep, head_only=head_only)
 
     # -- connections and their deadlines -------------------------------------------------------------------------
 

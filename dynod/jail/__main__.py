@@ -15,6 +15,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dynod.lean import blank, settle, without
+
+with blank("ast"):  # half a MiB, which inspect has for source texts; dataclasses begin with inspect
+    import inspect  # noqa: F401
+
 from dynod.jail import cgroups, seccomp, title
 from dynod.jail.check import Rules
 from dynod.jail.diary import say
@@ -30,7 +35,6 @@ from dynod.jail.pool import Pool
 from dynod.jail.sessions import Sessions
 from dynod.jail.slots import Slots
 from dynod.jail.sweep import Sweeping
-from dynod.lean import settle, without
 from dynod.model.jail import Limits
 from dynod.unit import unit
 

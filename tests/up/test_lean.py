@@ -11,8 +11,19 @@ from dynod import lean
 
 # What each program must not have imported when it is about to serve: by word of `dynod`, or the module that is run.
 SPARED = {
-    "serve": {"aiohttp.client", "prometheus_client", "http.server", "pyroute2", "h2", "dynod.jail.enter"},
+    "serve": {
+        "aiohttp.client",
+        "prometheus_client",
+        "http.server",
+        "pyroute2",
+        "h2",
+        "dynod.jail.enter",
+        "ast",
+        "urllib.request",
+        "html.entities",
+    },
     "net": {
+        "ast",
         "ssl",
         "_ssl",
         "_hashlib",
@@ -23,9 +34,29 @@ SPARED = {
         "dynod.core",
         "dynod.engine",
     },
-    "logplex": {"_ssl", "_hashlib", "cryptography", "aiohttp", "dynod.core", "dynod.engine"},
-    "router.__main__": {"h2", "hpack", "hyperframe", "router.h2", "html.entities", "cryptography", "aiohttp"},
-    "dynod.jail.__main__": {"asyncio", "ssl", "_ssl", "_hashlib", "logging", "subprocess", "uuid", "msgpack"},
+    "logplex": {"ast", "_ssl", "_hashlib", "cryptography", "aiohttp", "dynod.core", "dynod.engine"},
+    "router.__main__": {
+        "ast",
+        "email",
+        "h2",
+        "hpack",
+        "hyperframe",
+        "router.h2",
+        "html.entities",
+        "cryptography",
+        "aiohttp",
+    },
+    "dynod.jail.__main__": {
+        "ast",
+        "asyncio",
+        "ssl",
+        "_ssl",
+        "_hashlib",
+        "logging",
+        "subprocess",
+        "uuid",
+        "msgpack",
+    },
 }
 
 
