@@ -1,0 +1,55 @@
+"""What tests of git over HTTPS share: a work tree, the real git against a served API, hooks in the place of slugc's."""
+
+import asyncio
+import os
+import sys
+
+HOOK = """
+import os, sys
+print("-----> reading", sys.stdin.read().split()[2], file=sys.stderr, flush=True)
+for name in ("DYNOD_APP", "DYNOD_CONTROL", "DYNOD_SCRATCH"):
+    print(f"{name}={os.environ[name]}", file=sys.stderr, flush=True)
+print("isdir", os.path.isdir(os.environ["DYNOD_SCRATCH"]), file=sys.stderr, flush=True)
+"""
+
+
+def hook(code):
+    return (sys.executable, "-c", code)
+
+
+async def shell(cwd, *argv, env=None, check=True):
+    """Run a program to its end; return its status and all it said."""
+    clean = {"PATH": os.environ["PATH"], "HOME": str(cwd), "GIT_CONFIG_NOSYSTEM": "1", "LANG": "C.UTF-8"}
+    names = ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL")
+    clean |= dict.fromkeys(names[0], "A Person") | dict.fromkeys(names[1], "a@example.com")
+    child = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=cwd,
+        env=clean | (env or {}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await child.communicate()
+    assert not check or child.returncode == 0, out.decode()
+    return child.returncode, out.decode()
+
+
+async def work_tree(path, branch="main"):
+    path.mkdir()
+    await shell(path, "git", "init", "-q", "-b", branch)
+    (path / "Procfile").write_text("web: ./serve\n")
+    await shell(path, "git", "add", ".")
+    await shell(path, "git", "commit", "-qm", "First")
+    return path
+
+
+def address(whole, token="owner-token", name="demo"):
+    return f"https://heroku:{token}@127.0.0.1:{whole.api.api_port}/{name}.git"
+
+
+def trusting(whole, **more):
+    return {"GIT_SSL_CAINFO": whole.api.ca_path, "GIT_TERMINAL_PROMPT": "0", **more}
+
+
+async def push(whole, tree, what="main", **kwargs):
+    return await shell(tree, "git", "push", address(whole), what, env=trusting(whole), check=False, **kwargs)
