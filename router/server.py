@@ -10,6 +10,7 @@ from router.headers import RequestHead, origin_lines
 from router.heads import REQUEST_HEAD, read_request
 from router.reasons import Blame, ClientFault, Failure, lost
 from router.splice import LARGE, Splice
+from router.table import is_plain
 from router.tunnels import End
 from router.unread import hint
 
@@ -168,7 +169,8 @@ class Client(asyncio.Protocol):
         assert host is not None
         site = proxy.routes.seen.get(host) or proxy.routes.find(host)
         if site is None:
-            self._refuse(Failure.NO_SUCH_APP if proxy.has_table else Failure.NO_TABLE, request)
+            unknown = Failure.NO_SUCH_APP if is_plain(host) else Failure.BAD_REQUEST
+            self._refuse(unknown if proxy.has_table else Failure.NO_TABLE, request)
             return
         now = proxy.loop.time()
         exchange = self._exchange.read(request, site, request.request_id or next(proxy.ids), self.peer, now)

@@ -9,7 +9,8 @@ from router.affinity import FEATURE, tokens
 from router.balance import NO_LIMIT, Queue, Target, targets
 
 CLOSE_DYNO = "http-disable-keepalive-to-dyno"
-MEMO = 4096  # spellings of Host remembered per table
+MEMO = 4096  # spellings of Host remembered per table; who sends more of them makes us forget, and never stop to learn
+_HOST = re.compile(rb"(?:[^:\[\]]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _LABEL = re.compile(
     r"[a-z0-9_-]{1,63}"
 )  # what a client may put in a wildcard's place: it goes into the access line
@@ -91,8 +92,11 @@ class Routes:
 
     def find(self, host: bytes) -> Site | None:
         """Look up a Host header as the client sent it; None for a name nobody has."""
-        site = self._search(host)
-        if site is not None and len(self.seen) < MEMO:
+        site = self._search(host) if is_plain(host) else None
+        if site is not None:
+            if len(self.seen) >= MEMO:
+                self.seen.clear()
+                self.plain.clear()
             self.seen[host] = site
             if site.targets and site.sticky is None and not site.close_dyno:
                 self.plain[host] = site
@@ -112,6 +116,11 @@ class Routes:
         found = self.targets_of[route.app]
         sticky = tokens(route.app, found) if FEATURE in route.features else None
         return Site(route, name, found, CLOSE_DYNO in route.features, sticky)
+
+
+def is_plain(host: bytes) -> bool:
+    """Whether it is a name and a port (RFC 9110 7.2): of `a.example:80@b.example` an app may make another name than we do."""
+    return _HOST.fullmatch(host) is not None
 
 
 def without_port(host: bytes) -> bytes:

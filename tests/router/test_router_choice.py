@@ -4,9 +4,11 @@ import random
 from collections import Counter
 from dataclasses import replace
 
+import pytest
+
 from dynod.model.route import AppRoute, Backend, RouteTable, Standing
 from router.balance import Target, checkin, checkout, targets, tries
-from router.table import Routes, without_port
+from router.table import MEMO, Routes, is_plain, without_port
 
 ONE, TWO, THREE = (Backend(f"id{n}", f"web.{n}", "127.0.0.1", 8000 + n) for n in (1, 2, 3))
 
@@ -40,6 +42,28 @@ def test_what_stands_in_a_wildcards_place_cannot_forge_a_field_of_the_access_lin
     assert found(b"a status=200.example.com") is None
     assert found(b'".example.com') is None
     assert found(b".example.com") is None
+
+
+@pytest.mark.parametrize(
+    "port", [b":80@evil.example", b":x", b":80/..", b":80, b", b":80:90", b":999999", b":\xff", b":-1"]
+)
+def test_what_follows_a_name_is_a_port_or_the_name_is_nobodys(port):
+    hosts = {"a.example.com": "exact", "*.example.com": "wild"}
+    for name in (b"a.example.com", b"b.example.com"):
+        assert routes(hosts).find(name + port) is None
+        assert not is_plain(name + port)
+        for good in (b"", b":", b":0", b":65535"):
+            assert routes(hosts).find(name + good) is not None
+    assert is_plain(b"[::1]:80")
+    assert not is_plain(b"[::1]evil")
+
+
+def test_the_spellings_that_are_remembered_are_few_and_the_newest_is_among_them():
+    found = routes({"*.example.com": "wild"})
+    for number in range(MEMO + 1):
+        assert found.find(b"a%d.example.com" % number) is not None
+        assert len(found.plain) <= len(found.seen) <= MEMO
+    assert list(found.seen) == list(found.plain) == [b"a%d.example.com" % MEMO]
 
 
 def test_a_host_whose_app_is_missing_is_nobodys():

@@ -93,8 +93,11 @@ def test_an_apps_own_pages():
 
 @pytest.mark.parametrize(
     "bad",
-    [b"GET / HTTP/1.1\r\n\r\n", b"BAD\r\n\r\n", POST[:-2] + b"Content-Length: 11\r\n\r\n", b"A" * 300_000],
-)
+    [
+        b"GET / HTTP/1.1\r\n\r\n", b"BAD\r\n\r\n", POST[:-2] + b"Content-Length: 11\r\n\r\n", b"A" * 300_000,
+        b"GET / HTTP/1.1\r\nHost: app.localhost:80@evil.example\r\n\r\n",
+    ],
+)  # fmt: skip
 def test_bad_requests_get_400_and_the_connection_ends(bad):
     async def test():
         async with serving() as (house, dyno), await house.connect() as connection:
