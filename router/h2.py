@@ -125,7 +125,7 @@ class H2(asyncio.Protocol):
                 self._noise += 1
                 self._window(0)
             case h2.events.TrailersReceived():
-                pass  # a request's trailers are let fall: no header rule is made for them
+                self._trailers(event)
             case h2.events.ConnectionTerminated():
                 self._hang_up()  # what is under way is lost: h2 sends nothing after a client's GOAWAY
             case _:
@@ -156,6 +156,17 @@ class H2(asyncio.Protocol):
             stream.received(event.data or b"", size)
         elif size:
             self._conn.acknowledge_received_data(size, event.stream_id)
+
+    def _trailers(self, event: h2.events.TrailersReceived) -> None:
+        stream = self._streams.get(event.stream_id)
+        if stream is None:
+            return
+        try:
+            stream.request.trailers(event.headers)
+        except ClientFault:
+            self.reset(stream, _Codes.PROTOCOL_ERROR)
+            self._resets += 1
+            stream.lost(BrokenStream())
 
     def _window(self, id_: int | None) -> None:
         streams = list(self._streams.values()) if not id_ else [self._streams.get(id_)]

@@ -10,12 +10,11 @@ import re
 import secrets
 from collections.abc import Iterable
 
-from router.framing import Chunks, chunk
+from router.framing import Chunks, chunk, last_chunk
 from router.reasons import ClientFault
 
 Header = tuple[bytes, bytes]
 
-LAST_CHUNK = b"0\r\n\r\n"
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _TARGET = re.compile(rb"[\x21-\x7e\x80-\xff]+")
@@ -26,7 +25,7 @@ _NOT_SENT = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"tran
 
 
 class Request:
-    """A stream's request: `head` in HTTP/1.1's bytes; `body(data)` and `end` make what follows it."""
+    """A stream's request: `head` in HTTP/1.1's bytes; `body(data)`, `trailers` and `end` make what follows it."""
 
     def __init__(self, headers: Iterable[Header], *, ended: bool) -> None:
         pseudo: dict[bytes, bytes] = {}
@@ -56,6 +55,7 @@ class Request:
             raise ClientFault("a bad method or path")
         self.method = method
         self.chunked = not ended and not sized and not self.tunnel
+        self.end = last_chunk(b"") if self.chunked else b""
         coding = b"\r\ntransfer-encoding: chunked" if self.chunked else b""
         self.head = b"%b %b HTTP/1.1\r\nhost: %b%b%b\r\nconnection: %b\r\n\r\n" % (
             method,
@@ -80,9 +80,15 @@ class Request:
     def body(self, data: bytes) -> bytes:
         return chunk(data) if self.chunked else data
 
-    @property
-    def end(self) -> bytes:
-        return LAST_CHUNK if self.chunked else b""
+    def trailers(self, headers: Iterable[Header]) -> None:
+        """Take what came behind the body: it goes with the last chunk, and a body of known length has none. Raise ClientFault."""
+        lines = b""
+        for name, value in headers:
+            if _BAD_VALUE.search(value) or not _NAME.fullmatch(name):
+                raise ClientFault("a bad trailer")
+            lines += b"%b: %b\r\n" % (name, value)
+        if self.chunked:
+            self.end = last_chunk(lines)
 
 
 class Answer:

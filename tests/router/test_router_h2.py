@@ -184,38 +184,6 @@ def test_trailers_and_interim_responses_pass():
     run(test)
 
 
-@pytest.mark.parametrize("sized", [True, False])
-def test_a_request_body_arrives_whole(sized):
-    body = bytes(range(256)) * 100
-
-    async def count(head, reader, writer):
-        found = b""
-        if b"content-length" in head:
-            found = await reader.readexactly(len(body))
-        else:
-            assert b"transfer-encoding: chunked" in head.lower()
-            while size := int(await reader.readuntil(b"\r\n"), 16):
-                found += await reader.readexactly(size)
-                await reader.readexactly(2)
-            await reader.readexactly(2)
-        writer.write(
-            b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n" + (b"same" if found == body else b"else")
-        )
-        return True
-
-    async def test():
-        async with serving(count) as (router, _):
-            client = await talk(router)
-            length = [(b"content-length", str(len(body)).encode())] if sized else []
-            id = client.send([*POST, *length], end=False)
-            for at in range(0, len(body), 10_000):
-                client.conn.send_data(id, body[at : at + 10_000], end_stream=at + 10_000 >= len(body))
-            client.flush()
-            assert (await client.answer(id))[1] == b"same"
-
-    run(test)
-
-
 def test_a_broken_response_is_a_broken_stream_and_no_more():
     """A part of a body must never look like all of it."""
 

@@ -28,6 +28,25 @@ def test_what_would_mean_something_else_in_http_1_1_is_refused(headers):
         Request(headers, ended=True)
 
 
+def test_trailers_go_with_the_last_chunk_and_can_be_nothing_else():
+    request = Request(HEADERS, ended=False)
+    assert request.end == b"0\r\n\r\n"
+    request.trailers([(b"x-sum", b"7"), (b"x-more", b"a b")])
+    assert request.end == b"0\r\nx-sum: 7\r\nx-more: a b\r\n\r\n"
+    for bad in [
+        (b"x", b"a\r\n\r\nGET / HTTP/1.1"),
+        (b"x: y\r\nz", b"a"),
+        (b":path", b"/"),
+        (b"X", b"a"),
+        (b"x", b"\0"),
+    ]:
+        with pytest.raises(ClientFault):
+            request.trailers([bad])
+    sized = Request([*HEADERS, (b"content-length", b"3")], ended=False)
+    sized.trailers([(b"x-sum", b"7")])
+    assert sized.end == b""
+
+
 WHOLE = b"HTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nVia: x\r\n\r\n3\r\nabc\r\n0\r\nT: u\r\n\r\n"
 
 
