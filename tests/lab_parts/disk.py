@@ -18,9 +18,16 @@ class Disk:
 
     def __init__(self, base):
         self.base, self.pool, self.state = base, base / "pool", base / "s"
+        try:
+            self._make()
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self):
         for path in (self.pool, self.state):
             path.mkdir()
-        pool = base / "pool.img"
+        pool = self.base / "pool.img"
         for image, size, kind in ((pool, 3 << 30, "btrfs"), (self.pool / "disk", 1 << 30, "ext4")):
             if image != pool:
                 tool("mount", "-o", "loop", pool, self.pool)
@@ -103,5 +110,11 @@ def started(base):
         yield platform
     finally:
         platform.up.send_signal(signal.SIGINT)
-        assert platform.up.wait(whole.STOP_CAP) == 0
+        try:
+            status = platform.up.wait(whole.STOP_CAP)
+        except subprocess.TimeoutExpired:  # its children end with it, and let go of the disk
+            platform.up.kill()
+            platform.up.wait()
+            raise
+        assert status == 0
         assert whole.left(f"{base}/r") == []
