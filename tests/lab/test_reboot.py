@@ -15,10 +15,13 @@ from tests.lab.under_load import processes
 APPS, DYNOS = 20, 50
 WEBS = DYNOS - APPS  # each has a worker
 REBOOTED = f"{PYTHON} -P {INSIDE}/rebooted.py"
-WORKER = "^/bin/bash ./worker.sh"
+WORKER = "^/bin/bash /app/worker.sh"
 # The newest worker dies twice: the first time it is started at once, the second time it has to wait ten minutes.
-CRASH_TWICE = f"""pid=$(pgrep -nf '{WORKER}'); kill -9 $pid
-until again=$(pgrep -nf '{WORKER}') && [ $again -gt $pid ] && grep -q /dynod/ /proc/$again/cgroup; do sleep 0.2; done
+CRASH_TWICE = f"""newest() {{  # and not what it has forked and what is about to become another program
+  ps -eo pid=,ppid=,args= | awk '$3 " " $4 ~ "{WORKER}" {{of[$1] = $2}} END {{for (pid in of) if (!(of[pid] in of)) print pid}}' | sort -n | tail -1
+}}
+pid=$(newest); kill -9 $pid
+until again=$(newest) && [ ${{again:-0}} -gt $pid ]; do sleep 0.2; done
 sleep 2; kill -9 $again; {REBOOTED} crashed"""
 
 
