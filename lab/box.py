@@ -15,7 +15,20 @@ from pathlib import Path
 from lab.image import SIZE, base, tool
 from lab.machine import CACHE, COMMAND_LINE
 
-OPEN = """set -e
+# The image names the resolver of qemu's user network, the box whichever its network tells by DHCP.
+RESOLVERS = "sed -n s/^DNS=//p {state} | xargs -rn1 echo nameserver"
+RESOLVER_UNIT = f"""[Unit]
+Description=name servers as the network tells them
+Wants=network-online.target
+After=network-online.target
+Before=dyno-net.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c "{RESOLVERS.format(state="/run/systemd/netif/state")} >/etc/resolv.conf"
+[Install]
+WantedBy=multi-user.target
+"""
+OPEN = f"""set -e
 useradd -m -s /bin/bash -G dynod vagrant
 install -d -m 0700 -o vagrant -g vagrant /home/vagrant/.ssh
 ssh-keygen -q -t ed25519 -N '' -C 'the first key of this box' -f /root/key
@@ -28,6 +41,10 @@ systemctl enable -q ssh.service
 systemctl disable -q lab-agent.service
 printf '[Match]\\nName=en* eth*\\n[Network]\\nDHCP=yes\\n' >/etc/systemd/network/lab.network
 systemctl enable -q systemd-networkd.service
+rm -f /etc/resolv.conf
+cat >/etc/systemd/system/box-resolver.service <<'END'
+{RESOLVER_UNIT}END
+systemctl enable -q box-resolver.service
 rm -f /etc/pip.conf
 """
 VAGRANTFILE = f"""Vagrant.configure("2") do |config|

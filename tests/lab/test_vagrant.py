@@ -1,6 +1,7 @@
 """The machine for Vagrant, by libvirt: the box is packed, `vagrant up` ends with an app that answers, and `vagrant destroy` leaves nothing."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -98,4 +99,8 @@ def test_vagrant_up_ends_with_an_app_that_answers(vagrant):
     assert got.returncode == 0, got
     inside = vagrant("ssh", "-c", "dyno ps -a hello")
     assert "web.1: up" in inside.stdout
+    resolver = vagrant("ssh", "-c", "ip route show default; cat /etc/resolv.conf").stdout
+    assert re.search(r"default via (\S+) .*nameserver \1\s", resolver, re.DOTALL), (
+        "as Vagrant's network tells"
+    )
     figure("vagrant up", said=got.stdout[:80])
