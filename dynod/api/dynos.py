@@ -74,6 +74,13 @@ async def run_inside(ask: Ask) -> Any:
     return render.dyno(ask.app, one, url)
 
 
+async def forward_url(ask: Ask) -> Any:
+    """A connection to a port of a dyno that runs, met at `attach_url`."""
+    one, attached = await _dialed(ask)
+    url = ask.front.rendezvous.offer(attached, ask.links.api_host, pipe=False, raw=True)
+    return render.dyno(ask.app, one, url)
+
+
 async def restart_all(ask: Ask) -> Any:
     await ask.platform.restart(ask.account, ask.app, None)
     return {}
@@ -132,13 +139,17 @@ async def exec_inside(ask: Ask, call: Call) -> Any:
 
 async def forward(ask: Ask, call: Call) -> Any:
     """Connect to a TCP port of a dyno: items and inputs as `attach`."""
+    one, attached = await _dialed(ask)
+    await call.item({"name": str(one.name)})
+    return await _bridge(call, one, attached)
+
+
+async def _dialed(ask: Ask) -> tuple[DynoView, Attached]:
     one = _dyno(ask, ask.params["dyno"])
     port = fields.number(fields.mapping(ask.body), "port", 1, 65_535)
     if port is None:
         raise Refused(Refusal.INVALID, "cannot do this without the field 'port'")
-    attached = await ask.platform.dial(ask.app, one.id, port)
-    await call.item({"name": str(one.name)})
-    return await _bridge(call, one, attached)
+    return one, await ask.platform.dial(ask.app, one.id, port)
 
 
 def _at_terminal(ask: Ask) -> RunAsk:

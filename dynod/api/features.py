@@ -30,6 +30,11 @@ _KNOWN = {
         "display_name": "Dyno metadata",
         "state": "labs",
     },
+    "runtime-dyno-build-metadata": {
+        "description": "Put the commit that was built into the environment as HEROKU_BUILD_ variables",
+        "display_name": "Dyno build metadata",
+        "state": "labs",
+    },
     "freeze-when-idle": {
         "description": "Freeze the dyno's processes instead of stopping them when no request comes for a while",
         "display_name": "Freeze when idle",

@@ -110,6 +110,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("dynos.why", "GET", _APP + "/dynos/{dyno}/why", _VIEW, 200, dynos.why),
     Operation("dynos.autopsy", "GET", _APP + "/dynos/{dyno}/autopsy", _VIEW, 200, dynos.autopsy),
     Operation("dynos.run-inside", "POST", _APP + "/dynos/{dyno}", _DEPLOY, 201, dynos.run_inside),
+    Operation("dynos.forward-url", "POST", _APP + "/dynos/{dyno}/actions/forward", _DEPLOY, 201, dynos.forward_url),
     Operation("dynos.restart-all", "DELETE", _APP + "/dynos", _OPERATE, 202, dynos.restart_all),
     Operation("dynos.restart", "DELETE", _APP + "/dynos/{dyno}", _OPERATE, 202, dynos.restart_one),
     Operation("dynos.restart-type", "DELETE", _APP + "/formations/{type}", _OPERATE, 202, dynos.restart_type),

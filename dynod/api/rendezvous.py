@@ -13,9 +13,10 @@ import logging
 import secrets
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from functools import partial
 
-from dynod.api.sentinel import Sentinel
+from dynod.api.sentinel import Raw, Sentinel
 from dynod.engine.platform import Attached
 
 GREETING = b"rendezvous\r\n"
@@ -38,7 +39,7 @@ class Rendezvous:
         self.host = host
         self.port = port
         self._other = other
-        self._offers: dict[bytes, tuple[Attached, bool, asyncio.TimerHandle]] = {}
+        self._offers: dict[bytes, tuple[Attached, Callable[..., Awaitable[None]], asyncio.TimerHandle]] = {}
         self._server: asyncio.Server | None = None
         self._sessions: set[asyncio.Task[None]] = set()
 
@@ -57,12 +58,14 @@ class Rendezvous:
                 self._server = await serve(host=self.host, port=0)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def offer(self, attached: Attached, host: str, *, pipe: bool) -> str:
-        r"""Return the URL that joins once; hang up if nobody comes within a minute. `pipe`: \x04 means end of input."""
+    def offer(self, attached: Attached, host: str, *, pipe: bool, raw: bool = False) -> str:
+        r"""Return the URL that joins once; hang up if nobody comes within a minute. `pipe`: \x04 means end of input; `raw`: no byte of
+        the output is held back for the CLI's sake.
+        """
         secret = secrets.token_urlsafe(32)
         key = hashlib.sha256(secret.encode()).digest()
         timer = asyncio.get_running_loop().call_later(CLAIM, self._expired, key)
-        self._offers[key] = (attached, pipe, timer)
+        self._offers[key] = (attached, partial(join, attached=attached, pipe=pipe, raw=raw), timer)
         return f"rendezvous://{host}:{self.port}/{secret}"
 
     async def close(self) -> None:
@@ -92,9 +95,9 @@ class Rendezvous:
             secret = line.strip().partition(b"?")[0]
             offer = self._offers.pop(hashlib.sha256(secret).digest(), None)
             if offer is not None:
-                attached, pipe, timer = offer
+                _, meet, timer = offer
                 timer.cancel()
-                await join(reader, writer, attached, pipe=pipe)
+                await meet(reader, writer)
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             pass  # a stranger, or a client that left
         except asyncio.CancelledError:
@@ -121,7 +124,12 @@ def _notice_silence(writer: asyncio.StreamWriter) -> None:
 
 
 async def join(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, attached: Attached, *, pipe: bool
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    attached: Attached,
+    *,
+    pipe: bool,
+    raw: bool = False,
 ) -> None:
     """Carry bytes both ways until the dyno has ended, the client has gone, or nobody said anything for an hour."""
     done = asyncio.Event()  # the client's last byte came, so closing cannot hurt it
@@ -131,7 +139,7 @@ async def join(
             writer.write(GREETING)
             await writer.drain()
             coming = asyncio.ensure_future(_input(reader, attached, done, heard, pipe=pipe))
-            going = asyncio.ensure_future(_output(writer, attached, heard))
+            going = asyncio.ensure_future(_output(writer, attached, heard, Raw() if raw else Sentinel()))
             try:
                 await asyncio.wait({coming, going}, return_when=asyncio.FIRST_COMPLETED)
                 if going.done():
@@ -160,8 +168,9 @@ async def _linger(done: asyncio.Event) -> None:
             await done.wait()
 
 
-async def _output(writer: asyncio.StreamWriter, attached: Attached, heard: partial[None]) -> None:
-    sentinel = Sentinel()
+async def _output(
+    writer: asyncio.StreamWriter, attached: Attached, heard: partial[None], sentinel: Sentinel | Raw
+) -> None:
     async for data in attached.output():
         heard()
         for piece in sentinel.feed(data):

@@ -60,3 +60,13 @@ class Sentinel:
         """Return what is still held, once the output has ended."""
         held, self._held = self._held, b""
         return [held] if held else []
+
+
+class Raw:
+    """The same for output that is nobody's terminal: what comes goes."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        return [data]
+
+    def flush(self) -> list[bytes]:
+        return []

@@ -31,16 +31,19 @@ def environ(
     port: int,
     memory: int,
     stack_env: Mapping[str, str],
+    metadata: Mapping[str, str],
 ) -> dict[str, str]:
     """Config vars over the stack's defaults, the asker's extras over them, and what is the platform's over all.
 
-    `memory`: the size's quota in bytes; DYNO_RAM says it in megabytes to scripts that size worker pools by it.
+    `memory`: the size's quota in bytes; DYNO_RAM says it in megabytes to scripts that size worker pools by it. `metadata`: of
+    core/metadata.py.
     """
     return {
         **stack_env,
         "PATH": PATH,
         **config,
         **extra,
+        **metadata,
         "HOME": "/app",
         "PWD": "/app",
         "PORT": str(port),
@@ -51,7 +54,8 @@ def environ(
 
 def inside(env: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
     """For one more command in a dyno that was launched with `env`: the asker's extras over it, but for what is the platform's."""
-    return {**env, **extra, **{name: env[name] for name in _OURS if name in env}}
+    ours = {name: value for name, value in env.items() if name in _OURS or name.startswith("HEROKU_")}
+    return {**env, **extra, **ours}
 
 
 def expanded(command: str, env: Mapping[str, str]) -> str:

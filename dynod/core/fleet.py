@@ -55,7 +55,7 @@ class Habit:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The formation that should run, and of which release; no rows when nothing is deployed."""
+    """The formation that should run, and of which release; no rows when nothing is deployed. `gone`: the app was destroyed."""
 
     app: AppId
     release: str = ""
@@ -66,6 +66,7 @@ class Desired:
     boot_timeout: float = 60.0
     stop_grace: float = 30.0
     habit: Habit = Habit()
+    gone: bool = False
 
 
 def wanted_names(desired: Desired) -> dict[DynoName, Formation]:

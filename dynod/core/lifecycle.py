@@ -182,7 +182,8 @@ def _up(dyno: Dyno, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
 def _launched(dyno: Dyno, event: Launched, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
     dyno = replace(dyno, address=event.address, launched=now.mono)
     if dyno.phase is Phase.STOPPING:
-        return replace(dyno, deadline=now.mono + dyno.stop_grace), (Signal(dyno.id, SIGTERM),)
+        stopping = Say(dyno.name, STOPPING), Signal(dyno.id, SIGTERM)
+        return replace(dyno, deadline=now.mono + dyno.stop_grace), stopping
     if is_web(dyno):
         after = replace(dyno, phase=Phase.STARTING, deadline=now.mono + dyno.boot_timeout)
         return after, (WatchPort(dyno.id),)

@@ -4,7 +4,7 @@ How one dyno is put in another's place is core/succession.py, what one dyno does
 called, and by whom it is asked, is engine/app_loop.py's business.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from dynod.core.backoff import crashes_after, wait_before_relaunch, wait_before_retry
@@ -48,7 +48,11 @@ from dynod.core.succession import (
     take,
 )
 from dynod.model.dyno import DynoId, DynoName, DynoState, Exit
-from dynod.model.formation import ECO, Formation
+from dynod.model.formation import ECO, Formation, ProcessType
+
+RELOCATING = (
+    "Relocating dyno to a new server"  # Heroku's words for a host that failed; here the same one is back
+)
 
 # -- the whole fleet --------------------------------------------------------------------------------------------------
 
@@ -67,9 +71,16 @@ def _dismiss(fleet: Fleet, name: DynoName, why: str, now: Now) -> Outcome:
 def reconcile(
     fleet: Fleet, desired: Desired, why: str, now: Now, draw: Draw, said: str = "Restarting"
 ) -> Outcome:
-    """Make the fleet what is desired: start what is missing, replace what is of another release, stop what is too much."""
+    """Make the fleet what is desired: start what is missing, replace what is of another release, stop what is too much.
+
+    One-offs belong to nobody's formation, and end with their app alone.
+    """
     effects: list[Effect] = []
     wanted = wanted_names(desired)
+    for dyno in tuple(fleet.dynos.values()) if desired.gone else ():
+        if dyno.kind is Kind.ONE_OFF:
+            fleet, more = stop(fleet, dyno, why, now, replaced=False)
+            effects += more
     for name in sorted(set(fleet.slots) - set(wanted), reverse=True):
         fleet, more = _dismiss(fleet, name, why, now)
         effects += more
@@ -85,6 +96,22 @@ def reconcile(
             more = ()
         effects += more
     return fleet, tuple(effects)
+
+
+def rescaled(
+    fleet: Fleet, desired: Desired, types: Collection[ProcessType], why: str, now: Now, draw: Draw
+) -> Outcome:
+    """Reconcile after a scale of these types: what they have crashed is forgotten, and who waits for the next try is tried at once."""
+    named = {name: slot for name, slot in fleet.slots.items() if name.type in types}
+    for name, slot in named.items():
+        fleet = with_slot(fleet, name, replace(slot, crashes=0, failures=0))
+    fleet, effects = reconcile(fleet, desired, why, now, draw)
+    wanted = wanted_names(desired)
+    for name in sorted(named.keys() & wanted.keys()):
+        if fleet.slots[name].retry is not None:
+            fleet, more = _retry(fleet, desired, name, wanted[name], why, now, draw)
+            effects += more
+    return fleet, effects
 
 
 def restart(
@@ -212,7 +239,7 @@ def lost(fleet: Fleet, desired: Desired, dyno_id: DynoId, now: Now, draw: Draw) 
     if asleep(dyno):
         return fleet, noted
     fleet, effects = start(fleet, desired, dyno.name, row, "its processes were gone", now, draw, slot.crashes)
-    return fleet, (*noted, *effects)
+    return fleet, (*noted, Say(dyno.name, RELOCATING), *effects)
 
 
 def resumed(fleet: Fleet) -> tuple[Effect, ...]:
@@ -257,7 +284,8 @@ def tick(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
     wanted = wanted_names(desired)
     for name, slot in tuple(fleet.slots.items()):
         if slot.retry is not None and slot.retry <= now.mono and name in wanted:
-            fleet, more = _retry(fleet, desired, name, wanted[name], now, draw)
+            why = "it could not be started and has waited" if slot.failures else "it crashed and has waited"
+            fleet, more = _retry(fleet, desired, name, wanted[name], why, now, draw)
             effects += more
     for dyno in tuple(fleet.dynos.values()):
         if dyno.cycle > now.mono or not _cycles(fleet, dyno):
@@ -271,9 +299,10 @@ def tick(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
     return fleet, tuple(effects)
 
 
-def _retry(fleet: Fleet, desired: Desired, name: DynoName, row: Formation, now: Now, draw: Draw) -> Outcome:
+def _retry(
+    fleet: Fleet, desired: Desired, name: DynoName, row: Formation, why: str, now: Now, draw: Draw
+) -> Outcome:
     slot = fleet.slots[name]
-    why = "it could not be started and has waited" if slot.failures else "it crashed and has waited"
     if serves(fleet.current(name)):
         return boot_beside(fleet, desired, name, row, why, now, draw)
     return start(fleet, desired, name, row, why, now, draw, slot.crashes, slot.failures)

@@ -1,7 +1,7 @@
 """The rules of the formation: what a scale makes of it (HEROKU.md 1.7) and what a deploy makes of it (2.2)."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from dynod.model.app import AppName
@@ -24,6 +24,12 @@ _QUANTITY = re.compile(r"([+-]?)([0-9]{1,6})", re.ASCII)
 _APART = (SIZES["eco"], SIZES["basic"])  # each mixes only with itself
 
 Rows = dict[ProcessType, Formation]
+
+
+def changed_types(before: Iterable[Formation], after: Iterable[Formation]) -> frozenset[ProcessType]:
+    """Which types a scale has changed."""
+    known = set(before)
+    return frozenset(row.type for row in after if row not in known)
 
 
 def after_deploy(

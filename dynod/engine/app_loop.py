@@ -19,12 +19,21 @@ from dynod.core.fleet import Desired, Draw, Fleet, Outcome
 from dynod.core.lifecycle import Dyno, Now
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoId, DynoName
+from dynod.model.formation import ProcessType
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Reconcile:
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rescaled:
+    """Somebody scaled these types."""
+
+    types: frozenset[ProcessType]
     why: str
 
 
@@ -78,7 +87,7 @@ class Quiet:
     """The routers were asked, and have told all they know."""
 
 
-Message = Reconcile | Happened | Restart | StartOneOff | StopDyno | Adopt | Wake | Active | Quiet
+Message = Reconcile | Rescaled | Happened | Restart | StartOneOff | StopDyno | Adopt | Wake | Active | Quiet
 
 _Letter = tuple[Message | None, asyncio.Future[None] | None]  # None: a deadline has passed
 
@@ -166,6 +175,8 @@ class AppLoop:
                 return self._tick(fleet, desired, now)
             case Reconcile(why):
                 return fleets.reconcile(fleet, desired, why, now, draw)
+            case Rescaled(types, why):
+                return fleets.rescaled(fleet, desired, types, why, now, draw)
             case Happened(dyno, event):
                 return fleets.happened(fleet, desired, dyno, event, now, draw)
             case Restart(names, why):

@@ -14,7 +14,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dynod.core import changes
+from dynod.core import changes, metadata
+from dynod.core.effects import SIGKILL
 from dynod.core.launch import build_plan
 from dynod.core.ledger import AppState, Ledger
 from dynod.engine import doors
@@ -158,6 +159,8 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
             house.launching.discard(dyno)
         booted = True
         os.close(stdin)
+        if app.id not in house.ledger.apps:
+            await machine.signal(build, SIGKILL)  # it was destroyed meanwhile
         try:
             async with asyncio.timeout(house.settings.build_timeout):
                 async for data in read_all(stdout):
@@ -171,7 +174,7 @@ async def _compile(house: "House", app: App, build: BuildId, root: str, output: 
             os.close(stdout)
     finally:
         if booted and not ending.done():
-            await machine.signal(build, 9)
+            await machine.signal(build, SIGKILL)
             await ending
         house.waits.pop(dyno, None)
         await machine.give_back(build, booted=booted)
@@ -272,7 +275,8 @@ async def run(house: "House", actor: Account, app: App, build: BuildId, ask: Bui
     try:
         os.makedirs(root, mode=0o700)
         slug_uid = settings.uid_first - 1
-        config = dict(house.state(app).config)
+        state = house.state(app)
+        config = {**state.config, **metadata.of_build(state, ask.commit, settings.domain)}
         cache = f"{settings.state}/cache/{app.id}"
         limits = {
             "manifest.json": MANIFEST_BYTES,

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from dynod.core import activity, config_vars, room, sleeping, why
+from dynod.core import activity, config_vars, room, scaling, sleeping, why
 from dynod.core.effects import SIGKILL, Effect
 from dynod.core.events import Exited, MemoryVastlyExceeded
 from dynod.core.fleet import Desired, Draw, Fleet, Habit, handover
@@ -23,7 +23,7 @@ from dynod.core.lifecycle import Dyno, Now
 from dynod.engine import builds, clock, one_offs, phase, records
 from dynod.engine.accounts import Accounts
 from dynod.engine.acm import Acm
-from dynod.engine.app_loop import Active, AppLoop, Happened, Reconcile, Wake
+from dynod.engine.app_loop import Active, AppLoop, Happened, Reconcile, Rescaled, Wake
 from dynod.engine.autopsies import Autopsies
 from dynod.engine.books import Books
 from dynod.engine.certs import Certs
@@ -52,6 +52,7 @@ from dynod.model.entry import (
     DomainRemoved,
     Entry,
     FeatureSet,
+    FormationSet,
     Payload,
 )
 from dynod.model.jail import JailPlan
@@ -212,7 +213,9 @@ class House:
     def desired(self, app: AppId) -> Desired:
         """What should run of an app: the formation of its deployed release, nothing for one that is no more."""
         state = self.ledger.apps.get(app)
-        if state is None or (release := state.deployed) is None:
+        if state is None:
+            return Desired(app, gone=True)
+        if (release := state.deployed) is None:
             return Desired(app)
         return Desired(
             app,
@@ -326,9 +329,22 @@ class House:
         if isinstance(entry.payload, FeatureSet):
             self.memory.refresh(entry.app)
         self.route_changed(entry.app, loop.fleet)
-        loop.post(Reconcile(why.reason(entry, before, after)))
-        if after is None and not loop.fleet.dynos:
-            self.tasks.spawn(self.forget(entry.app))
+        reason = why.reason(entry, before, after)
+        if isinstance(entry.payload, FormationSet):
+            rows = () if before is None else before.formation
+            loop.post(Rescaled(scaling.changed_types(rows, entry.payload.rows), reason))
+        else:
+            loop.post(Reconcile(reason))
+        if after is None:
+            self._gone(entry.app, before, loop)
+
+    def _gone(self, app: AppId, last: AppState | None, loop: AppLoop) -> None:
+        """An app was destroyed: its builds end, its dynos too, and with the last of them all that was kept of it."""
+        for build in () if last is None else last.builds:
+            if build.status is BuildStatus.PENDING:
+                self.tasks.spawn(self.machine.signal(DynoId(build.id), SIGKILL))
+        if not loop.fleet.dynos:
+            self.tasks.spawn(self.forget(app))
 
     # -- the ledger's apps ---------------------------------------------------------------------------------------
     def owner(self) -> Account:

@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dynod.core import metadata
 from dynod.core.environ import environ
 from dynod.core.launch import Wiring, launch_plan
 from dynod.core.ledger import AppState
@@ -94,6 +95,7 @@ def _plan(
         port=dyno.port,
         memory=dyno_size(dyno.size).memory,
         stack_env=house.machine.stack_env,
+        metadata=metadata.of_dyno(state, release, dyno.id, house.settings.domain),
     )
     return launch_plan(
         dyno,

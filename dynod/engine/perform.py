@@ -59,6 +59,7 @@ class Deeds:
                 house.launching.add(dyno)
                 spawn(self._boot(app, fleet.dynos[dyno]))
             case WatchPort(dyno):
+                self._unwatch(dyno)  # it is asked for again when the dyno host comes back
                 self._watches[dyno] = spawn(self._watch(app, fleet.dynos[dyno]))
             case Signal(dyno, signal):
                 spawn(self._signal(dyno, signal))
@@ -69,8 +70,7 @@ class Deeds:
             case AskActivity():
                 spawn(sleep.ask(house, app))
             case Reap(dyno):
-                if (watch := self._watches.pop(dyno, None)) is not None:
-                    watch.cancel()
+                self._unwatch(dyno)
                 self.reaping.add(dyno)
                 spawn(self.reap(app, dyno))
             case Say(name, text):
@@ -99,6 +99,10 @@ class Deeds:
         house.loop(app).post(Happened(dyno.id, event))
         if (early := self.early.pop(dyno.id, None)) is not None:
             house.on_exit(early)
+
+    def _unwatch(self, dyno: DynoId) -> None:
+        if (watch := self._watches.pop(dyno, None)) is not None:
+            watch.cancel()
 
     async def _watch(self, app: AppId, dyno: Dyno) -> None:
         await portwatch.accepts(dyno.address, dyno.port)

@@ -16,7 +16,7 @@ from dynod.link.server import Connection, Notified
 from dynod.model.certs import CertTable
 from dynod.model.refused import Refusal, Refused
 from dynod.model.route import RouteTable
-from dynod.model.settings import Settings, certs_file, routes_file, routes_socket
+from dynod.model.settings import ROUTER_USER, Settings, certs_file, routes_file, routes_socket
 from dynod.model.spoken import ROUTES
 from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
@@ -27,14 +27,13 @@ PATIENCE = 1.5  # seconds a stop waits for routers to take the newest table and 
 GATHERING = (
     5.0  # seconds for all workers to connect again after a start; until then nobody knows who had requests
 )
-ROUTER = "dynod-router"
 _log = logging.getLogger(__name__)
 
 
 def _router() -> pwd.struct_passwd | None:
     """The user that routers run as under systemd; None where they are whoever we are."""
     try:
-        return pwd.getpwnam(ROUTER)
+        return pwd.getpwnam(ROUTER_USER)
     except KeyError:
         return None
 
@@ -213,12 +212,16 @@ class RouterLink(Notified):
         connection.writer.write(encode(Notification("table", self._bytes)))
 
     def _send_certs(self, connection: Connection) -> None:
-        """Keys are for routers: others of the group may connect too."""
-        router = _router()
-        if self._certs and connection.uid in {0, os.geteuid(), router and router.pw_uid}:
+        if self._certs:
             connection.writer.write(encode(Notification("certs", self._certs)))
 
     def opened(self, connection: Connection) -> None:
+        """Take a router in; others of the group may connect too, and get neither keys nor a say."""
+        router = _router()
+        if connection.uid not in {0, os.geteuid(), router and router.pw_uid}:
+            _log.warning("pid %d of user %d is no router: hung up on", connection.pid, connection.uid)
+            connection.writer.transport.abort()
+            return
         self._connections.append(connection)
         self._applied[id(connection)] = self._applied_certs[id(connection)] = 0
         self._reported[id(connection)] = self._asked  # who connects says what it knows unasked
@@ -230,6 +233,8 @@ class RouterLink(Notified):
 
     def refused(self, connection: Connection) -> None:
         """Tell it why: it goes on with the table it has, and nobody waits for it."""
+        if connection not in self._connections:
+            return
         connection.writer.write(encode(Notification("refused", connection.stranger)))
         self._forget(connection)
 
@@ -246,7 +251,7 @@ class RouterLink(Notified):
         self._changed()
 
     def took(self, connection: Connection, notification: Notification) -> None:
-        if connection.stranger:
+        if connection not in self._connections:
             return
         match notification:
             case Notification("wake", str(app) | [str(app)]):

@@ -191,6 +191,23 @@ def test_a_command_in_a_dyno_is_met_like_a_one_off():
     run(story)
 
 
+def test_a_port_of_a_dyno_is_met_and_no_byte_waits_for_the_next():
+    """What could begin the CLI's exit status line is held back in a terminal's output; here it would be waited for, for ever."""
+
+    async def story(whole):
+        await whole.ask("POST", "/apps", {"name": "demo"})
+        house = whole.platform.house("demo")
+        house.dynos = [whole.platform._view(house, "web", 1, "serve")]
+        answer = await whole.ask("POST", "/apps/demo/dynos/web.1/actions/forward", {"port": 5432})
+        client = await Client.meet(whole, answer.body["attach_url"])
+        assert await client.reader.readexactly(12) == b"rendezvous\r\n"
+        for said in (b"a\xef", b"\xef\xbf", "\uffff heroku-".encode(), b"\x04b"):
+            client.writer.write(said)
+            assert await client.reader.readexactly(len(said)) == said
+
+    run(story)
+
+
 def test_a_secret_opens_once_and_no_other_opens():
     async def story(whole):
         url = await start(whole, "cat")

@@ -6,7 +6,6 @@ from itertools import count
 import pytest
 
 from dynod.core import reconcile as fleets
-from dynod.core.backoff import crashes_after, wait_before_retry
 from dynod.core.cycling import cycle_at
 from dynod.core.effects import Boot, Ended, Reap, Say, Signal, WatchPort
 from dynod.core.events import Exited, Launched, LaunchFailed, PortBound
@@ -148,82 +147,6 @@ def test_scaling_a_crashed_dyno_away_is_crashed_to_down():
     assert world.fleet == Fleet()
 
 
-def test_what_cannot_be_started_is_tried_again_after_one_second_then_two_up_to_two_minutes():
-    world = World().reconcile()
-    waits = []
-    for number in range(1, 11):
-        world.tell(f"d{number}", LaunchFailed("cannot start web.1: the disk is full"))
-        assert world.lines() == [
-            "web.1: cannot start web.1: the disk is full",
-            "web.1: State changed from starting to crashed",
-        ]
-        assert (world.boots(), world.states()) == ([], {"web.1": "crashed"})
-        waits.append(fleets.next_deadline(world.fleet) - world.now.mono)
-        assert world.later(waits[-1] - 0.1).tick().boots() == []
-        assert world.later(0.1).tick().boots() == [f"d{number + 1}"]
-        assert world.lines()[0] == "web.1: State changed from crashed to starting"
-    assert waits == [1, 2, 4, 8, 16, 32, 64, 120, 120, 120]
-
-
-def test_once_it_could_be_started_failures_are_forgotten_and_crashes_were_never_counted():
-    world = World().reconcile()
-    world.tell("d1", LaunchFailed("cannot start web.1: no"))
-    world.later(1).tick().tell("d2", Launched("x"))
-    assert world.fleet.slots[WEB1].failures == 0
-    assert world.tell("d2", Exited(Exit(1))).boots() == ["d3"]  # the first crash, so at once
-    world.tell("d3", LaunchFailed("cannot start web.1: no"))
-    world.later(1).tick()
-    assert (world.boots(), world.fleet.slots[WEB1].crashes) == (["d4"], 1)
-    world.tell("d4", Launched("x")).tell("d4", Exited(Exit(1)))
-    assert fleets.next_deadline(world.fleet) == world.now.mono + 600
-
-
-def test_a_release_need_not_wait_for_the_next_try():
-    world = World().reconcile()
-    world.tell("d1", LaunchFailed("cannot start web.1: no"))
-    world.desired = world.release("r4", 4)
-    assert world.reconcile().boots() == ["d2"]
-    assert world.fleet.slots[WEB1].failures == 0
-
-
-def test_the_first_crash_is_answered_at_once_the_second_waits_ten_minutes():
-    world = World().reconcile().up("d1").later(5)
-    world.tell("d1", Exited(Exit(1)))
-    assert world.lines() == [
-        "web.1: Process exited with status 1",
-        "web.1: State changed from up to crashed",
-        "web.1: State changed from crashed to starting",
-        "web.1: Starting process with command `web 5000`",
-    ]
-    world.up("d2").later(5).tell("d2", Exited(Exit(0)))
-    assert world.boots() == []
-    assert world.states() == {"web.1": "crashed"}
-    assert fleets.next_deadline(world.fleet) == world.now.mono + 600
-    assert world.later(599).tick().boots() == []
-    assert world.later(1).tick().boots() == ["d3"]
-    assert world.lines()[0] == "web.1: State changed from crashed to starting"
-
-
-def test_a_crash_after_ten_minutes_counts_as_the_first():
-    world = World().reconcile().up("d1").later(1).tell("d1", Exited(Exit(1)))
-    world.up("d2").later(700).tell("d2", Exited(Exit(1)))
-    assert world.boots() == ["d3"]
-
-
-def test_a_release_forgets_the_crashes():
-    world = World().reconcile().up("d1").tell("d1", Exited(Exit(1))).up("d2").tell("d2", Exited(Exit(1)))
-    world.desired = world.release("r4", 4)
-    assert world.reconcile().boots() == ["d3"]
-    assert world.fleet.slots[WEB1].crashes == 0
-
-
-def test_a_crash_of_a_type_that_is_gone_is_forgotten():
-    world = World().reconcile().up("d1")
-    world.desired = world.release("r3", 3, web=0)
-    assert world.tell("d1", Exited(Exit(1))).boots() == []
-    assert world.fleet == Fleet()
-
-
 def test_restart_replaces_only_what_was_named():
     world = World(web=2).reconcile().up("d1").up("d2")
     world._take(fleets.restart(world.fleet, world.desired, [WEB1], "by hand", world.now, world.draw))
@@ -268,6 +191,23 @@ def test_a_one_off_goes_its_own_way():
     assert world.fleet.dynos["o1"].phase is Phase.STOPPING
     world.tell("o1", Exited(Exit(0)))
     assert world.states() == {"web.1": "up"}
+
+
+def test_one_offs_end_with_their_app_and_with_nothing_less():
+    world = World().reconcile().up("d1")
+    first = replace(world.fleet.dynos["d1"], kind=Kind.ONE_OFF, phase=Phase.UP)
+    for number in (1, 2):
+        one_off = replace(first, id=f"o{number}", name=dyno_name(f"run.123{number}"))
+        world._take(fleets.start_one_off(world.fleet, one_off, "run"))
+    world.desired = Desired(AppId("a1"))  # nothing deployed any more
+    assert world.reconcile().lines() == ["web.1: Stopping all processes with SIGTERM"]
+    world.desired = Desired(AppId("a1"), gone=True)
+    assert world.reconcile().effects[-1] == Signal("o2", 15)
+    assert world.lines() == [f"run.123{n}: Stopping all processes with SIGTERM" for n in (1, 2)]
+    assert world.reconcile().effects == []
+    for ident in ("d1", "o1", "o2"):
+        world.tell(ident, Exited(Exit(143)))
+    assert world.fleet == Fleet()
 
 
 def test_a_one_off_is_cycled_too():
@@ -318,7 +258,10 @@ def _lost(world, ident):
 def test_a_lost_dyno_is_started_anew_and_is_no_crash():
     world = World().reconcile().up("d1")
     assert _lost(world, "d1").boots() == ["d2"]
-    assert world.lines()[0] == "web.1: State changed from up to starting"
+    assert world.lines()[:2] == [
+        "web.1: Relocating dyno to a new server",
+        "web.1: State changed from up to starting",
+    ]
     assert Reap("d1") in world.effects
     assert _lost(world, "d2").boots() == ["d3"]
     assert list(world.fleet.dynos) == ["d3"]
@@ -361,16 +304,3 @@ def test_current_and_shown():
     world = World().reconcile()
     assert world.fleet.current(WEB1).id == "d1"
     assert world.fleet.current(dyno_name("web.7")) is None
-
-
-@pytest.mark.parametrize(
-    ("crashes", "wait"),
-    [(0, 0), (1, 0), (2, 600), (3, 1200), (4, 2400), (9, 76_800), (10, 86_400), (99, 86_400)],
-)
-def test_back_off_doubles_up_to_a_day(crashes, wait):
-    assert wait_before_retry(crashes) == wait
-
-
-def test_ten_minutes_up_begin_the_count_anew():
-    assert crashes_after(4, 599.9) == 5
-    assert crashes_after(4, 600.0) == 1

@@ -97,23 +97,27 @@ def test_the_table_passes_on_what_is_set_for_routers_herokus_numbers_if_nothing_
 def test_the_platforms_words_win_over_config_and_config_over_the_stack():
     env = environ.environ(
         {"PORT": "1", "A": "b", "LANG": "de", "PATH": "/x"},
-        {"A": "c", "TERM": "dumb"},
+        {"A": "c", "TERM": "dumb", "HEROKU_APP_NAME": "other"},
         dyno="web.1",
         port=5000,
         memory=512 * MIB,
         stack_env={"LANG": "C.UTF-8"},
+        metadata={"HEROKU_APP_NAME": "demo"},
     )
     assert env == {
         "LANG": "de",
         "PATH": "/x",
         "A": "c",
         "TERM": "dumb",
+        "HEROKU_APP_NAME": "demo",
         "HOME": "/app",
         "PWD": "/app",
         "PORT": "5000",
         "DYNO": "web.1",
         "DYNO_RAM": "512",
     }
+    extra = {"A": "d", "PORT": "1", "HEROKU_APP_NAME": "other", "COLUMNS": "80"}
+    assert environ.inside(env, extra) == {**env, "A": "d", "COLUMNS": "80"}
 
 
 @pytest.mark.parametrize(

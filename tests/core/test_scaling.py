@@ -3,7 +3,7 @@
 import pytest
 from ledger_samples import NAME, drawer, slug
 
-from dynod.core.scaling import after_deploy, after_scale
+from dynod.core.scaling import after_deploy, after_scale, changed_types
 from dynod.model.formation import Formation, Scale, dyno_size, process_type
 from dynod.model.refused import Refusal, Refused
 
@@ -165,3 +165,10 @@ def test_new_types_take_a_size_that_mixes() -> None:
 
 def test_without_a_slug_nothing_runs() -> None:
     assert after_deploy(rows("web@1:1X"), None, drawer()) == ()
+
+
+def test_a_scale_names_the_types_that_it_changed():
+    before = rows("web@1:Standard-1X worker@2:Standard-1X clock@1:Standard-1X")
+    after = rows("web@2:Standard-1X worker@2:Standard-2X clock@1:Standard-1X")
+    assert changed_types(before, after) == {"web", "worker"}
+    assert changed_types(after, after) == frozenset()

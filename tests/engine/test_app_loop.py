@@ -14,6 +14,7 @@ from dynod.engine.app_loop import (
     Happened,
     Quiet,
     Reconcile,
+    Rescaled,
     Restart,
     StopDyno,
     Wake,
@@ -112,6 +113,19 @@ def test_a_failed_step_reads_the_record_anew_and_the_loop_goes_on():
         return loop.fleet.dynos["d1"].phase
 
     assert play(story) == "starting"
+
+
+def test_a_scale_tries_again_at_once_what_waits_after_crashes():
+    async def story(loop, house):
+        await loop.ask(Reconcile("release"))
+        for dyno in ("d1", "d2"):
+            await loop.ask(Happened(dyno, Launched("x")))
+            await loop.ask(Happened(dyno, Exited(Exit(1))))
+        assert Boot("d3") not in house.log
+        await loop.ask(Rescaled(frozenset({"web"}), "scaled"))
+        return Boot("d3") in house.log
+
+    assert play(story)
 
 
 def test_restart_stop_and_adopt_reach_the_fleet():

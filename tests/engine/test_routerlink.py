@@ -13,6 +13,7 @@ from dynod.model.route import AppRoute, RouteTable, Standing
 from dynod.model.settings import Settings, certs_file, routes_file, routes_socket
 from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
+from dynod.wire.rpc import Notification
 
 
 def _settings(tmp_path):
@@ -111,24 +112,36 @@ def test_certificates_lie_where_their_router_alone_may_read_them_and_reach_those
     assert "key" not in repr(table.served)
 
 
-def test_who_is_no_router_gets_no_keys(tmp_path):
+def test_who_is_no_router_gets_no_keys_and_has_no_say(tmp_path):
     """Logplex's user may connect to RUN/routes.sock too."""
 
     class Writer:
-        said = b""
+        def __init__(self):
+            self.said, self.gone, self.transport = b"", False, self
 
         def write(self, data):
             self.said += data
 
-    link = RouterLink(_settings(tmp_path), print, print)
+        def abort(self):
+            self.gone = True
+
+    woken, found = [], {}
+    link = RouterLink(_settings(tmp_path), woken.append, print)
     link.publish(RouteTable(generation=1))
     link.publish_certs(CertTable(5, (Served("chain", "the secret key"),)))
-    said = {}
     for uid in (os.geteuid(), 65_534):
         writer = Writer()
-        link.opened(Connection(writer, 1, uid, 1))
-        said[uid] = b"the secret key" in writer.said
-    assert said == {os.geteuid(): True, 65_534: False}
+        connection = Connection(writer, 1, uid, 1)
+        link.opened(connection)
+        link.took(connection, Notification("wake", [f"of user {uid}"]))
+        link.took(connection, Notification("applied", [1]))
+        found[uid] = (b"the secret key" in writer.said, bool(writer.said), writer.gone)
+    assert found == {os.geteuid(): (True, True, False), 65_534: (False, False, True)}
+    assert (link.workers, woken) == (1, [f"of user {os.geteuid()}"])
+    link.publish(RouteTable(generation=2))
+    link.refused(connection)
+    link.closed(connection)
+    assert (writer.said, link.workers) == (b"", 1)
 
 
 def test_who_takes_changes_gets_them_and_who_does_not_gets_whole_tables(tmp_path):

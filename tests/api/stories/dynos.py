@@ -156,6 +156,20 @@ async def a_command_runs_in_a_dyno(whole):
         assert (await whole.ask("POST", "/apps/demo/dynos/web.1", body)).status == 422
 
 
+@covers("dynos.forward-url")
+async def a_port_of_a_dyno_is_met_at_an_address(whole):
+    await made(whole, deployed=True)
+    answer = await whole.ask("POST", "/apps/demo/dynos/web.1/actions/forward", {"port": 5432})
+    assert (answer.status, answer.body["name"]) == (201, "web.1")
+    assert answer.body["attach_url"].startswith(f"rendezvous://127.0.0.1:{whole.api.rendezvous_port}/")
+    assert whole.platform.done[-1] == ("dial", "web.1", 5432)
+    missing = await whole.ask("POST", "/apps/demo/dynos/web.9/actions/forward", {"port": 80})
+    assert missing.status == 404
+    for body in ({}, {"port": 0}, {"port": 65_536}, {"port": "80"}):
+        answer = await whole.ask("POST", "/apps/demo/dynos/web.1/actions/forward", body)
+        assert answer.status == 422
+
+
 @covers("dynos.restart-all", "dynos.restart", "dynos.restart-type", "dynos.stop", "dynos.stop-type")
 async def dynos_are_restarted_and_stopped(whole):
     await made(whole, deployed=True)
