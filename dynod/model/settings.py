@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from dynod.model.formation import DynoSize
 
+ROUTER_USER = "dynod-router"  # whom routers run as under systemd
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
