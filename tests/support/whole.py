@@ -138,7 +138,20 @@ class Whole:
 
     def git(self, tree, *words, check=True):
         """Run git as a person with no configuration of their own."""
-        env = {name: value for name, value in os.environ.items() if name != "GIT_SSL_CAINFO"} | {
+        done = subprocess.run(
+            ["git", *words],
+            cwd=tree,
+            env=self._person(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"git {words}: {done.stderr}\n{self.logs()}"
+        return done
+
+    def _person(self):
+        return {name: value for name, value in os.environ.items() if name != "GIT_SSL_CAINFO"} | {
             "HOME": str(self.base),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
@@ -148,11 +161,11 @@ class Whole:
             "GIT_COMMITTER_EMAIL": "a@example.com",
             "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
         }
-        done = subprocess.run(
-            ["git", *words], cwd=tree, env=env, capture_output=True, text=True, timeout=600, check=False
-        )
-        assert not check or done.returncode == 0, f"git {words}: {done.stderr}\n{self.logs()}"
-        return done
+
+    def pushing(self, tree):
+        """`git push heroku main` under way; its stderr, a pipe, is the transcript."""
+        argv = ["git", "push", "heroku", "main"]
+        return subprocess.Popen(argv, cwd=tree, env=self._person(), stderr=subprocess.PIPE)
 
     def push(self, tree, *words, check=True):
         """`git push heroku main`; its stderr is the transcript."""
