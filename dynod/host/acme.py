@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 PATIENCE = 120.0  # seconds for one certificate, from order to chain
 _PAUSE = 1.0  # where the authority does not say
 _BAD_NONCE = "urn:ietf:params:acme:error:badNonce"
-_TRIES = 5
+_NO_ACCOUNT = "urn:ietf:params:acme:error:accountDoesNotExist"
+_TRIES = 10  # with a nonce each: Pebble refuses good ones by chance, for our practice
 
 Proof = Callable[[str, str], Awaitable[None]]
 
 
 class AcmeFailed(Exception):
     """No certificate came; the text says why in the authority's words."""
+
+
+class _Forgotten(AcmeFailed):
+    """The authority knows our account no more: one that was set up anew, as test authorities are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +83,23 @@ class Acme:
     async def _fetch(
         self, session: "ClientSession", name: str, key: ec.EllipticCurvePrivateKey, proof: Proof
     ) -> str:
-        if self._account is None:
-            await self._register(session)
-        order = await self._post(
-            session, self._urls["newOrder"], {"identifiers": [{"type": "dns", "value": name}]}
-        )
+        try:
+            order = await self._order(session, name)
+        except _Forgotten:
+            self._account = None
+            order = await self._order(session, name)
         for url in order.body["authorizations"]:
             await self._prove(session, url, proof)
         csr = {"csr": jose.b64(request(key, name))}
         await self._post(session, order.body["finalize"], csr)
         done = await self._settled(session, order.location, {"valid"})
         return (await self._post(session, done["certificate"], None)).text
+
+    async def _order(self, session: "ClientSession", name: str) -> _Answer:
+        if self._account is None:
+            await self._register(session)
+        wanted = {"identifiers": [{"type": "dns", "value": name}]}
+        return await self._post(session, self._urls["newOrder"], wanted)
 
     async def _register(self, session: "ClientSession") -> None:
         async with session.get(self._directory) as answer:
@@ -136,8 +147,10 @@ class Acme:
                         pause = answer.headers.get("Retry-After", "")
                         wait = float(pause) if pause.isdigit() else _PAUSE
                         return _Answer(said, data.decode(), answer.headers.get("Location", ""), wait)
-                if not isinstance(said, dict) or said.get("type") != _BAD_NONCE:
-                    raise AcmeFailed(_problem(said) or f"the authority answered {answer.status}")
+                kind = said.get("type") if isinstance(said, dict) else ""
+                if kind != _BAD_NONCE:
+                    why = _problem(said) or f"the authority answered {answer.status}"
+                    raise _Forgotten(why) if kind == _NO_ACCOUNT else AcmeFailed(why)
             raise AcmeFailed("the authority takes no nonce of its own")
 
 

@@ -5,6 +5,8 @@ The one place that looks into X.509, besides the local authority (api/tls.py).
 
 import datetime as dt
 import itertools
+import os
+import ssl
 from collections.abc import Sequence
 
 from cryptography import x509
@@ -19,6 +21,7 @@ from dynod.model.refused import Refusal, Refused
 
 _LONGEST = 256 * 1024  # bytes of a chain or a key
 _RSA_BITS = 2048
+_CURVES = frozenset({"secp256r1", "secp384r1", "secp521r1"})  # TLS 1.3 has signatures of no others
 _WHAT = "cannot use this certificate: "
 
 
@@ -46,6 +49,8 @@ def _key(text: str) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
         ) from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise _refuse("its key is neither RSA nor elliptic curve")
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in _CURVES:
+        raise _refuse(f"its key is on the curve {key.curve.name}; browsers take P-256, P-384 and P-521")
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < _RSA_BITS:
         raise _refuse(f"its RSA key has {key.key_size} bits; {_RSA_BITS} are the least")
     return key
@@ -89,11 +94,24 @@ def _check_key(
     raise _refuse("the key does not belong to it")
 
 
-def read(chain_text: str, key_text: str, now: float) -> Certificate:
+def _check_shown(chain: str, key: str) -> None:
+    """Have OpenSSL take it, as routers will (router/tls.py): what is too weak for it further up in the chain, only it can say."""
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, (chain + key).encode())
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(f"/proc/self/fd/{descriptor}")
+    except ssl.SSLError as error:
+        why = (error.reason or str(error)).lower().replace("_", " ")
+        raise _refuse(f"no TLS server could show it: {why}") from error
+    finally:
+        os.close(descriptor)
+
+
+def read(chain_pem: str, key_pem: str, now: float) -> Certificate:
     """Read what was brought, checked piece against piece; raise Refused(INVALID)."""
-    if max(len(chain_text), len(key_text)) > _LONGEST:
+    if max(len(chain_pem), len(key_pem)) > _LONGEST:
         raise _refuse(f"it is longer than {_LONGEST} bytes")
-    chain, key = _chain(chain_text), _key(key_text)
+    chain, key = _chain(chain_pem), _key(key_pem)
     own = chain[0]
     _check_key(chain, key)
     for number, (below, above) in enumerate(itertools.pairwise(chain), 1):
@@ -107,12 +125,14 @@ def read(chain_text: str, key_text: str, now: float) -> Certificate:
         raise _refuse(f"it expired on {own.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
     if starts > now:
         raise _refuse(f"it is not valid before {own.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
+    names = _domains(own)
+    shown = "".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in chain)
+    secret = key_text(key)
+    _check_shown(shown, secret)
     return Certificate(
-        chain="".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in chain),
-        key=key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode(),
-        domains=_domains(own),
+        chain=shown,
+        key=secret,
+        domains=names,
         starts_at=starts,
         expires_at=expires,
         issuer=_name(own.issuer),
@@ -126,7 +146,7 @@ def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def key_text(key: ec.EllipticCurvePrivateKey) -> str:
+def key_text(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
     """Write a key as PEM."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -36,6 +36,8 @@ BETWEEN = CHAIN[len(OWN) :]
 OTHER = key_pem(ec.generate_private_key(ec.SECP256R1()))
 SMALL = rsa.generate_private_key(65537, 1024)
 ODD = ed25519.Ed25519PrivateKey.generate()
+WEAK = signed("Weak Root", SMALL, ca=True)
+KEY_2048 = rsa.generate_private_key(65537, 2048)
 BAD = [
     ("", KEY, "it is not PEM"),
     ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", KEY, "it is not PEM"),
@@ -50,6 +52,9 @@ BAD = [
     (CHAIN + BETWEEN, KEY, "number 2 in the chain"),
     (pem(signed("a.example.com", SMALL)), key_pem(SMALL), "its RSA key has 1024 bits; 2048 are the least"),
     (CHAIN, key_pem(ODD), "neither RSA nor elliptic curve"),
+    (*SIGNER.server("a.example.com", key=ec.generate_private_key(ec.SECP256K1())), "its key is on the curve secp256k1"),
+    (*SIGNER.server("a.example.com", key=ec.generate_private_key(ec.BrainpoolP256R1())), "its key is on the curve brainpoolP256r1"),
+    (pem(signed("a.example.com", KEY_2048, (WEAK, SMALL))) + pem(WEAK), key_pem(KEY_2048), "no TLS server could show it: ca key too small"),
     ("x" * 300_000, KEY, "longer than"),
     (*SIGNER.server("a.example.com", end=NOW - DAY / 2), "it expired on"),
     (*SIGNER.server("a.example.com", start=NOW + DAY), "it is not valid before"),
@@ -60,6 +65,12 @@ BAD = [
 def test_what_cannot_be_used_is_refused_with_the_reason(chain, key, why):
     with pytest.raises(Refused, match=f"cannot use this certificate: .*{why}"):
         certificates.read(chain, key, AT)
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1])
+def test_the_curves_that_browsers_take_are_taken(curve):
+    key = ec.generate_private_key(curve())
+    assert certificates.read(*SIGNER.server("a.example.com", key=key), AT).key == key_pem(key)
 
 
 def test_the_root_may_be_part_of_the_chain():
