@@ -10,7 +10,8 @@ import time
 from datetime import UTC, datetime
 
 from dynod.model.settings import log_socket
-from dynod.wire.rpc import Notification, encode
+from dynod.model.spoken import LOGPLEX
+from dynod.wire.rpc import BadFrame, Decoder, Notification, encode
 from router.exchange import Exchange
 from router.metrics import Metrics
 from router.reconnect import Link
@@ -37,8 +38,10 @@ class Lines:
         self._waiting: list[Row] = []
         self._lost: dict[str, tuple[int, int]] = {}  # app -> how many, since when: not told yet
         self._timer: asyncio.TimerHandle | None = None
+        self._decoder = Decoder()
+        self._refused = False  # logplex does not understand us
         self._link = Link(
-            loop, log_socket(run), timers, opened=self._reads, received=self._received, resumed=self._reads
+            loop, log_socket(run), timers, opened=self._opened, received=self._received, resumed=self._reads
         )
         self.dropped = 0
 
@@ -88,7 +91,7 @@ class Lines:
 
     def _send(self) -> None:
         waiting = self._waiting
-        while waiting and self._link.ready:
+        while waiting and self._link.ready and not self._refused:
             self._link.write(encode(Notification("lines", waiting[:BATCH])))
             del waiting[:BATCH]
 
@@ -102,9 +105,16 @@ class Lines:
         self.dropped += count
         self._metrics.dropped += count
 
+    def _opened(self) -> None:
+        """Logplex is there, perhaps of another version than the last."""
+        self._decoder = Decoder()
+        self._refused = False
+        self._link.write(encode(Notification("hello", LOGPLEX.hello())))
+        self._reads()
+
     def _reads(self) -> None:
         """Logplex is there, or reads again: what it missed comes before what it gets."""
-        if self._lost:
+        if self._lost and not self._refused:
             now = time.time_ns() // 1000
             rows: list[Row] = []
             for app, (count, since) in self._lost.items():
@@ -121,4 +131,17 @@ class Lines:
         self._send()
 
     def _received(self, data: bytes) -> None:
-        """Logplex has nothing to say to us."""
+        """Logplex has one thing to say: that it does not understand us. Lines wait until another one is there."""
+        try:
+            frames = self._decoder.feed(data)
+        except BadFrame as error:
+            _log.warning("hanging up on logplex: %s", error)
+            self._link.drop()
+            return
+        for frame in frames:
+            match frame:
+                case Notification("refused", str(why)):
+                    self._refused = True
+                    _log.warning("keeping access lines: %s", why)
+                case _:
+                    pass

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import pwd
 import resource
 import signal
 from collections.abc import Sequence
@@ -17,15 +18,24 @@ from dynod.logplex.flood import RATE
 from dynod.logplex.pipes import HostLink
 from dynod.logplex.plex import Plex
 from dynod.model.log import HISTORY
-from dynod.model.settings import host_socket, log_socket
+from dynod.model.settings import ROUTER_USER, host_socket, log_socket
 from dynod.model.spoken import LOGPLEX
 from dynod.unit import unit
+
+
+def _router() -> int | None:
+    """Whom routers run as, where that is neither root nor who we are."""
+    try:
+        found = pwd.getpwnam(ROUTER_USER).pw_uid
+    except KeyError:
+        return None
+    return None if found in {0, os.geteuid()} else found
 
 
 async def _run(run: str, state: str, history: int, rate: int) -> None:
     plex = Plex(f"{state}/logs", history, rate=rate)
     host = HostLink(host_socket(run), plex)
-    door = Door(plex, host)
+    door = Door(plex, host, _router())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -2,6 +2,7 @@
 
 | method | kind | params | answer |
 |---|---|---|---|
+| hello | notification | the language, from who speaks; `refused` (why) comes back if it is not ours | |
 | lines | notification | [[app, at_us or nil, source, process, text], ...] | |
 | write | call | {writer, first, rows}: the same rows, numbered from `first` | number behind the last; rows that came before are left out |
 | recent | call | {app, lines, dyno, source} | [[at_us, source, process, text], ...], the newest that fit in one answer |
@@ -26,7 +27,7 @@ from dynod.logplex.records import Record
 from dynod.logplex.ring import WRITER
 from dynod.logplex.tail import Numbered, Tail
 from dynod.model.refused import Refusal, Refused
-from dynod.wire.rpc import Notification
+from dynod.wire.rpc import Notification, encode
 
 _log = logging.getLogger(__name__)
 CHUNK = 256 * 1024  # characters per stream item
@@ -34,21 +35,28 @@ ANSWER = 2 * 1024 * 1024  # characters per answer: in UTF-8 surely less than a f
 
 
 class Door(Notified):
-    """Serves one Plex; pass `answer` and the door itself to dynod.link.serve."""
+    """Serves one Plex; pass `answer` and the door itself to dynod.link.serve. `tells`: the user that may say lines and ask for none."""
 
-    def __init__(self, plex: Plex, host: HostLink) -> None:
+    def __init__(self, plex: Plex, host: HostLink, tells: int | None = None) -> None:
         self._plex = plex
         self._host = host
+        self._tells = tells
         self._refused = 0
 
     # -- coming in -----------------------------------------------------------------------------------------------------
 
     def took(self, connection: Connection, notification: Notification) -> None:
         """Take `lines`; a row that is none is counted and left out, and its neighbours are taken."""
-        if notification.method == "lines" and isinstance(notification.params, list):
+        if connection.stranger:
+            self._refuse(f"pid {connection.pid} was told that it is not understood")
+        elif notification.method == "lines" and isinstance(notification.params, list):
             self._take(notification.params)
         else:
             self._refuse(f"no notification {notification.method!r} is known, from pid {connection.pid}")
+
+    def refused(self, connection: Connection) -> None:
+        """Tell who only notifies that it is not understood: it keeps its lines until it is."""
+        connection.writer.write(encode(Notification("refused", connection.stranger)))
 
     def _take(self, rows: list[Any], origin: str = "", first: int = 1) -> None:
         now = self._plex.now_us()
@@ -74,6 +82,10 @@ class Door(Notified):
 
     async def answer(self, call: Call) -> Any:
         """Answer one call; raise Refused."""
+        if call.connection.uid == self._tells:
+            raise Refused(
+                Refusal.FORBIDDEN, f"cannot answer {call.method!r}: the router says lines and asks nothing"
+            )
         match call.method:
             case "write":
                 return self._write(call.params)

@@ -118,6 +118,7 @@ class FakeLogplex:
     def __init__(self, run_dir: str) -> None:
         self._path = log_socket(run_dir)
         self.rows: list[list] = []
+        self.hellos: list = []
         self._more = asyncio.Event()
         self._writers: list[asyncio.StreamWriter] = []
 
@@ -131,6 +132,9 @@ class FakeLogplex:
         while data := await reader.read(65536):
             for frame in decoder.feed(data):
                 assert isinstance(frame, Notification)
+                if frame.method == "hello":
+                    self.hellos.append(frame.params)
+                    continue
                 assert frame.method == "lines"
                 self.rows += frame.params
             self._more.set()

@@ -8,10 +8,15 @@ from dataclasses import replace
 import pytest
 
 from dynod.engine.routerlink import RouterLink
-from dynod.link import connect
+from dynod.link import connect, serve
+from dynod.logplex.door import Door
+from dynod.logplex.pipes import HostLink
+from dynod.logplex.plex import Plex
+from dynod.logplex.query import Ask
+from dynod.model.log import LogQuery
 from dynod.model.route import RouteTable
-from dynod.model.settings import Settings, routes_socket
-from dynod.model.spoken import Language
+from dynod.model.settings import Settings, log_socket, routes_socket
+from dynod.model.spoken import LOGPLEX, Language
 from tests.router.routing import QUICK, FakeDyno, run, running, table, turns
 
 NEXT = Language("control plane", "dynod", newest=2, oldest=2)  # has dropped the first
@@ -92,6 +97,42 @@ def test_a_router_that_is_not_understood_says_so_and_goes_on_with_the_routes_it_
                     assert worker.proxy.routes.table.generation == 4
                     await link.report()
                     assert heard == ["app-id"]
+
+    run(test)
+
+
+def test_lines_are_kept_for_a_logplex_that_understands_them(monkeypatch, caplog, tmp_path):
+    newest = Language("logplex", "dyno-logplex", newest=2, oldest=2)
+    monkeypatch.setattr("router.lines.LOGPLEX", newest)
+
+    async def test():
+        plex = Plex(str(tmp_path / "logs"))
+        door = Door(plex, HostLink(str(tmp_path / "host.sock"), plex))
+
+        async def logplex(house, language):
+            return await serve(log_socket(house.run), door.answer, notified=door, language=language)
+
+        def lines():
+            return [record.text for _, record in plex.ask(Ask(LogQuery("app-id", lines=9)))]
+
+        dyno = FakeDyno()
+        backend = await dyno.open()
+        async with running(table(backend), timers=PATIENT, logplex=False) as house:
+            router = house.worker.lines
+            older = await logplex(house, LOGPLEX)
+            await turns(lambda: router._refused)
+            assert "keeping access lines: cannot understand dynod" in caplog.text
+            await house.ask()
+            router.take()
+            assert (len(router._waiting), lines()) == (1, [])
+            older.close()
+            newer = await logplex(house, newest)
+            router._link.drop()
+            await turns(lines)
+            (line,) = lines()
+            assert " status=200 " in line
+            newer.close()
+        plex.close()
 
     run(test)
 
