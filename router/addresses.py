@@ -1,4 +1,4 @@
-"""How many connections each client address has at this worker, counted only while the table sets a limit."""
+"""Client addresses: how they are written, and how many connections each has at this worker, counted only while the table sets a limit."""
 
 import socket
 from collections import Counter
@@ -8,6 +8,12 @@ if TYPE_CHECKING:
     from router.server import Client
 
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in IPv6's clothes
+
+
+def shown(address: str) -> str:
+    """Write a client's address as dynos and the log are told it: an IPv4 address as that, though it came to a socket of IPv6, and no interface."""
+    plain = address.partition("%")[0]
+    return plain.removeprefix("::ffff:") if "." in plain else plain
 
 
 def who(address: str) -> bytes:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from router import compiled
+from router.addresses import shown
 from router.exchange import Exchange, Phase
 from router.headers import RequestHead, origin_lines
 from router.heads import REQUEST_HEAD, read_request
@@ -78,7 +79,7 @@ class Client(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(RESPONSE_BUFFER, RESPONSE_BUFFER // 4)
         peername = transport.get_extra_info("peername")
-        self.peer = peername[0].encode() if peername else b"127.0.0.1"
+        self.peer = shown(peername[0]).encode() if peername else b"127.0.0.1"
         self.origin = origin_lines(self.peer, b"http", self._proxy.port)
         self.deadline = self._proxy.loop.time() + self._proxy.timers.head
         self._proxy.opened(self)

@@ -1,17 +1,18 @@
 """Clients that are slow, still or too many: how long each is waited for, and how much it can make us keep."""
 
 import asyncio
+import socket
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from dynod.model.route import Limits
-from router.addresses import who
+from router.addresses import shown, who
 from router.exchange import Phase
 from router.reasons import Failure
 from router.server import HIGH, Client
-from tests.router.routing import GET, HELLO, QUICK, run, serving, turns
+from tests.router.routing import GET, HELLO, QUICK, Connection, run, serving, turns
 from tests.router.test_router_h2 import talk
 
 
@@ -51,6 +52,39 @@ def test_a_slow_reader_is_not_an_idle_one():
         assert (client.deadline, failed) == (now + QUICK.idle, [])
     client.expired(300.0)
     assert failed == [Failure.H28]
+
+
+def test_each_byte_of_either_side_begins_the_silence_anew():
+    got, more = asyncio.Queue(), asyncio.Queue()
+
+    async def answer(head, reader, writer):
+        for _ in range(3):
+            got.put_nowait(await reader.readexactly(1))
+        for _ in range(4):
+            writer.write(await more.get())
+        return True
+
+    async def test():
+        async with serving(answer) as (house, _), await house.connect() as connection:
+            time = asyncio.get_running_loop().time
+            connection.writer.write(b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 3\r\n\r\nx")
+            await got.get()
+            (client,) = house.worker.proxy._clients
+
+            async def renewed(span, happens, seen):
+                before, client.deadline = time(), time() + 10_000
+                happens()
+                await seen()
+                assert before <= client.deadline - span <= time()
+
+            await renewed(QUICK.idle, lambda: connection.writer.write(b"x"), got.get)
+            await renewed(QUICK.first_byte, lambda: connection.writer.write(b"x"), got.get)
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+            await renewed(QUICK.idle, lambda: more.put_nowait(head), connection.head)
+            for span in (QUICK.idle, QUICK.idle, QUICK.keep_alive):
+                await renewed(span, lambda: more.put_nowait(b"y"), lambda: connection.reader.readexactly(1))
+
+    run(test)
 
 
 def test_a_client_that_does_not_read_at_all_is_given_up():
@@ -220,6 +254,38 @@ def test_the_streams_of_one_connection_are_one_connection():
             await turns(lambda: not house.worker.proxy._clients)
             addresses = house.worker.proxy._addresses
             assert (len(addresses), addresses.known) == (0, 0)
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_how_an_address_is_written(address, told):
+    assert shown(address) == told
+
+
+def test_who_comes_by_ipv4_to_a_socket_of_ipv6_has_an_ipv4_address():
+    async def test():
+        async with serving() as (house, dyno):
+            listener = socket.socket(socket.AF_INET6)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            listener.bind(("::", 0))
+            server = await asyncio.get_running_loop().create_server(house.worker._client, sock=listener)
+            for where in ("127.0.0.1", "::1"):
+                async with Connection(
+                    *await asyncio.open_connection(where, listener.getsockname()[1])
+                ) as client:
+                    assert (await client.ask()).status == 200
+                assert f"\r\nX-Forwarded-For: {where}\r\n".encode() in dyno.heads.pop()
+                assert f' fwd="{where}" ' in await house.logplex.line()
+            server.close()
 
     run(test)
 
