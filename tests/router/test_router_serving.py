@@ -271,6 +271,26 @@ def test_a_request_that_must_not_go_twice_does_not_go_on_an_old_connection():
     run(test)
 
 
+def test_a_request_with_effects_whose_connection_ends_is_not_sent_again():
+    async def answer(head, reader, writer):
+        if head.startswith(b"POST"):
+            return False  # who knows how far it came
+        writer.write(HELLO)
+        return True
+
+    async def test():
+        async with serving(answer) as (house, dyno), await house.connect() as connection:
+            await connection.ask()
+            response = await connection.ask(
+                b"POST / HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: 0\r\n\r\n"
+            )
+            assert (response.status, dyno.connections) == (503, 1)  # on a connection that was kept, too
+            assert [head[:4] for head in dyno.heads] == [b"GET ", b"POST"]
+            assert " code=H13 " in (await house.logplex.wait(2))[1][4]
+
+    run(test)
+
+
 def test_an_idle_connection_closed_by_the_dyno_is_not_used():
     async def test():
         async with serving() as (house, dyno), await house.connect() as connection:

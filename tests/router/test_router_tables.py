@@ -7,6 +7,7 @@ from dynod.model.route import AppRoute, RouteTable, Standing
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Notification, encode
 from dynod.wire.table import change
+from router.balance import Target
 from tests.router.routing import (
     GET,
     FakeControl,
@@ -29,9 +30,10 @@ async def swapped(house, generation: int) -> None:
     came = asyncio.Event()
     swap = proxy.swap
 
-    def heard(new: RouteTable) -> None:
-        swap(new)
+    def heard(new: RouteTable) -> list[Target]:
+        leaving = swap(new)
         came.set()
+        return leaving
 
     house.worker._link._swap = heard
     while proxy.routes.table.generation != generation:
@@ -198,8 +200,10 @@ def test_a_dyno_that_leaves_the_table_finishes_what_it_has():
                 control.publish(replace(table(backend), generation=2))
                 await swapped(house, 2)
                 assert (await second.ask()).body == b"hello"
+                assert control.wakes.empty()  # the control plane stops the dyno once it hears "applied"
                 let.set()
                 assert (await connection.response()).body == b"ok"
+                assert (await control.wakes.get()).params == [2]
                 await turns(lambda: not old._writers)  # and is not kept in touch with
                 assert (await connection.ask()).body == b"hello"
             await control.close()
