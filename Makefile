@@ -10,6 +10,8 @@ BENCH   := bubblewrap runc nginx-light haproxy caddy wrk nghttp2-client
 LAB     := mmdebstrap e2fsprogs qemu-system-x86 qemu-utils
 SOAK    := tests/soak tests/linux/test_net_many.py
 PYTEST  := $(PY) -m pytest
+# As `python3 -m venv .venv`, which shows a traceback to who presses Ctrl-C.
+VENV    := import signal as s; s.signal(s.SIGINT, s.SIG_DFL); import venv; venv.main([".venv"])
 CODE    := dynod router slugc lab tests benchmarks
 
 .PHONY: setup run check test soak bench docs install uninstall lab lab-run lab-test lab-ci lab-setup box clean
@@ -20,7 +22,7 @@ setup: .venv/.done .venv/bin/dyno-init .venv/.heads
 .venv/.done: pyproject.toml
 	@sh .ci/packages $(APT)
 	@command -v node >/dev/null && command -v npm >/dev/null || sh .ci/packages $(NODE)
-	@$(PY) -c '' 2>/dev/null || { rm -rf .venv; $(SYSTEM) -m venv .venv; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "making .venv"; rm -rf .venv; $(SYSTEM) -c '$(VENV)'; }
 	@echo "installing Python packages into .venv"; $(PY) -m pip install -q --disable-pip-version-check --use-pep517 -e '.[dev]'
 	@touch $@
 
