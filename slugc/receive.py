@@ -18,6 +18,7 @@ from dynod.model.refused import disk_fault
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
 
 BRANCHES = ("refs/heads/main", "refs/heads/master")
+_HEADS = "refs/heads/"
 CHECKOUT_BYTES = 1024**3  # HEROKU.md 3.1
 CHUNK = 256 * 1024
 # What a `git archive` must not do, because a checkout would not: .gitattributes can leave files out and rewrite them.
@@ -63,7 +64,7 @@ def chosen(updates: list[Update]) -> Update | None:
     built = [update for name in BRANCHES for update in updates if update.ref == name]
     for update in built:
         if update.deletes:
-            name = update.ref.removeprefix("refs/heads/")
+            name = update.ref.removeprefix(_HEADS)
             raise Rejected(f"cannot delete {name}: the app is deployed from it; destroy the app instead")
     return built[0] if built else None
 
@@ -75,6 +76,7 @@ def _take(app: str, updates: list[Update]) -> None:
         if other is not update:
             _say("Pushed to non-main branch, skipping build.")
     if update is None:
+        _tell_how(updates)
         return
     source = _archive(update.new)
     description = _git("log", "-1", "--format=%s", update.new).strip()
@@ -94,6 +96,13 @@ def _take(app: str, updates: list[Update]) -> None:
         raise Rejected
     if not transcript.verified:
         _say("Verifying deploy... done.")
+
+
+def _tell_how(updates: list[Update]) -> None:
+    """To who pushed one branch and wonders: the way that Heroku's documents name."""
+    branches = [update.ref.removeprefix(_HEADS) for update in updates if update.ref.startswith(_HEADS)]
+    if len(branches) == 1 and not updates[0].deletes:
+        _say(f"To deploy {branches[0]}, push it to main: git push heroku {branches[0]}:main")
 
 
 def _archive(commit: str) -> str:

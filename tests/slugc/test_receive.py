@@ -189,7 +189,10 @@ def test_other_branches_are_taken_and_not_built(house):
     house.git("branch", "feature")
     status, said, _ = house.push("feature")
     assert status == 0
-    assert said == ["Pushed to non-main branch, skipping build."]
+    assert said == [
+        "Pushed to non-main branch, skipping build.",
+        "To deploy feature, push it to main: git push heroku feature:main",
+    ]
     assert "refs/heads/feature" in house.git("ls-remote", str(house.bare)).stdout
 
 
@@ -201,7 +204,8 @@ def test_main_cannot_be_deleted_but_a_branch_can(house):
     status, said, _ = house.push(":main")
     assert status == 1
     assert " !     cannot delete main: the app is deployed from it; destroy the app instead" in said
-    assert house.push(":other")[0] == 0
+    status, said, _ = house.push(":other")
+    assert (status, any("To deploy" in line for line in said)) == (0, False)
 
 
 def test_git_attributes_do_not_change_what_is_built(house):
