@@ -23,7 +23,7 @@ PROGRAMS = {
     "up": "dynod.up.command:main",
     "quickstart": "dynod.cli.quickstart:main",
     "doctor": "dynod.cli.doctor:main",
-    "explain": "dynod.cli.__main__:explain",
+    "explain": "dynod.cli.command:explain",
     "version": "dynod.cli.version:main",
     "serve": "dynod.daemon:main",
     "net": "dynod.net.__main__:main",

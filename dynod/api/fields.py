@@ -110,6 +110,6 @@ def changes(value: Any, field: str, *, numbers: bool = False) -> dict[str, str |
         if "\0" in key or "\0" in (found[key] or "") or not key or "=" in key:
             raise Refused(
                 Refusal.INVALID,
-                f"cannot put {key!r} into an environment: names hold no '=', and neither names nor values a NUL",
+                f"cannot put {key!r} into an environment: names are not empty and hold no '=', and neither names nor values a NUL",
             )
     return found

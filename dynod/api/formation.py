@@ -28,7 +28,7 @@ def _scale(kind: str, body: Any) -> Scale:
     if quantity is not None and not (isinstance(quantity, str) and _QUANTITY.fullmatch(quantity)):
         raise Refused(
             Refusal.INVALID,
-            "cannot take the field 'quantity' as it is: it must be a number, or a change like '+1'",
+            "cannot take the field 'quantity' as it is: it must be a number of six digits at most, or a change like '+1'",
         )
     return Scale(process_type(kind), quantity, dyno_size(size) if size else None)
 

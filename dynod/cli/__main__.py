@@ -1,83 +1,26 @@
-"""The `dyno` command: finds the verb, runs it, and turns every way it can end into a line and an exit status.
+"""The `dyno` program: what must be so before its first import, then command.py. Nobody who presses Ctrl-C while it loads sees a traceback."""
 
-0 done, 1 refused or unreachable with one clear line, 2 wrong usage, 130 after Ctrl-C; `run` passes its command's status on.
-"""
-
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
-
-from dynod.cli.client import Failed, Unreachable
-from dynod.cli.options import Given, Usage, Verb, parse
-from dynod.cli.session import Session
-from dynod.cli.verbs import BY_NAME
-from dynod.model.refused import Refused
 
 
-def _find(word: str) -> Verb:
-    verb = BY_NAME.get(word)
-    if verb is not None:
-        return verb
-    from difflib import get_close_matches  # noqa: PLC0415  # only who mistypes pays for it
-
-    near = get_close_matches(word, BY_NAME, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else "see dyno help"
-    raise Usage(f"cannot find a verb {word!r}; {hint}")
-
-
-def _function(verb: Verb) -> Callable[[Session], int | None]:
-    module, _, name = verb.run.partition(":")
-    found: Callable[[Session], int | None] = getattr(import_module(f"dynod.cli.{module}"), name)
-    return found
-
-
-def _given(argv: Sequence[str]) -> Given:
-    if not argv or argv[0] in ("-h", "--help"):
-        return parse(BY_NAME["help"], argv[1:2] if argv else [])
-    if argv[0] in ("--version", "-v"):
-        return parse(BY_NAME["version"], [])
-    given = parse(_find(argv[0]), argv[1:])
-    return Given(BY_NAME["help"], {}, (given.verb.name,)) if given.on("help") else given
-
-
-def _say(text: str) -> None:
-    """Print an error as Heroku's CLI does: ` !    ` before each line."""
-    sys.stdout.flush()
-    for line in text.splitlines() or [""]:
-        sys.stderr.write(f" !    {line}\n")
-
-
-def dyno(argv: Sequence[str]) -> int:
-    """Run one command line; return its exit status."""
-    try:
-        given = _given(argv)
-        with contextlib.closing(Session(given)) as session:
-            status = _function(given.verb)(session) or 0
-        sys.stdout.flush()
-        return status
-    except Usage as error:
-        _say(str(error))
-        return 2
-    except (Refused, Unreachable, Failed) as error:
-        _say(str(error))
-        return 1
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except BrokenPipeError:  # who read us had enough, as `dyno logs | head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-
-
-def explain(argv: Sequence[str]) -> int:
-    """`dynod explain web.1 --app NAME`: the same verb, said to the platform."""
-    return dyno(["explain", *argv])
+def _open_what_is_closed() -> None:
+    """Give closed standard descriptors to /dev/null: the socket would get their numbers, and a terminal's bytes."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            assert opened == number, "the lowest that is free"
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115  # for as long as we live
 
 
 def main() -> None:
     """Console script."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _open_what_is_closed()
+    from dynod.cli.command import dyno  # noqa: PLC0415  # what takes long is in here
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     raise SystemExit(dyno(sys.argv[1:]))
 
 

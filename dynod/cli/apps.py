@@ -1,14 +1,13 @@
 """Verbs about apps as a whole: make, list, show, rename, delete, maintenance."""
 
-import sys
 from collections import Counter
 from typing import Any
 
 from dynod.cli import page
+from dynod.cli.confirm import confirm
 from dynod.cli.git import forget_remotes, point_remote
 from dynod.cli.options import Usage
 from dynod.cli.session import Session, git
-from dynod.model.refused import Refusal, Refused
 
 
 def apps(session: Session) -> None:
@@ -29,6 +28,10 @@ def create(session: Session) -> None:
     given = session.given
     name = given.words[0] if given.words else ""
     body = {key: value for key, value in (("name", name), ("stack", given.text("stack"))) if value}
+    remote = given.text("remote", "heroku")
+    wanted = not given.on("no-remote") and git("rev-parse", "--git-dir") is not None
+    if wanted and git("check-ref-format", f"refs/remotes/{remote}/main") is None:
+        raise Usage(f"cannot make a git remote {remote!r}: git takes no such name")
     with page.action(f"Creating {page.app(name) if name else 'app'}") as doing:
         made = session.call("apps.create", body)
         doing.says = "done" if name else f"done, {page.app(made['name'])}"
@@ -41,21 +44,29 @@ def create(session: Session) -> None:
                 {"updates": [{"buildpack": given.text("buildpack")}]},
                 app=made["name"],
             )
-    if not given.on("no-remote") and git("rev-parse", "--git-dir") is not None:
-        point_remote(session, made["name"], given.text("remote", "heroku"))
+    if wanted:
+        _remote(session, made["name"], remote)
     if given.on("json"):
         page.as_json(made)
     else:
         print(f"{made['web_url']} | {session.git_url(made['name'])}")
 
 
-def _named(session: Session) -> str:
-    return session.given.words[0] if session.given.words else session.app
+def _remote(session: Session, app: str, name: str) -> None:
+    """Make the git remote; one of that name that leads elsewhere stays as it is, as with Heroku's CLI."""
+    there = (git("remote", "get-url", name) or "").strip()
+    if there in {"", session.git_url(app)}:
+        point_remote(session, app, name)
+    else:
+        page.warn(
+            f"the git remote {name} is {there} and stays so: git push {name} goes there. "
+            f"To turn it here, run: dyno git:remote -a {app}{'' if name == 'heroku' else f' -r {name}'}"
+        )
 
 
 def info(session: Session) -> None:
     """As `heroku apps:info`."""
-    app = session.call("apps.info", app=_named(session))
+    app = session.call("apps.info", app=session.named_app() or session.app)
     dynos = session.call("dynos.list", app=app["name"])
     if session.given.on("json"):
         page.as_json({"app": app, "dynos": dynos})
@@ -116,15 +127,8 @@ def rename(session: Session) -> None:
 
 def destroy(session: Session) -> None:
     """As `heroku apps:destroy`: only with the name said twice."""
-    name = session.call("apps.info", app=_named(session))["name"]
-    confirm = session.given.text("confirm")
-    if not confirm:
-        page.warn(f"This will delete {page.app(name)} including all add-ons.")
-        if not sys.stdin.isatty():
-            raise Usage(f"cannot delete {name} unasked: say --confirm {name}")
-        confirm = input(f"To proceed, type {name} or re-run this command with --confirm {name}\n> ")
-    if confirm != name:
-        raise Refused(Refusal.INVALID, f"cannot delete {name}: the confirmation {confirm!r} is not its name")
+    name = session.call("apps.info", app=session.named_app() or session.app)["name"]
+    confirm(session, name, f"This will delete {page.app(name)} including all add-ons.")
     with page.action(f"Destroying {page.app(name)} (including all add-ons)"):
         session.call("apps.destroy", app=name)
         forget_remotes(session, name, remove=True)

@@ -3,21 +3,13 @@
 from datetime import datetime
 
 from dynod.cli import page
-from dynod.cli.options import Usage
 from dynod.cli.session import Session
 from dynod.model.refused import Refusal, Refused
 
 
-def _number(session: Session, default: str) -> int:
-    text = session.given.text("num", default)
-    if not text.isdigit() or int(text) < 1:
-        raise Usage(f"cannot use --num {text!r}: it takes a number from 1 on")
-    return int(text)
-
-
 def why(session: Session) -> None:
     """One line for each start and stop, the newest last."""
-    dyno, number = session.given.words[0], _number(session, "30")
+    dyno, number = session.given.words[0], session.given.number("num", 30)
     rows = session.app_call("dynos.why", dyno=dyno)[-number:]
     if session.given.on("json"):
         page.as_json(rows)
@@ -30,7 +22,7 @@ def why(session: Session) -> None:
 
 def autopsy(session: Session) -> None:
     """One end, whole; with --json all that are kept."""
-    dyno, number = session.given.words[0], _number(session, "1")
+    dyno, number = session.given.words[0], session.given.number("num", 1)
     rows = session.app_call("dynos.autopsy", dyno=dyno)
     if session.given.on("json"):
         page.as_json(rows)

@@ -1,9 +1,9 @@
 """Verbs about an app's certificates: brought by people (`certs:*`) and fetched by the platform (`certs:auto:*`)."""
 
-import sys
 from typing import Any
 
 from dynod.cli import page
+from dynod.cli.confirm import confirm
 from dynod.cli.options import Usage
 from dynod.cli.session import Session
 from dynod.model.refused import Refusal, Refused
@@ -99,7 +99,7 @@ def add(session: Session) -> None:
 def update(session: Session) -> None:
     """As `heroku certs:update`."""
     body, found = _texts(session), _endpoint(session)
-    _confirm(session, f"This command will change the certificate of endpoint {found['name']}.")
+    confirm(session, session.app, f"This command will change the certificate of endpoint {found['name']}.")
     with page.action(f"Updating SSL certificate {found['name']} for {page.app(session.app)}"):
         made = session.app_call("sni-endpoints.update", body, endpoint=found["name"])
     _details(made, "Updated certificate details:")
@@ -108,20 +108,9 @@ def update(session: Session) -> None:
 def remove(session: Session) -> None:
     """As `heroku certs:remove`."""
     found = _endpoint(session)
-    _confirm(session, f"This command will remove the endpoint {found['name']}.")
+    confirm(session, session.app, f"This command will remove the endpoint {found['name']}.")
     with page.action(f"Removing SSL certificate {found['name']} from {page.app(session.app)}"):
         session.app_call("sni-endpoints.remove", endpoint=found["name"])
-
-
-def _confirm(session: Session, what: str) -> None:
-    confirm, app = session.given.text("confirm"), session.app
-    if not confirm:
-        page.warn(what)
-        if not sys.stdin.isatty():
-            raise Usage(f"cannot do that unasked: say --confirm {app}")
-        confirm = input(f"To proceed, type {app} or re-run this command with --confirm {app}\n> ")
-    if confirm != app:
-        raise Refused(Refusal.INVALID, f"cannot do that: the confirmation {confirm!r} is not {app}")
 
 
 # -- certificates that the platform fetches -------------------------------------------------------------------------
@@ -160,8 +149,10 @@ def auto_enable(session: Session) -> None:
 
 def auto_disable(session: Session) -> None:
     """As `heroku certs:auto:disable`."""
-    _confirm(
-        session, "This command will disable Automatic Certificate Management; the certificates it fetched go."
+    confirm(
+        session,
+        session.app,
+        "This command will disable Automatic Certificate Management; the certificates it fetched go.",
     )
     with page.action("Disabling Automatic Certificate Management"):
         session.app_call("acm.disable")

@@ -43,7 +43,7 @@ class Client:
         except OSError as error:
             self.sock.close()
             raise Unreachable(
-                f"cannot reach dynod at {path} ({error.strerror}): start it with `make run` or `dynod up`, "
+                f"cannot reach dynod at {path} ({error.strerror or error}): start it with `make run` or `dynod up`, "
                 "or name its run directory with --run DIR or DYNOD_RUN"
             ) from None
 

@@ -46,7 +46,7 @@ def set_vars(session: Session) -> None:
     changes: dict[str, str | None] = {}
     for word in session.given.words:
         key, equals, value = word.partition("=")
-        if not equals:
+        if not equals or not key:
             raise Usage(f"cannot set {word}: it must be in the format KEY=VALUE")
         changes[key] = value
     values = _change(session, "Setting", changes)

@@ -57,14 +57,13 @@ def forget_remotes(session: Session, app: str, *, remove: bool) -> list[str]:
 
 def remote(session: Session) -> None:
     """As `heroku git:remote`."""
-    given = session.given
     if git("rev-parse", "--git-dir") is None:
         raise Usage("cannot set a git remote: this directory is not in a git repository (git init makes one)")
-    name = given.words[0] if given.words else given.text("app")
+    name = session.named_app() or os.environ.get("HEROKU_APP") or os.environ.get("DYNO_APP")
     if not name:
         raise Usage("cannot set a git remote: say which app with -a APP")
     app = session.call("apps.info", app=name)
-    point_remote(session, str(app["name"]), given.text("remote", "heroku"))
+    point_remote(session, str(app["name"]), session.given.text("remote", "heroku"))
 
 
 def credentials(session: Session) -> None:

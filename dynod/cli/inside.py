@@ -30,6 +30,8 @@ def copy(session: Session) -> None:
     output = given.text("output") or os.path.basename(name.rstrip("/"))
     if not output:
         raise Usage(f"cannot copy {name!r}: it names no file")
+    if os.path.isdir(output):
+        output = os.path.join(output, os.path.basename(name))
     part = f"{output}.part"
     with page.action(f"Copying {name} from {dyno} of {page.app(session.app)} to {output}"):
         try:
@@ -98,7 +100,7 @@ def forward(session: Session) -> None:
             except OSError as error:
                 raise Refused(
                     Refusal.CONFLICT,
-                    f"cannot listen on 127.0.0.1:{local}: {error.strerror}; name another as LOCAL:REMOTE",
+                    f"cannot listen on 127.0.0.1:{local}: {os.strerror(error.errno or 0)}; name another as LOCAL:REMOTE",
                 ) from None
             listeners[stack.enter_context(listener)] = remote
             sys.stderr.write(f"Listening on 127.0.0.1:{local} and forwarding to {dyno}:{remote}\n")

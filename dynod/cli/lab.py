@@ -7,7 +7,7 @@ from dynod.cli.options import Usage
 from dynod.cli.session import Session
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_TIME = re.compile(r"-?(?:\d+[dhms])+", re.ASCII)
+_TIME = re.compile(r"-?(?:\d{1,9}[dhms]){1,9}", re.ASCII)
 _PART = re.compile(r"(\d+)([dhms])", re.ASCII)
 
 

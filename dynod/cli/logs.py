@@ -28,8 +28,8 @@ def show(session: Session, *, dyno: str, tail: bool, lines: int = 100, source: s
 def logs(session: Session) -> None:
     """As `heroku logs`; with --json, one object per line."""
     given = session.given
-    count = given.text("num", "100")
-    if not count.isdigit():
-        raise Usage(f"cannot show {count!r} lines: --num takes a number")
-    dyno = given.text("dyno-name") or given.text("process-type")
-    show(session, dyno=dyno, tail=given.on("tail"), lines=int(count), source=given.text("source"))
+    dyno, type = given.text("dyno-name"), given.text("process-type")
+    if dyno and type:
+        raise Usage("cannot take both a dyno and a process type: name one of them")
+    lines = given.number("num", 100, least=0)
+    show(session, dyno=dyno or type, tail=given.on("tail"), lines=lines, source=given.text("source"))

@@ -14,13 +14,16 @@ class Usage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """`value` names what follows the flag; empty for a switch."""
+    """`value` names what follows the flag; empty for a switch. `blank`: the value may be empty; elsewhere that is a
+    shell's variable which nobody has set, and would mean something else.
+    """
 
     name: str
     about: str
     short: str = ""
     value: str = ""
     aliases: tuple[str, ...] = ()
+    blank: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Verb:
         return (*self.flags, *shared, *((JSON,) if self.reads else ()), RUN, HELP)
 
 
+MOST = 1_000_000
+
 APP = Flag(
     "app", "the app (else HEROKU_APP, DYNO_APP or this directory's git remote)", short="a", value="APP"
 )
@@ -74,6 +79,15 @@ class Given:
     def on(self, name: str) -> bool:
         """Say whether a switch was given."""
         return bool(self.flags.get(name, False))
+
+    def number(self, name: str, default: int, least: int = 1) -> int:
+        """Return the value of a flag that takes a number; raise Usage."""
+        text = self.text(name, str(default))
+        if not (
+            text.isascii() and text.isdecimal() and len(text) <= len(str(MOST)) and least <= int(text) <= MOST
+        ):
+            raise Usage(f"cannot use --{name} {text!r}: it takes a whole number from {least} to {MOST}")
+        return int(text)
 
 
 def _find(flags: Sequence[Flag], word: str) -> tuple[Flag | None, str | None]:
@@ -117,13 +131,20 @@ def parse(verb: Verb, argv: Sequence[str]) -> Given:
         else:
             if value is None and not rest:
                 raise Usage(f"cannot use {word}: it needs a value, {flag.value}")
-            flags[flag.name] = rest.pop(0) if value is None else value
+            value = rest.pop(0) if value is None else value
+            if not value and not flag.blank:
+                raise Usage(
+                    f"cannot use {word.removesuffix('=')}: its value is empty, and it needs {flag.value}"
+                )
+            flags[flag.name] = value
     if not flags.get("help"):
         _count(verb, words)
     return Given(verb, flags, tuple(words))
 
 
 def _count(verb: Verb, words: Sequence[str]) -> None:
+    if "" in words and not verb.passes:
+        raise Usage(f"cannot use '' with {verb.name}: a word is empty; usage: {usage(verb)}")
     if len(words) < verb.least:
         raise Usage(f"cannot do {verb.name} like this; usage: {usage(verb)}")
     if verb.most is not None and len(words) > verb.most:

@@ -8,9 +8,11 @@ from typing import Any
 from dynod.cli import page
 from dynod.cli.options import Usage
 from dynod.cli.session import Session
-from dynod.model.formation import ECO, SIZES
+from dynod.model.formation import ECO, MAX_DYNOS, SIZES
 from dynod.model.refused import Refusal, Refused
 
+_ONE = re.compile(r".+\.[0-9]+|[0-9a-f-]{36}")  # a dyno's name or id; anything else is a process type
+_DIGITS = 7  # with the sign, as many as the API reads
 _CHANGE = re.compile(r"([\w-]+)([=+-]\d+)(?::([\w-]+))?", re.ASCII)
 
 
@@ -24,7 +26,7 @@ def ps(session: Session) -> None:
     dynos = sorted(session.app_call("dynos.list"), key=_number)
     for type in session.given.words:
         if not any(dyno["type"] == type for dyno in dynos):
-            raise Refused(Refusal.NOT_FOUND, f"cannot find {type} dynos on {session.app}")
+            raise Refused(Refusal.NOT_FOUND, f"cannot find {type} dynos on {session.app}; see dyno ps")
     if session.given.words:
         dynos = [dyno for dyno in dynos if dyno["type"] in session.given.words]
     if session.given.on("json"):
@@ -93,6 +95,8 @@ def scale(session: Session) -> None:
         change = _CHANGE.fullmatch(word)
         if change is None:
             raise Usage(f"cannot scale by {word!r}: it must look like web=2, worker+1 or web=2:Standard-2X")
+        if len(change[2]) > _DIGITS:
+            raise Usage(f"cannot scale by {word!r}: an app may have {MAX_DYNOS} dynos in all")
         update = {"type": change[1], "quantity": change[2].removeprefix("=")}
         updates.append(update | ({"size": change[3]} if change[3] else {}))
     types = {update["type"] for update in updates}
@@ -135,7 +139,7 @@ def _sizes(words: Sequence[str], types: Sequence[str]) -> list[dict[str, str]]:
     updates = []
     for word in words:
         type, equals, size = word.partition("=")
-        if not equals or type not in types:
+        if not equals or not size or type not in types:
             raise Usage(
                 f"cannot set a size by {word!r}: it must look like TYPE=SIZE, types are {', '.join(types)}"
             )
@@ -146,11 +150,15 @@ def _sizes(words: Sequence[str], types: Sequence[str]) -> list[dict[str, str]]:
 def _which(session: Session) -> tuple[str, str]:
     """Return the dyno and the type that are meant; one of them, or neither, is empty."""
     given = session.given
-    dyno = given.text("dyno-name") or (given.words[0] if given.words else "")
-    type = given.text("process-type")
+    named = {*given.words, *filter(None, (given.text("dyno-name"),))}
+    if len(named) > 1:
+        raise Usage(
+            f"cannot take {' and '.join(sorted(named))} at once: name one dyno, or a type with -p TYPE"
+        )
+    dyno, type = next(iter(named), ""), given.text("process-type")
     if dyno and type:
         raise Usage("cannot take both a dyno and a process type: name one of them")
-    return dyno, type
+    return (dyno, type) if _ONE.fullmatch(dyno) else ("", type or dyno)
 
 
 def _what(dyno: str, type: str) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from dynod.cli import page
-from dynod.cli.options import Usage
 from dynod.cli.session import Session
 from dynod.model.refused import Refusal, Refused
 
@@ -22,11 +21,9 @@ def _all(session: Session) -> list[dict[str, Any]]:
 
 def releases(session: Session) -> None:
     """As `heroku releases`."""
-    count = session.given.text("num", "15")
-    if not count.isdigit() or not int(count):
-        raise Usage(f"cannot show {count!r} releases: --num takes a number above 0")
+    count = session.given.number("num", 15)
     every = _all(session)
-    rows = every[: int(count)]
+    rows = every[:count]
     if session.given.on("json"):
         page.as_json(rows)
         return

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from dynod.cli import page
 from dynod.cli.client import Stream
 from dynod.cli.logs import show
-from dynod.cli.options import Usage
+from dynod.cli.options import Usage, usage
 from dynod.cli.session import Session
 
 READ = 16 * 1024
@@ -47,6 +47,8 @@ def environment(text: str) -> dict[str, str]:
 def _body(session: Session, words: tuple[str, ...] | None = None) -> dict[str, Any]:
     given = session.given
     words = given.words if words is None else words
+    if not command(words).strip():
+        raise Usage(f"cannot run an empty command; usage: {usage(given.verb)}")
     body: dict[str, Any] = {"command": command(words), "env": environment(given.text("env"))}
     for name in ("size", "type"):
         if given.text(name):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +12,8 @@ from dynod.cli.client import Client, Stream
 from dynod.cli.options import Given, Usage
 from dynod.model.settings import control_socket
 
+_NOT_FOUND = "Couldn't find that "
+_LISTS = {"app": "apps", "build": "builds", "dyno": "ps", "release": "releases"}
 DEFAULT_RUN = "/run/dynod"
 _REMOTE_URL = re.compile(r"https?://(?:[^@/]*@)?([^/]+)/([a-z][a-z0-9-]*)\.git/?")
 
@@ -20,6 +23,7 @@ class Session:
 
     def __init__(self, given: Given) -> None:
         self.given = given
+        self._asked: Mapping[str, Any] = {}
 
     @property
     def run(self) -> str:
@@ -52,6 +56,13 @@ class Session:
     def git_url(self, app: str) -> str:
         return f"https://{self.git_host}/{app}.git"
 
+    def named_app(self) -> str:
+        """The app that a verb's one word names, or -a; '' where neither is there; raise Usage where they differ."""
+        names = {*self.given.words, *filter(None, (self.given.text("app"),))}
+        if len(names) > 1:
+            raise Usage(f"cannot tell which app is meant: {' or '.join(sorted(names))}")
+        return next(iter(names), "")
+
     @cached_property
     def app(self) -> str:
         """The app's name or id; raise Usage when none is meant."""
@@ -80,6 +91,7 @@ class Session:
 
     def call(self, method: str, body: Any = None, **path: Any) -> Any:
         """Call an operation of the API by its name (docs/api.md)."""
+        self._asked = path
         return self.client.call(method, {**path, **({} if body is None else {"body": body})})
 
     def app_call(self, method: str, body: Any = None, **path: Any) -> Any:
@@ -88,9 +100,19 @@ class Session:
 
     def app_stream(self, method: str, body: Any = None, **path: Any) -> Stream:
         """Ask an operation on the app for items."""
+        self._asked = {"app": self.app, **path}
         return self.client.stream(
             method, {"app": self.app, **path, **({} if body is None else {"body": body})}
         )
+
+    def told(self, message: str) -> str:
+        """Say in our words, with the name and the way out, what the API says in Heroku's and without."""
+        kind = message.removeprefix(_NOT_FOUND).removesuffix(".")
+        name = self._asked.get(kind) or self._asked.get("type")
+        if not message.startswith(_NOT_FOUND) or kind not in _LISTS or not name:
+            return message
+        of = "" if kind == "app" else f" of {self._asked['app']}"
+        return f"cannot find the {kind} {name!r}{of}; dyno {_LISTS[kind]} lists those there are"
 
 
 def git(*argv: str) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from dynod.cli.options import Flag, Verb
 
-_ENV = Flag("env", "more config vars for it: A=1;B=2", short="e", value="VARS")
+_ENV = Flag("env", "more config vars for it: A=1;B=2", short="e", value="VARS", blank=True)
 _SIZE = Flag("size", "dyno size", short="s", value="SIZE")
 _TYPE = Flag("type", "what the dyno is called: TYPE.1234 (default run)", value="TYPE")
 _DYNO = Flag("dyno-name", "one dyno, such as web.1", short="d", value="DYNO", aliases=("dyno",))
@@ -178,10 +178,24 @@ VERBS: tuple[Verb, ...] = (
         most=1,
         reads=True,
     ),
-    Verb("features", "features:features", "list app features", reads=True),
-    Verb("features:enable", "features:enable", "switch an app feature on", words="FEATURE", least=1, most=1),
+    Verb("features", "features:features", "list app features", aliases=("labs",), reads=True),
     Verb(
-        "features:disable", "features:disable", "switch an app feature off", words="FEATURE", least=1, most=1
+        "features:enable",
+        "features:enable",
+        "switch an app feature on",
+        words="FEATURE",
+        least=1,
+        most=1,
+        aliases=("labs:enable",),
+    ),
+    Verb(
+        "features:disable",
+        "features:disable",
+        "switch an app feature off",
+        words="FEATURE",
+        least=1,
+        most=1,
+        aliases=("labs:disable",),
     ),
     Verb("git:remote", "git:remote", "point a git remote (default heroku) at an app", words="[APP]", most=1),
     Verb(

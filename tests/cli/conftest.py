@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dynod.cli.__main__ import dyno
+from dynod.cli.command import dyno
 from dynod.link import serve
 from dynod.model.refused import Refusal, Refused
 

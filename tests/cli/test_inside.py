@@ -46,6 +46,12 @@ def test_an_empty_file_too_and_elsewhere(control, type_in, tmp_path):
     assert (tmp_path / "here").read_bytes() == b""
 
 
+def test_a_copy_into_a_directory_keeps_its_name(control, type_in, tmp_path):
+    control.answers["dynos.exec"] = plays(b"", b"x")
+    assert type_in(f"ps:copy -a demo /app/data.bin -o {tmp_path}")[0] == 0
+    assert (tmp_path / "data.bin").read_bytes() == b"x"
+
+
 @pytest.mark.parametrize(
     ("play", "why"),
     [
@@ -133,3 +139,14 @@ def test_a_port_that_is_taken_is_named(control, type_in):
         port = listener.getsockname()[1]
         status, _, said = type_in(f"ps:forward -a demo {port}")
     assert (status, f"cannot listen on 127.0.0.1:{port}" in said) == (1, True)
+
+
+def test_a_port_that_is_taken_is_told_in_one_sentence(control, type_in):
+    control.answers["dynos.info"] = {}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status, _, said = type_in(f"ps:forward {port}:80 -a demo")
+    assert (status, said) == (
+        1,
+        f" !    cannot listen on 127.0.0.1:{port}: Address already in use; name another as LOCAL:REMOTE\n",
+    )

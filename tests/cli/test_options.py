@@ -59,7 +59,7 @@ def test_no_verb_has_two_flags_of_one_letter():
 
 
 def test_every_verb_leads_to_a_function():
-    from dynod.cli.__main__ import _function
+    from dynod.cli.command import _function
 
     for verb in VERBS:
         assert callable(_function(verb)), verb.name

@@ -310,7 +310,7 @@ def test_times_are_herokus():
 
 
 def test_the_verb_starts_without_asyncio():
-    code = "import sys; sys.argv = ['dyno', '--version']\nfrom dynod.cli.__main__ import dyno\ndyno(sys.argv[1:])\nassert 'asyncio' not in sys.modules"
+    code = "import sys; sys.argv = ['dyno', '--version']\nfrom dynod.cli.command import dyno\ndyno(sys.argv[1:])\nassert 'asyncio' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
