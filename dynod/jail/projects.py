@@ -66,8 +66,8 @@ def _read_back(fd: int, directory: str, project: int, wanted: tuple[int, int]) -
 def proven(directory: str, project: int) -> bool:
     """Whether a limit really stops a writer: try, as a user of no privilege, since root is above ext4's quotas."""
     probe = f"{directory}/.probe"
-    os.makedirs(probe, 0o700, exist_ok=True)  # a host that was killed here left it
     try:
+        os.makedirs(probe, 0o700, exist_ok=True)  # a host that was killed here left it
         bind(probe, project, PROBE, 0)
         os.chown(probe, project, project)
         pid = os.fork()
@@ -77,9 +77,10 @@ def proven(directory: str, project: int) -> bool:
     except OSError:
         return False
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # not made, or a disk that takes no writes: the next host does it
             os.unlink(f"{probe}/file")
-        os.rmdir(probe)
+        with contextlib.suppress(OSError):
+            os.rmdir(probe)
 
 
 def _tried(probe: str, project: int) -> int:

@@ -114,13 +114,14 @@ class Slots:
         return Slot(image, device, shape, [], root, -1)
 
     def forget_unknown(self, known: set[str]) -> None:
-        """Remove images that an earlier host left and no dyno writes to."""
+        """Remove images that an earlier host left and no dyno writes to; where the disk takes no writes, a later host does."""
         with contextlib.suppress(
             FileNotFoundError, NotADirectoryError
         ):  # the latter is told when one is to be made
             for entry in list(os.scandir(self._directory)):
                 if entry.path not in known and not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.path)
+                    with contextlib.suppress(OSError):
+                        os.unlink(entry.path)
 
     def close(self) -> None:
         """Throw away all that nobody uses, those too that come back from now on."""

@@ -299,6 +299,21 @@ def test_when_the_machines_disk_is_full_the_dyno_gets_errors_and_its_slot_is_thr
         assert host.sh("echo 1 > /app/x; sync; cat /app/x", limits=limits()) == (0, "1\n")
 
 
+def test_on_a_disk_that_takes_no_more_writes_a_host_still_adopts_and_ends_its_dynos(small):
+    """As ext4 makes it when a write failed (errors=remount-ro); images that cannot be removed wait for a disk that is well."""
+    with small(256 * MIB) as host:
+        host.start(end_dynos=False)
+        id, fds = living(host)
+        pid = record(host, id)["pid"]
+        subprocess.run(["mount", "-o", "remount,abort", host.state / "dynos"], check=True)
+        host.terminate()
+        host.start()
+        assert list(host.rows()) == [id]
+        pidfd = os.pidfd_open(pid)
+    wait_gone(pidfd)
+    close_all(fds)
+
+
 def test_a_slot_that_breaks_is_told_and_thrown_away(host):
     watcher = host.connect()
     packets.send(watcher, {"op": "watch"})
