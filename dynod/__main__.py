@@ -1,6 +1,7 @@
 """The `dynod` command: each process of the platform is one word of it. Imports nothing until the word is known."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -29,6 +30,7 @@ PROGRAMS = {
     "net": "dynod.net.__main__:main",
     "logplex": "dynod.logplex.__main__:main",
 }  # host is not imported but become
+_ONLY_LOOK = ("doctor", "version")  # what ends on the spot
 
 
 def usage() -> str:
@@ -58,8 +60,13 @@ def _uids(argv: Sequence[str]) -> list[str]:
 
 def _main(word: str) -> Callable[[Sequence[str]], int | None]:
     module, _, name = PROGRAMS[word].partition(":")
+    heard = signal.getsignal(signal.SIGINT)
+    if heard is signal.default_int_handler:  # Ctrl-C while nothing is begun is no traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     with _spared(word):
         main: Callable[[Sequence[str]], int | None] = getattr(import_module(module), name)
+    if word not in _ONLY_LOOK:
+        signal.signal(signal.SIGINT, heard)
     return main
 
 

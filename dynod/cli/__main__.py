@@ -16,11 +16,13 @@ def _open_what_is_closed() -> None:
 
 def main() -> None:
     """Console script."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    heard = signal.getsignal(signal.SIGINT)  # who was told to ignore it, as behind an `&`, goes on to
+    if heard is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_what_is_closed()
     from dynod.cli.command import dyno  # noqa: PLC0415  # what takes long is in here
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, heard)
     raise SystemExit(dyno(sys.argv[1:]))
 
 

@@ -274,16 +274,47 @@ def test_a_reader_who_has_gone_is_no_error(control, verb, both):
     assert both or "Exception ignored" not in done.stderr
 
 
-def test_ctrl_c_before_it_has_begun_is_no_traceback():
-    """The signal comes in the middle of what takes longest: its imports."""
+QUICK = """\
+import os, signal, sys
+class Quick:
+    def find_spec(self, name, path=None, target=None):
+        if name == {loads!r}: os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Quick())
+if {ignored}: signal.signal(signal.SIGINT, signal.SIG_IGN)
+from {program} import main
+sys.argv = {argv!r}
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "loads", "argv"),
+    [
+        ("dynod.cli.__main__", "dynod.cli.options", ["dyno", "help"]),
+        ("dynod.__main__", "dynod.host.config", ["dynod", "quickstart", "--help"]),
+        ("dynod.__main__", "dynod.host.config", ["dynod", "up", "--help"]),
+        ("dynod.__main__", "dynod.host.config", ["dynod", "doctor", "--help"]),
+    ],
+)
+def test_ctrl_c_before_it_has_begun_is_no_traceback(program, loads, argv):
+    """The signal comes in the middle of what takes longest: its imports. Who was told to ignore it does."""
+    done = {}
+    for ignored in (False, True):
+        code = QUICK.format(program=program, loads=loads, argv=argv, ignored=ignored)
+        done[ignored] = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+    assert (done[False].returncode, done[False].stdout, done[False].stderr) == (-signal.SIGINT, "", "")
+    assert (done[True].returncode, done[True].stderr) == (0, "")
+
+
+def test_ctrl_c_ends_the_doctor_without_a_word():
     code = (
         "import os, signal, sys\n"
-        "class Quick:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'dynod.cli.options': os.kill(os.getpid(), signal.SIGINT)\n"
-        "sys.meta_path.insert(0, Quick())\n"
-        "from dynod.cli.__main__ import main\n"
-        "sys.argv = ['dyno', 'help']\n"
+        "from dynod.cli import doctor\n"
+        "from dynod.__main__ import main\n"
+        "doctor.CHECKS = (lambda settings: os.kill(os.getpid(), signal.SIGINT),)\n"
+        "sys.argv = ['dynod', 'doctor']\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
