@@ -12,7 +12,7 @@ from router.headers import RequestHead, ResponseHead
 if TYPE_CHECKING:
     from router.table import Site
 
-VERSION = 3  # heads.c has the same, or is not used
+VERSION = 4  # heads.c has the same, or is not used
 
 try:
     import router_heads as _found
@@ -20,16 +20,16 @@ except ImportError:
     _found = None
 there: bool = _found is not None and _found.VERSION == VERSION
 
-# what is needed of a request from now on: its site, id and Host, the dyno's head (empty: to be made), words for the access line (None: to be
-# found), whether the client's connection may stay
-Forwarded = tuple["Site", bytes, bytes | None, bytes, str | None, bool]
+# what is needed of a request from now on: its site, id and Host, what the dyno gets (empty: to be made), words for the access line (None: to
+# be found), whether the client's connection may stay, how much of a body the dyno gets with the head, and how much is to come
+Forwarded = tuple["Site", bytes, bytes | None, bytes, str | None, bool, int, int]
 
 
 def _nothing(*_: object) -> None:
     return None
 
 
-# a head, sites by Host, origin, request ids, time in ms; for plain requests without a body alone
+# what came, sites by Host, origin, request ids, time in ms; for plain requests whose body is said to be long or not to be
 forward: Callable[[bytes, "dict[bytes, Site]", bytes, Iterator[bytes], bytes], Forwarded | None] = _nothing
 # answer, whether the client's connection stays, one more header line -> what the client gets, status, whether the dyno's stays
 whole_answer: Callable[[bytes, bool, bytes], tuple[bytes, int, bool] | None] = _nothing

@@ -80,17 +80,31 @@ class Exchange:
 
     def __init__(self, head: RequestHead | bytes, forwarded: Forwarded, peer: bytes, started: float) -> None:
         self._head = head
-        self.site, self.request_id, self.host, self.made, self._words, self.keep = forwarded
+        # `made`: what the dyno gets; `from_client_size`: of its body or tunnel
+        (
+            self.site,
+            self.request_id,
+            self.host,
+            self.made,
+            self._words,
+            self.keep,
+            self.from_client_size,
+            left,
+        ) = forwarded
         self.plain = self.keep
         self.failure = None
-        self.from_client_size = 0  # of its body or tunnel
+        if left:
+            self.plain = self.request_done = False
+            self._request_left = left
         self.peer = peer
         self.started = started
 
     @classmethod
     def read(cls, request: RequestHead, site: Site, request_id: bytes, peer: bytes, started: float) -> Self:
         """Make one of a head that was read."""
-        made = cls(request, (site, request_id, request.host, b"", None, request.keep_alive), peer, started)
+        made = cls(
+            request, (site, request_id, request.host, b"", None, request.keep_alive, 0, 0), peer, started
+        )
         made.plain = False
         if request.length:
             made.request_done = False
@@ -104,8 +118,18 @@ class Exchange:
         """The head."""
         head = self._head
         if isinstance(head, bytes):
-            head = self._head = read_request(head)
+            head = self._head = read_request(head[: head.index(b"\r\n\r\n") + 4])
         return head
+
+    def unmade(self) -> bytes:
+        """Have the dyno's head made anew; return what would have gone with it of the body, which is to be taken anew too."""
+        made, self.made, self.plain = self.made, b"", False
+        length = self.request.length
+        if not made or not length:
+            return b""
+        size, self.from_client_size = self.from_client_size, 0
+        self.request_done, self._request_left = False, length
+        return made[len(made) - size :]
 
     @property
     def replayable(self) -> bool:
@@ -162,7 +186,7 @@ class Exchange:
         head = None
         if self.unread:
             self.unread = False
-            if self.made or (self.request_done and self.request.method != b"HEAD"):
+            if self.request_done and (self.made or self.request.method != b"HEAD"):
                 keep = self.keep and not closing
                 whole = compiled.whole_answer(data, keep, self.cookie)
                 if whole is not None:

@@ -15,7 +15,7 @@
 typedef const unsigned char *Bytes;
 typedef struct { Bytes at; Py_ssize_t size; } Span;
 
-enum { VERSION = 3, LINE = 8192, NAME = 1000, COUNT = 1000, DIGITS = 18, RUNS = 16, PIECES = 40, LONGEST = 19 };
+enum { VERSION = 4, LINE = 8192, NAME = 1000, BODY = 16384, COUNT = 1000, DIGITS = 18, RUNS = 16, PIECES = 40, LONGEST = 19 };
 enum { CHUNKED = -1, NOT_SAID = -3 }; /* in place of a length: headers.CHUNKED, None */
 enum { TOKEN = 1, VALUE = 2, TARGET = 4, ID = 8, DIGIT = 16, LOGGED = 32 };
 static unsigned char kinds[256];
@@ -241,7 +241,7 @@ static Bytes status_line(Head *head, Bytes at, Bytes end)
     return end - at < 2 || at[0] != '\r' || at[1] != '\n' || head->start.size > LINE ? NULL : at + 2;
 }
 
-/* Read a request's whole head and nothing behind it, or the head that a response begins with: its body is what is there; -1: ask Python. */
+/* Read the head that these bytes begin with; `body` is what is behind it; -1: ask Python. */
 static int read_head(PyObject *data, Head *head, Way way)
 {
     if (!PyBytes_CheckExact(data))
@@ -251,7 +251,7 @@ static int read_head(PyObject *data, Head *head, Way way)
     at = way == REQUEST ? request_line(head, at, end) : status_line(head, at, end);
     if (at == NULL || read_lines(head, at, end, way))
         return -1;
-    return way == REQUEST && (head->body.size || head->host.at == NULL) ? -1 : 0;
+    return way == REQUEST && head->host.at == NULL ? -1 : 0;
 }
 
 /* -- what is made ------------------------------------------------------------------------------------------------------------------ */
@@ -347,7 +347,7 @@ static PyObject *tuple_of(PyObject *const *items, Py_ssize_t count)
 static PyObject *read_request(PyObject *module, PyObject *data)
 {
     Head head;
-    if (read_head(data, &head, REQUEST))
+    if (read_head(data, &head, REQUEST) || head.body.size)
         Py_RETURN_NONE;
     return TUPLE(bytes_of(head.method), bytes_of(head.target), lines_of(&head), bytes_of(head.host), length_of(&head),
                  PyBool_FromLong(head.keep_alive), bytes_of(head.via), bytes_of(head.chain), bytes_of(head.id));
@@ -365,7 +365,7 @@ static PyObject *read_response(PyObject *module, PyObject *data)
 static const char LEAD[] = "\r\nX-Forwarded-For: "; /* how an origin begins: headers.origin_lines */
 enum { LEADS = sizeof LEAD - 1, HOST_OF = 1 /* table.Site.host */ };
 
-/* headers.dyno_head of a head without body and upgrade. */
+/* headers.dyno_head of a head without upgrade, and what came of its body. */
 static PyObject *head_made(const Head *head, Span origin, Span id, Span start)
 {
     Pieces pieces = {.count = 0};
@@ -386,6 +386,7 @@ static PyObject *head_made(const Head *head, Span origin, Span id, Span start)
     add_text(&pieces, "X-Request-Start: ");
     add(&pieces, start);
     add_text(&pieces, "\r\n\r\n");
+    add(&pieces, head->body);
     return joined(&pieces);
 }
 
@@ -419,7 +420,8 @@ static PyObject *words_made(const Head *head, Span origin, Span id, PyObject *ho
     return joined_text(&pieces);
 }
 
-/* The usual request: a plain head without a body (and no HEAD), for a host that was found before. What is needed of it from now on. */
+/* The usual request: a plain head (of no HEAD), for a host that was found before, with nothing, a part or all of a body whose length it says,
+ * and no more than BODY of it, since it is kept as long as the request. What is needed of it from now on. */
 static PyObject *forward(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     Head head;
@@ -428,7 +430,10 @@ static PyObject *forward(PyObject *module, PyObject *const *args, Py_ssize_t cou
         PyErr_SetString(PyExc_TypeError, "a head, sites by host, origin, request ids and the time are needed");
         return NULL;
     }
-    if (read_head(args[0], &head, REQUEST) || (head.length != NOT_SAID && head.length != 0) || same(head.method, "HEAD"))
+    if (read_head(args[0], &head, REQUEST) || head.length == CHUNKED || same(head.method, "HEAD") || head.body.size > BODY)
+        Py_RETURN_NONE;
+    long long left = (head.length == NOT_SAID ? 0 : head.length) - head.body.size;
+    if (left < 0) /* the next request is behind it */
         Py_RETURN_NONE;
     PyObject *host = bytes_of(head.host), *site = host == NULL ? NULL : PyDict_GetItemWithError(args[1], host);
     if (site == NULL || !PyTuple_Check(site) || PyTuple_GET_SIZE(site) <= HOST_OF) {
@@ -442,7 +447,7 @@ static PyObject *forward(PyObject *module, PyObject *const *args, Py_ssize_t cou
         words = words_made(&head, span_of(args[2]), span_of(id), PyTuple_GET_ITEM(site, HOST_OF));
     } else if (!PyErr_Occurred())
         PyErr_SetString(PyExc_TypeError, "request ids are bytes, and have no end");
-    return TUPLE(site, id, host, made, words, PyBool_FromLong(head.keep_alive));
+    return TUPLE(site, id, host, made, words, PyBool_FromLong(head.keep_alive), PyLong_FromSsize_t(head.body.size), PyLong_FromLongLong(left));
 }
 
 /* The usual answer: a plain head and its whole body, no more and no less. Gives what the client gets, status, whether the dyno keeps its
@@ -473,7 +478,7 @@ static PyObject *whole_answer(PyObject *module, PyObject *const *args, Py_ssize_
 static PyMethodDef methods[] = {
     {"read_request", read_request, METH_O, "The fields of heads.read_request, or None"},
     {"read_response", read_response, METH_O, "The fields of heads.read_response of the head these bytes begin with, or None"},
-    FAST(forward, "What becomes of a plain request: site, request id, host, the head for the dyno, its words, whether to keep alive; or None"),
+    FAST(forward, "What becomes of a plain request: site, request id, host, what the dyno gets, words, whether to keep alive, the body's bytes in it and to come"),
     FAST(whole_answer, "What becomes of a whole answer, or None"),
     {NULL, NULL, 0, NULL},
 };

@@ -114,7 +114,7 @@ class Proxy:
             self.fail(client, exchange, Failure.H99)  # the app went away under a request of its own
             return
         exchange.site = site
-        exchange.made, exchange.plain = b"", False  # the app may want another head now
+        client.untake(exchange.unmade())  # the app may want another head now
         self.start(client, exchange, now)
 
     def _under_way(self) -> list[str]:

@@ -114,10 +114,10 @@ class Client(asyncio.Protocol):
             if forwarded is None:
                 self._buffer += data
                 self.advance()
-            else:  # the usual case: one plain head and nothing else
+            else:  # the usual case: one plain head, with its body or the beginning of it
                 self._served = True
                 self.exchange = exchange = made(data, forwarded, self.peer, now)
-                forward(self, exchange, now)
+                (forward if exchange.plain else self._start)(self, exchange, now)
 
     def advance(self) -> None:
         """Take requests out of the buffer while none is under way; a loop, so that a thousand bad ones need no deep stack."""
@@ -225,6 +225,10 @@ class Client(asyncio.Protocol):
             self._buffer += exchange.request_rest
             exchange.request_rest = b""
         return body
+
+    def untake(self, data: bytes) -> None:
+        """Have the beginning of a body back, for `take_body`."""
+        self._buffer[:0] = data
 
     def body_sent(self, exchange: Exchange) -> None:
         """Go on: the whole request is with the dyno, or more of its body is wanted."""

@@ -66,7 +66,9 @@ class Dyno(asyncio.Protocol):
         body = client.take_body()
         if body is None:
             return  # it was no body: the client has been told
-        self.transport.writelines((proxy.head_for(client, exchange), body))  # in one write, and no copy
+        self.transport.writelines(
+            (exchange.made or proxy.head_for(client, exchange), body)
+        )  # in one write, and no copy
         if exchange.request.expects_continue and not exchange.request_done and not exchange.continued:
             exchange.continued = True
             client.transport.write(CONTINUE)

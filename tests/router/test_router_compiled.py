@@ -43,7 +43,7 @@ def agree_on_request(data: bytes) -> bool:
     """Whether the compiled reader took it."""
     quick = compiled.quick_request(data)
     if quick is None:
-        assert router_heads.forward(data, HOSTS, ORIGIN, iter([ID]), TIME) is None
+        agree_on_body(data)
         return False
     slow = heads._read_request(data)
     assert fields(quick) == fields(slow)
@@ -56,7 +56,7 @@ def agree_on_forwarding(data: bytes, slow, host: str = "a.b", peer: bytes = PEER
     site = SITE._replace(host=host)
     origin = origin_lines(peer, b"http", 8080)
     made = router_heads.forward(data, {slow.host: site}, origin, iter([ID]), TIME)
-    if slow.length or slow.method == b"HEAD":
+    if slow.length == headers.CHUNKED or slow.method == b"HEAD":
         assert made is None
         return False
     request_id = slow.request_id or ID
@@ -66,7 +66,22 @@ def agree_on_forwarding(data: bytes, slow, host: str = "a.b", peer: bytes = PEER
     assert made[:4] == (site, request_id, slow.host, head)
     assert made[4] in {None, said}
     assert made[5] is slow.keep_alive
+    assert made[6:] == (0, slow.length or 0)
     return made[4] is not None
+
+
+def agree_on_body(data: bytes) -> bool:
+    """Whether a head was taken with the body behind it, or the beginning of one: then as the head alone, and the body as it is."""
+    made = router_heads.forward(data, HOSTS, ORIGIN, iter([ID]), TIME)
+    if made is None:
+        return False
+    size = data.index(b"\r\n\r\n") + 4
+    alone = router_heads.forward(data[:size], HOSTS, ORIGIN, iter([ID]), TIME)
+    there = len(data) - size
+    assert there
+    assert made == (*alone[:3], alone[3] + data[size:], *alone[4:6], there, alone[7] - there)
+    assert made[7] >= 0
+    return True
 
 
 def agree_on_response(data: bytes) -> bool:
@@ -95,6 +110,16 @@ def test_a_plain_request_is_taken_whole_not_in_parts_and_not_with_a_tail(data):
         assert not agree_on_request(data[:at])
     for tail in (b"\r", b"x", data):
         assert not agree_on_request(data + tail)
+
+
+def test_a_body_goes_with_its_head_as_far_as_it_is_there():
+    for length in (0, 1, 3, 16_384, 16_385, 10**17):
+        head = POSTED.replace(b"3 ", b"%d " % length)
+        for there in (1, 2, 3, 4, 16_383, 16_384, 16_385):
+            assert agree_on_body(head + b"\r" * there) is (there <= min(length, 16_384))
+    for head in (PLAIN, POSTED.replace(b"Content-Length: 3 ", b"Transfer-Encoding: chunked")):
+        assert not agree_on_body(head + b"x")
+    assert not agree_on_body(POSTED.replace(b"POST", b"HEAD") + b"abc")
 
 
 def test_a_whole_answer_is_taken_and_no_other():
@@ -247,10 +272,9 @@ def test_a_host_that_was_not_found_yet_is_pythons_to_find():
 
 def test_an_id_is_drawn_only_for_a_request_that_is_taken_and_has_none():
     ids = iter([ID, b"second"])
-    for data in (PLAIN[:-1], POSTED, PLAIN.replace(b"GET", b"HEAD"), PLAIN.replace(b"a.b", b"c.d")):
+    for data in (PLAIN[:-1], POSTED + b"abcd", PLAIN.replace(b"GET", b"HEAD"), PLAIN.replace(b"a.b", b"c.d")):
         assert router_heads.forward(data, HOSTS, ORIGIN, ids, TIME) is None
-    of_its_own = POSTED.replace(b"Content-Length: 3 ", b"Content-Length: 0")
-    assert router_heads.forward(of_its_own, HOSTS, ORIGIN, ids, TIME)[1] == b"abcdefghijklmnopqrst"
+    assert router_heads.forward(POSTED, HOSTS, ORIGIN, ids, TIME)[1] == b"abcdefghijklmnopqrst"
     assert router_heads.forward(PLAIN, HOSTS, ORIGIN, ids, TIME)[1] == ID
 
 

@@ -99,3 +99,125 @@ def test_an_idle_connection_that_is_about_to_end_is_not_used():
             assert dyno.connections == 2
 
     run(test)
+
+
+POST = b"POST /%d HTTP/1.1\r\nHost: app.localhost\r\nContent-Length: %d\r\nX-Request-Id: abcdefghijklmnopqrst\r\n\r\n"
+
+
+async def echoes(head, reader, writer):
+    size = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
+    body = await reader.readexactly(size)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    return True
+
+
+def test_a_body_gets_there_however_it_comes():
+    """In one read with its head, or in any two; with nothing behind it, with a part of the next request, with all of it."""
+    sent = b"".join(POST % (number, 3) + b"%03d" % number for number in range(2))
+
+    async def test():
+        async with serving(echoes) as (house, dyno), await house.connect() as connection:
+            await connection.ask(POST % (9, 3) + b"abc")  # a host that is known has a quicker way
+            (client,) = house.worker.proxy._clients
+            for at in range(len(sent) + 1):
+                dyno.heads.clear()
+                client.data_received(sent[:at])
+                client.data_received(sent[at:])
+                assert [(await connection.response()).body for _ in range(2)] == [b"000", b"001"]
+                assert [head.split(b" ")[1] for head in dyno.heads] == [b"/0", b"/1"]
+                assert {head.count(b"\r\n") for head in dyno.heads} == {10}
+            assert dyno.connections == 1
+            await turns(lambda: not client._buffer)
+
+    run(test)
+
+
+def test_a_body_is_counted_as_the_clients_however_it_comes():
+    async def test():
+        async with serving(echoes) as (house, _), await house.connect() as connection:
+            await connection.ask(POST % (9, 3) + b"abc")
+            (client,) = house.worker.proxy._clients
+            for first in (0, 1, 9_999, 10_000):
+                client.data_received(POST % (1, 10_000) + b"x" * first)
+                exchange = client.exchange
+                client.data_received(b"x" * (10_000 - first))
+                await connection.response()
+                assert (exchange.from_client_size, exchange.status) == (10_000, 200)
+
+    run(test)
+
+
+def test_an_answer_ahead_of_the_bodys_end_is_the_connections_last():
+    async def test():
+        said = b"HTTP/1.1 413 No\r\nContent-Length: 5\r\n\r\nhello"
+        async with serving(canned(said)) as (house, dyno), await house.connect() as connection:
+            for first in (b"", b"ab"):
+                async with await house.connect() as other:
+                    await other.ask(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+                    response = await other.ask(POST % (1, 3) + first)
+                    assert (response.status, response.get("Connection")) == (413, "close")
+                    other.writer.write(b"c" * (3 - len(first)))
+                    assert await other.closed() == b""
+            assert (await connection.ask(POST % (1, 3) + b"abc")).get("Connection") == "keep-alive"
+            assert dyno.connections == 3  # none that has a part of a body is used again
+
+    run(test)
+
+
+def test_one_that_waits_with_its_body_goes_on_as_the_table_wants_it_by_then():
+    async def test():
+        dyno = Slow()
+        got = []
+
+        async def hold(head, reader, writer):
+            if head.startswith(b"POST"):
+                got.append(await reader.readexactly(3))
+            return await dyno._hold(head, reader, writer)
+
+        dyno.answer = hold
+        one = table(await dyno.open(), limits=Limits(in_flight=1, backlog=5))
+        closing = {
+            "app-id": replace(one.apps["app-id"], features=frozenset({"http-disable-keepalive-to-dyno"}))
+        }
+        async with running(one, timers=UNTIMED) as house:
+            control = await controlled(house)
+            await asked(house, 1)
+            await dyno.has("/1")
+            clients = []
+            for number, body in ((2, b"two"), (3, b"t"), (4, b"")):
+                client = await house.connect()
+                client.writer.write(POST % (number, 3) + body)
+                clients.append(client)
+                await turns(lambda: len(waiting(house)) == len(clients))
+            exchanges = list(waiting(house).values())
+            control.publish(replace(one, generation=2, apps=closing))
+            await turns(lambda: house.worker.proxy.routes.table.generation == 2)
+            dyno.at["/1"].set()
+            for number, client, rest in zip((2, 3, 4), clients, (b"", b"hr", b"for"), strict=True):
+                client.writer.write(rest)
+                await dyno.has(f"/{number}")
+                dyno.at[f"/{number}"].set()
+                assert (await client.response()).body == b"/%d" % number
+            assert got == [b"two", b"thr", b"for"]
+            assert [each.from_client_size for each in exchanges] == [3, 3, 3]
+            assert [head.count(b"\r\nConnection: close\r\n") for head in dyno.heads] == [0, 1, 1, 1]
+
+    run(test)
+
+
+def test_a_request_with_a_body_goes_once():
+    """Its dyno closes the kept connection at that moment: nobody knows whether it did what it was asked for."""
+
+    async def test():
+        async def answer(head, reader, writer):
+            if b"POST" in head:
+                return False
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+            return True
+
+        async with serving(answer) as (house, dyno), await house.connect() as connection:
+            await connection.ask(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+            assert (await connection.ask(POST % (1, 3) + b"abc")).status == 503
+            assert dyno.connections == 1
+
+    run(test)
