@@ -16,7 +16,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
-from hyperframe.frame import GoAwayFrame
+from hyperframe.frame import Frame, GoAwayFrame
 
 from router.h2_heads import Answer, Header, Request
 from router.h2_streams import Stream, StreamClient
@@ -49,6 +49,15 @@ _GONE = {
 }  # it does not want the answer any more: H27, not H33
 
 
+class _Connection(h2.connection.H2Connection):
+    """After a client's GOAWAY h2 would send nothing more; its open streams are to be answered all the same (RFC 9113 6.8)."""
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[h2.events.Event]]:
+        event = h2.events.ConnectionTerminated()
+        event.error_code = frame.error_code
+        return [], [event]
+
+
 class H2(asyncio.Protocol):
     """One connection. To the proxy it looks like a client that never has a request of its own: it ends, it drains, it has a deadline."""
 
@@ -63,7 +72,7 @@ class H2(asyncio.Protocol):
         self.loop = proxy.loop
         self.deadline = inf
         self._streams: dict[int, Stream] = {}
-        self._conn = h2.connection.H2Connection(config=_CONFIG)
+        self._conn = _Connection(config=_CONFIG)
         self._conn.local_settings = h2.settings.Settings(client=False, initial_values=_SETTINGS)
         self._receiving = False
         self._blocked = False
@@ -126,8 +135,11 @@ class H2(asyncio.Protocol):
                 self._window(0)
             case h2.events.TrailersReceived():
                 self._trailers(event)
+            case h2.events.ConnectionTerminated(error_code=_Codes.NO_ERROR):
+                self._ending = True
+                self._close_if_idle()
             case h2.events.ConnectionTerminated():
-                self._hang_up()  # what is under way is lost: h2 sends nothing after a client's GOAWAY
+                self._hang_up()
             case _:
                 self._noise += 1
 

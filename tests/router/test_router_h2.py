@@ -9,6 +9,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 import pytest
+from hyperframe.frame import GoAwayFrame
 
 from dynod.model.route import Standing
 from tests.router.routing import canned, run, running, serving, table, trusting_all
@@ -281,21 +282,34 @@ def test_a_request_and_its_reset_in_one_breath_break_nothing():
     run(test)
 
 
-def test_a_client_that_says_goodbye_is_let_go():
+@pytest.mark.parametrize("code", [h2.errors.ErrorCodes.NO_ERROR, h2.errors.ErrorCodes.INTERNAL_ERROR])
+def test_a_client_that_says_goodbye_gets_what_it_asked_for_unless_something_is_wrong_with_it(code):
+    rest = asyncio.Event()
+
     async def slow(head, reader, writer):
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
-        await reader.read()
-        return False
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf ")
+        await rest.wait()
+        writer.write(b"more")
+        return True
 
     async def test():
         async with serving(slow) as (router, _):
             client = await talk(router)
-            await client.until(h2.events.ResponseReceived, client.send())
-            client.conn.close_connection()
-            client.flush()
-            while await client.raw.reader.read(65536):
+            first = client.send()
+            await client.until(h2.events.ResponseReceived, first)
+            client.raw.writer.write(GoAwayFrame(0, error_code=code).serialize())
+            if code:
+                while await client.more():
+                    pass
+                assert "code=H27" in await router.logplex.line()
+                return
+            late = client.send()  # which it said that it would not
+            assert (await client.until(h2.events.StreamReset, late)).error_code == 7
+            rest.set()
+            assert (await client.answer(first))[1] == b"half more"
+            while await client.more():
                 pass
-            assert "code=H27" in await router.logplex.line()
+            assert " status=200 " in await router.logplex.line()
 
     run(test)
 
