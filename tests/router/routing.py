@@ -30,12 +30,12 @@ GET = b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n"
 _opened: list = []  # what a test opens and may leave when it fails: an open socket would hold up the loop's end for ever
 
 
-def run(test: Callable[[], Coroutine[None, None, None]]) -> None:
+def run(test: Callable[[], Coroutine[None, None, None]], cap: float = CAP) -> None:
     """Run an asyncio test on the loop the router really uses; close whatever it leaves."""
 
     async def capped() -> None:
         try:
-            async with asyncio.timeout(CAP):
+            async with asyncio.timeout(cap):
                 await test()
         finally:
             while _opened:
