@@ -76,3 +76,9 @@ def clear(session: Session) -> None:
         for row in session.app_call("domains.list"):
             if row["kind"] == "custom":
                 session.app_call("domains.remove", domain=row["id"])
+
+
+def wait(session: Session) -> None:
+    """As `heroku domains:wait`: there is nothing to wait for, since routers know of a name before it is said to be there."""
+    for name in session.given.words:
+        session.app_call("domains.info", domain=name)

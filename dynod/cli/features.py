@@ -15,6 +15,17 @@ def features(session: Session) -> None:
     page.table([[f"{'[+]' if row['enabled'] else '[ ]'} {row['name']}", row["description"]] for row in rows])
 
 
+def info(session: Session) -> None:
+    """As `heroku features:info`."""
+    found = session.app_call("features.info", feature=session.given.words[0])
+    if session.given.on("json"):
+        page.as_json(found)
+        return
+    page.heading(found["name"])
+    enabled = "true" if found["enabled"] else "false"
+    page.pairs({"Description": found["description"], "Docs": found["doc_url"], "Enabled": enabled})
+
+
 def _switch(session: Session, *, on: bool) -> None:
     name = session.given.words[0]
     with page.action(f"{'Enabling' if on else 'Disabling'} {name} for {page.app(session.app)}"):

@@ -16,6 +16,14 @@ _SHELL = Flag("shell", "print as a shell would read it", short="s")
 _CONFIRM = Flag("confirm", "the app's name again, instead of being asked", short="c", value="APP")
 _CERT = Flag("name", "the certificate's name, where there are several", value="NAME")
 _SHOWN = Flag("cert", "the name of the certificate to show for it", short="c", value="NAME")
+_MAKE = (
+    Flag("selfsigned", "make a certificate that signs itself instead of a request"),
+    Flag("keysize", "2048 (default), 3072 or 4096 bits", value="BITS"),
+    Flag("subject", "the subject, such as /C=DE/O=Mine/CN=www.example.com", value="SUBJECT"),
+    Flag("now", "ask nothing, which it never does"),
+)
+_HOST = ("HOSTNAME", 1, 1)  # words, least, most
+_FEATURE = ("FEATURE", 1, 1)
 
 VERBS: tuple[Verb, ...] = (
     Verb("apps", "apps:apps", "list apps", aliases=("list",), app=False, reads=True),
@@ -90,6 +98,13 @@ VERBS: tuple[Verb, ...] = (
         least=2,
         most=2,
     ),
+    Verb(
+        "certs:generate",
+        "generate:generate",
+        "make a key and a signing request for a domain",
+        *_HOST,
+        flags=_MAKE,
+    ),
     Verb("certs:info", "certs:info", "show a certificate", flags=(_CERT,), reads=True),
     Verb("certs:remove", "certs:remove", "take a certificate out of use", flags=(_CERT, _CONFIRM)),
     Verb(
@@ -144,24 +159,22 @@ VERBS: tuple[Verb, ...] = (
         "domains:add",
         "domains:add",
         "add a domain, such as www.example.com or *.example.com",
-        words="HOSTNAME",
-        least=1,
-        most=1,
-        flags=(_SHOWN,),
+        *_HOST,
+        (_SHOWN,),
         reads=True,
     ),
-    Verb("domains:info", "domains:info", "show a domain", words="HOSTNAME", least=1, most=1, reads=True),
-    Verb("domains:remove", "domains:remove", "remove a domain", words="HOSTNAME", least=1, most=1),
-    Verb(
-        "domains:update",
-        "domains:update",
-        "choose whose certificate a domain shows",
-        words="HOSTNAME",
-        least=1,
-        most=1,
-        flags=(_SHOWN,),
-    ),
+    Verb("domains:info", "domains:info", "show a domain", *_HOST, reads=True),
+    Verb("domains:remove", "domains:remove", "remove a domain", *_HOST),
+    Verb("domains:update", "domains:update", "choose whose certificate a domain shows", *_HOST, (_SHOWN,)),
     Verb("domains:clear", "domains:clear", "remove all domains"),
+    Verb(
+        "domains:wait",
+        "domains:wait",
+        "wait until a domain answers, which it does at once",
+        "[HOSTNAME]",
+        0,
+        1,
+    ),
     Verb(
         "env",
         "account:env",
@@ -179,23 +192,10 @@ VERBS: tuple[Verb, ...] = (
         reads=True,
     ),
     Verb("features", "features:features", "list app features", aliases=("labs",), reads=True),
+    Verb("features:info", "features:info", "show an app feature", *_FEATURE, (), ("labs:info",), reads=True),
+    Verb("features:enable", "features:enable", "switch an app feature on", *_FEATURE, (), ("labs:enable",)),
     Verb(
-        "features:enable",
-        "features:enable",
-        "switch an app feature on",
-        words="FEATURE",
-        least=1,
-        most=1,
-        aliases=("labs:enable",),
-    ),
-    Verb(
-        "features:disable",
-        "features:disable",
-        "switch an app feature off",
-        words="FEATURE",
-        least=1,
-        most=1,
-        aliases=("labs:disable",),
+        "features:disable", "features:disable", "switch an app feature off", *_FEATURE, (), ("labs:disable",)
     ),
     Verb("git:remote", "git:remote", "point a git remote (default heroku) at an app", words="[APP]", most=1),
     Verb(

@@ -295,6 +295,31 @@ def test_help_names_every_verb(type_in):
     assert type_in("ps:scale --help") == type_in("help ps:scale")
 
 
+def test_a_feature_is_shown(control, type_in):
+    row = {
+        "name": "preboot",
+        "description": "New before old",
+        "doc_url": "https://d.example",
+        "enabled": True,
+    }
+    control.answers["features.info"] = row
+    for verb in ("features:info", "labs:info"):
+        status, out, _ = type_in(f"{verb} preboot -a demo")
+        assert (status, out) == (
+            0,
+            "=== preboot\n\nDescription: New before old\nDocs:        https://d.example\nEnabled:     true\n",
+        )
+    assert json.loads(type_in("features:info preboot -a demo --json")[1]) == row
+
+
+def test_a_domain_that_is_there_is_not_waited_for(control, type_in):
+    assert type_in("domains:wait -a demo") == (0, "", "")
+    control.answers["domains.info"] = {"hostname": "www.example.com"}
+    assert type_in("domains:wait www.example.com -a demo") == (0, "", "")
+    control.answers["domains.info"] = Refused(Refusal.NOT_FOUND, "cannot find the domain")
+    assert type_in("domains:wait x.example.com -a demo")[0] == 1
+
+
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb.reads], ids=lambda verb: verb.name)
 def test_every_reading_verb_has_json(verb):
     assert any(flag.name == "json" for flag in verb.all_flags())
