@@ -6,6 +6,7 @@ from typing import Any
 from dynod.api import fields, render
 from dynod.api.operation import Ask
 from dynod.model.domain import Domain, SniEndpoint
+from dynod.model.refused import Refusal, Refused
 
 
 def _domain(ask: Ask, domain: Domain, endpoints: Sequence[SniEndpoint]) -> Any:
@@ -31,6 +32,16 @@ async def info(ask: Ask) -> Any:
     return _one(ask, ask.platform.domains.find(ask.app, ask.params["domain"]))
 
 
+def _custom(ask: Ask) -> Domain:
+    """Find one that people added."""
+    own = render.domain(ask.app, ask.links)
+    if ask.params["domain"] in {own["hostname"], own["id"]}:
+        raise Refused(
+            Refusal.NOT_FOUND, f"cannot change {own['hostname']}: it is the app's own name, which stays"
+        )
+    return ask.platform.domains.find(ask.app, ask.params["domain"])
+
+
 async def create(ask: Ask) -> Any:
     body = fields.mapping(ask.body)
     name, endpoint = fields.text(body, "hostname"), fields.identity(body, "sni_endpoint")
@@ -38,13 +49,13 @@ async def create(ask: Ask) -> Any:
 
 
 async def update(ask: Ask) -> Any:
-    found = ask.platform.domains.find(ask.app, ask.params["domain"])
+    found = _custom(ask)
     endpoint = fields.identity(fields.mapping(ask.body), "sni_endpoint")
     return _one(ask, await ask.platform.domains.show(ask.account, ask.app, found, endpoint or None))
 
 
 async def remove(ask: Ask) -> Any:
-    found = ask.platform.domains.find(ask.app, ask.params["domain"])
+    found = _custom(ask)
     gone = _one(ask, found)
     await ask.platform.domains.remove(ask.account, ask.app, found)
     return gone
