@@ -1,114 +1,19 @@
-"""dynod.link over a real unix socket: answers, refusals, streams, back-pressure, and the other side going away."""
+"""dynod.link over a real unix socket: answers, refusals, who may speak, and the other side going away. test_link_streams.py has the streams."""
 
 import asyncio
 import errno
 import os
 import socket
 import stat
-from contextlib import asynccontextmanager
 
 import pytest
+from desk import Desk, linked, linked_test
 from waiting import run
 
 from dynod.link import Lost, RemoteRefused, connect, serve
-from dynod.link.client import ITEMS
-from dynod.link.server import EACH, Notified
 from dynod.model.refused import Refusal, Refused
 from dynod.model.spoken import Language
-from dynod.wire.rpc import Decoder, Notification, Request, encode
-
-
-class Witness(Notified):
-    """Writes down what a server hears besides calls."""
-
-    def __init__(self):
-        self.heard = []
-        self.connections = []
-        self.news = asyncio.Event()
-
-    def opened(self, connection):
-        self.connections.append(connection)
-
-    def took(self, connection, notification):
-        self.heard.append(notification)
-        self.news.set()
-
-    def closed(self, connection):
-        self.connections.remove(connection)
-        self.news.set()
-
-
-class Desk:
-    """The served methods."""
-
-    def __init__(self):
-        self.cancelled = asyncio.Event()
-        self.items = 0
-
-    async def answer(self, call):
-        match call.method:
-            case "echo":
-                return call.params
-            case "refuse":
-                raise Refused(Refusal.NOT_FOUND, "cannot find app demo")
-            case "bug":
-                raise KeyError("demo")
-            case "unsendable":
-                return object()
-            case "count":
-                for number in range(call.params):
-                    await call.item(number)
-                return "counted"
-            case "sum":
-                return sum([value async for value in call.inputs()])
-            case "add up":
-                total = 0
-                async for value in call.inputs():
-                    total += value
-                    await call.item(value)
-                return total
-            case "for ever":
-                try:
-                    while True:
-                        await call.item("x" * 65536)
-                        self.items += 1
-                except asyncio.CancelledError:
-                    self.cancelled.set()
-                    raise
-            case "wait":
-                try:
-                    await asyncio.Event().wait()
-                except asyncio.CancelledError:
-                    self.cancelled.set()
-                    raise
-
-
-@asynccontextmanager
-async def linked(tmp_path, on_notification=None):
-    desk, witness, path = Desk(), Witness(), f"{tmp_path}/link.sock"
-    server = await serve(path, desk.answer, notified=witness)
-    peer = await connect(path, on_notification)
-    try:
-        yield peer, desk, witness
-    finally:
-        await peer.close()
-        while witness.connections:
-            witness.news.clear()
-            await witness.news.wait()
-        server.close()
-        await server.wait_closed()
-
-
-def linked_test(story):
-    def test(tmp_path):
-        async def told():
-            async with linked(tmp_path) as parts:
-                await story(*parts)
-
-        run(told())
-
-    test.__doc__ = story.__doc__
-    return test
+from dynod.wire.rpc import Decoder, Notification, encode
 
 
 @linked_test
@@ -146,39 +51,6 @@ def test_a_bug_in_one_call_leaves_the_others_alone(tmp_path, method, words):
 
 
 @linked_test
-async def test_a_stream_has_items_and_then_a_result(peer, desk, witness):
-    stream = await peer.stream("count", 5)
-    assert [item async for item in stream] == [0, 1, 2, 3, 4]
-    assert stream.result == "counted"
-
-
-@linked_test
-async def test_a_stream_that_is_refused(peer, desk, witness):
-    stream = await peer.stream("refuse")
-    with pytest.raises(RemoteRefused, match="cannot find"):
-        [item async for item in stream]
-
-
-@linked_test
-async def test_input_goes_along_with_a_call(peer, desk, witness):
-    stream = await peer.stream("sum")
-    for value in (1, 2, 3, None):
-        await stream.send(value)
-    assert [item async for item in stream] == []
-    assert stream.result == 6
-
-
-@linked_test
-async def test_a_cancelled_stream_stops_at_the_other_side(peer, desk, witness):
-    stream = await peer.stream("for ever")
-    async for _ in stream:
-        break
-    await stream.cancel()
-    await desk.cancelled.wait()
-    assert await peer.call("echo", 1) == 1
-
-
-@linked_test
 async def test_who_hangs_up_cancels_what_it_asked_for(peer, desk, witness):
     asked = asyncio.ensure_future(peer.call("wait"))
     assert await peer.call("echo", 1) == 1  # the other one is on its way too
@@ -213,25 +85,6 @@ def test_a_client_hears_the_servers_notifications(tmp_path):
             await peer.call("echo")
             await witness.connections[0].notify("table", b"bytes")
             assert await heard == Notification("table", b"bytes")
-
-    run(story())
-
-
-def test_a_reader_who_does_not_read_holds_up_the_writer_only(tmp_path):
-    """A raw client reads nothing: `item` waits, other connections are served."""
-
-    async def story():
-        async with linked(tmp_path) as (peer, desk, _):
-            raw = socket.socket(socket.AF_UNIX)
-            raw.connect(f"{tmp_path}/link.sock")
-            raw.sendall(encode(Request(1, "for ever", None)))
-            sent = -1
-            while sent != desk.items or not sent:  # until a round trip passes without an item getting through
-                sent = desk.items
-                assert await peer.call("echo", 1) == 1
-            assert sent < 1_000
-            raw.close()
-            await desk.cancelled.wait()
 
     run(story())
 
@@ -324,63 +177,6 @@ def test_who_says_no_hello_is_of_the_first_version_and_is_let_in(tmp_path):
         server.close()
 
     run(story())
-
-
-@linked_test
-async def test_items_that_nobody_reads_are_left_with_who_sends_them(peer, desk, witness):
-    stream = await peer.stream("for ever")
-    await full(stream)
-    for _ in range(1000):
-        await asyncio.sleep(0)
-    assert stream._items.qsize() == ITEMS
-    await stream.cancel()
-    await desk.cancelled.wait()
-
-
-@linked_test
-async def test_a_stream_that_was_cancelled_unread_holds_up_no_other_call(peer, desk, witness):
-    stream = await peer.stream("count", 5 * ITEMS)
-    await full(stream)
-    asked = asyncio.ensure_future(peer.call("echo", 1))
-    await asyncio.sleep(0)
-    assert not asked.done()
-    await stream.cancel()
-    assert await asked == 1
-
-
-@linked_test
-async def test_a_client_that_sends_more_than_a_handler_takes_is_hung_up_on(peer, desk, witness):
-    stream = await peer.stream("wait")
-    with pytest.raises(Lost):
-        await _send(stream, b"x" * 1_000_000)
-    await desk.cancelled.wait()
-
-
-def test_inputs_that_are_taken_may_be_any_number(tmp_path, monkeypatch):
-    monkeypatch.setattr("dynod.link.server.HELD", 20 * EACH)
-
-    async def story():
-        async with linked(tmp_path) as (peer, _, _):
-            stream = await peer.stream("add up")
-            items = aiter(stream)
-            for number in range(1000):
-                await stream.send(number)
-                assert await anext(items) == number  # it was taken
-            await stream.send(None)
-            assert [item async for item in items] == []
-            assert stream.result == sum(range(1000))
-
-    run(story())
-
-
-async def full(stream):
-    while stream._items.qsize() < ITEMS:  # noqa: ASYNC110  # a plain value of the code under test
-        await asyncio.sleep(0)
-
-
-async def _send(stream, value):
-    while True:
-        await stream.send(value)
 
 
 def test_a_disk_that_is_full_is_an_answer_and_no_bug(tmp_path, caplog):
