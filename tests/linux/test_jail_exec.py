@@ -6,24 +6,11 @@ from pathlib import Path
 
 import pytest
 from jailed import UID_FIRST, TestHost, close_all, read_all, read_until, record, wait_gone
-from joining import ENV, joined_host
+from joining import ENV
 
 from dynod.jail.sessions import MOST
 
 pytestmark = pytest.mark.linux
-
-
-@pytest.fixture(scope="module")
-def joined():
-    with joined_host() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def idle(joined):
-    id, fds = joined.dyno()
-    yield id
-    joined.end(id, fds)
 
 
 def test_it_is_in_every_namespace_of_the_dyno(joined):

@@ -6,24 +6,11 @@ import select
 
 import pytest
 from jailed import PATIENCE, close_all, read_all, read_until, record
-from joining import ENV, joined_host
+from joining import ENV
 
 from dynod.jail import packets
 
 pytestmark = pytest.mark.linux
-
-
-@pytest.fixture(scope="module")
-def joined():
-    with joined_host() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def idle(joined):
-    id, fds = joined.dyno()
-    yield id
-    joined.end(id, fds)
 
 
 SPY = r"""

@@ -64,6 +64,17 @@ def asking(host, *asked):
         return answers
 
 
+def leavings(host, id):
+    """Ask over a connection of one's own for what a dead dyno left: a descriptor."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.connect(str(host.run / "host.sock"))
+        packets.send(sock, {"op": "leavings", "seq": 1, "id": id})
+        said, fds = packets.receive(sock)
+    assert said["op"] == "done", said
+    (upper,) = fds
+    return upper
+
+
 def test_the_operator_asks_for_everything_and_a_third_user_for_nothing(host):
     plan = host.plan("true")
     assert as_user(OPERATOR, lambda: asking(host, {"op": "boot", "plan": plan}, {"op": "stat"})) == [
@@ -108,12 +119,7 @@ def test_the_operator_sees_what_a_dyno_left_even_what_that_kept_to_itself(host, 
     host.ended(plan["id"])
 
     def look():
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.connect(str(host.run / "host.sock"))
-            packets.send(sock, {"op": "leavings", "seq": 1, "id": plan["id"]})
-            said, fds = packets.receive(sock)
-            assert said["op"] == "done", said
-            (upper,) = fds
+        upper = leavings(host, plan["id"])
         try:
             os.mkdir("new", dir_fd=upper)
         except OSError as error:
@@ -137,13 +143,7 @@ def test_a_directory_that_a_dyno_shut_to_everybody_hides_no_other(host):
     host.ended(plan["id"])
 
     def look():
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-            sock.connect(str(host.run / "host.sock"))
-            packets.send(sock, {"op": "leavings", "seq": 1, "id": plan["id"]})
-            said, fds = packets.receive(sock)
-            assert said["op"] == "done", said
-            (upper,) = fds
-        found, cut = changed(upper)
+        found, cut = changed(leavings(host, plan["id"]))
         return [[each.path for each in found], cut]
 
     assert as_user(OPERATOR, look) == [["/app/b/x"], True]
