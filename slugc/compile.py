@@ -5,6 +5,7 @@ build. Prints Heroku's transcript from `Building on` to `Done:`. Debian's own py
 alone. What is fixed on Heroku can be moved for tests: /app by SLUGC_APP_DIR, /tmp by TMPDIR.
 """
 
+import errno
 import os
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from slugc.manifest import BuildRequest, Manifest
 from slugc.output import alarm, human_size, note, push_failed, say, topic
 from slugc.release_yaml import ReleaseInfo
 
+_NO_FILE = {errno.ENOENT, errno.EISDIR, errno.ELOOP}  # a Procfile may be anything that git can hold
 SOFT_LIMIT = 300 * 1024**2  # compressed, HEROKU.md 3.1
 
 
@@ -142,11 +144,15 @@ def _compile(rooms: Rooms, pack: Installed, language: str, exports: list[str] | 
 def _process_types(rooms: Rooms, built: Built) -> dict[str, str]:
     try:
         with open(f"{rooms.build}/Procfile", encoding="utf-8", errors="replace") as file:
-            declared = procfile.parse(file.read())
-    except (FileNotFoundError, IsADirectoryError):
-        declared = {}
-    defaults = dict(built.info.default_process_types)
+            text = file.read()
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        text = ""
+    declared, defaults = procfile.parse(text), dict(built.info.default_process_types)
     say(procfile.discovery(declared, defaults))
+    if warning := procfile.left_out(text):
+        say(warning)
     return procfile.filled(declared, defaults)
 
 

@@ -7,6 +7,7 @@ from slugc.failure import BuildFailed
 from slugc.output import alarm, note, push_failed, topic
 
 _LINE = re.compile(r"([A-Za-z0-9_-]+):[ \t]*(\S.*)")
+_SHOWN, _MOST_TOLD = 60, 3  # of a line, and of lines, in a warning
 _TYPE_LENGTH = 128  # platform-api-schema.json, as dynod.model.formation has it
 
 
@@ -29,6 +30,23 @@ def parse(text: str) -> dict[str, str]:
             )
         types[name] = found[2].rstrip()
     return types
+
+
+def left_out(text: str) -> str:
+    """Warn of lines that are no process type, which Heroku passes over in silence; '' where there are none."""
+    lines = enumerate(text.removeprefix("\ufeff").split("\n"), 1)
+    odd = [(number, line.strip()) for number, line in lines if _odd(line.strip())]
+    told = [
+        f"Warning: line {number} of the Procfile is no `type: command` and is left out: {line[:_SHOWN]!r}"
+        for number, line in odd[:_MOST_TOLD]
+    ]
+    if len(odd) > _MOST_TOLD:
+        told.append(f"and {len(odd) - _MOST_TOLD} more lines")
+    return alarm("\n".join(told)) if told else ""
+
+
+def _odd(line: str) -> bool:
+    return bool(line) and not line.startswith("#") and _LINE.fullmatch(line) is None
 
 
 def filled(declared: Mapping[str, str], defaults: Mapping[str, str]) -> dict[str, str]:

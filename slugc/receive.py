@@ -18,6 +18,7 @@ from dynod.model.refused import disk_fault
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
 
 BRANCHES = ("refs/heads/main", "refs/heads/master")
+_EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's name for no files, in every repository
 _HEADS = "refs/heads/"
 CHECKOUT_BYTES = 1024**3  # HEROKU.md 3.1
 CHUNK = 256 * 1024
@@ -78,6 +79,8 @@ def _take(app: str, updates: list[Update]) -> None:
     if update is None:
         _tell_how(updates)
         return
+    if _git("rev-parse", f"{update.new}^{{tree}}").strip() == _EMPTY_TREE:
+        raise Rejected("cannot build: the commit has no files; git add some, commit and push again")
     source = _archive(update.new)
     description = _git("log", "-1", "--format=%s", update.new).strip()
     if _exists(f"{update.new}:.gitmodules") and (empty := _submodules(update.new)):

@@ -140,6 +140,22 @@ def test_a_failed_compile(build, app, tmp_path):
     assert not build.slug.exists()
 
 
+def test_a_procfile_that_declares_nothing_is_told_with_its_lines(build, tmp_path):
+    assert build.run(tree(tmp_path / "source", {"Procfile": "web ./run\n"})) == 0
+    assert build.output.splitlines()[5:7] == [
+        "       Procfile declares types -> (none)",
+        " !     Warning: line 1 of the Procfile is no `type: command` and is left out: 'web ./run'",
+    ]
+
+
+def test_a_procfile_that_leads_to_itself_is_none(build, tmp_path):
+    source = tree(tmp_path / "source", {"run": ""})
+    (source / "Procfile").symlink_to("Procfile")
+    build.buildpacks = [pack(tmp_path / "pack")]
+    assert build.run(source) == 0
+    assert "Procfile declares types -> (none)" in build.output
+
+
 def test_no_language(build, tmp_path):
     assert build.run(tree(tmp_path / "source", {"README": "nothing"})) == 1
     assert build.output.splitlines() == [

@@ -3,7 +3,7 @@
 import pytest
 
 from slugc.failure import BuildFailed
-from slugc.procfile import discovery, filled, parse
+from slugc.procfile import discovery, filled, left_out, parse
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,18 @@ def test_what_is_said_in_herokus_words():
         "       Default types for buildpack -> console, rake"
     )
     assert discovery({}, {}).endswith("Procfile declares types -> (none)")
+
+
+def test_what_is_passed_over_is_told():
+    """Heroku says nothing, and whoever forgot the colon has an app without dynos."""
+    assert left_out("web: ./serve\n\n# why\n\tworker:  x\r\n") == ""
+    assert left_out("\ufeffweb ./serve\nwéb: x\nworker:\n") == (
+        " !     Warning: line 1 of the Procfile is no `type: command` and is left out: 'web ./serve'\n"
+        " !     Warning: line 2 of the Procfile is no `type: command` and is left out: 'wéb: x'\n"
+        " !     Warning: line 3 of the Procfile is no `type: command` and is left out: 'worker:'"
+    )
+    many = left_out("x" * 500 + "\n" + "no\n" * 500).splitlines()
+    assert (len(many), len(many[0]) < 150, many[-1]) == (4, True, " !     and 498 more lines")
+    assert left_out("\x1b[2J") == (
+        " !     Warning: line 1 of the Procfile is no `type: command` and is left out: '\\x1b[2J'"
+    )

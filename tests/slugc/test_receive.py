@@ -184,6 +184,14 @@ def test_no_control_plane(house, there):
     assert os.listdir(house.scratch) == []
 
 
+def test_a_commit_without_files_is_no_app(house):
+    house.git("commit", "-qm", "Nothing", "--allow-empty")
+    status, said, _ = house.push("main")
+    assert status == 1
+    assert " !     cannot build: the commit has no files; git add some, commit and push again" in said
+    assert os.listdir(house.scratch) == []
+
+
 def test_other_branches_are_taken_and_not_built(house):
     house.commit({"a": ""})
     house.git("branch", "feature")
