@@ -8,6 +8,7 @@ from dynod.model.refused import Refusal, Refused
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
 
 READ = 64 * 1024
+_AGAIN = "it starts again by itself, so look what was done and ask once more"
 
 
 class Unreachable(Exception):
@@ -43,8 +44,8 @@ class Client:
         except OSError as error:
             self.sock.close()
             raise Unreachable(
-                f"cannot reach dynod at {path} ({error.strerror or error}): start it with `make run` or `dynod up`, "
-                "or name its run directory with --run DIR or DYNOD_RUN"
+                f"cannot reach dynod at {path} ({error.strerror or error}): start it with `make run` or `dynod up` "
+                "(if it was just started again, ask once more), or name its run directory with --run DIR or DYNOD_RUN"
             ) from None
 
     def close(self) -> None:
@@ -61,17 +62,22 @@ class Client:
         try:
             self.sock.sendall(encode(frame))
         except OSError as error:
-            raise Unreachable(f"cannot go on: dynod at {self._path} went away ({error.strerror})") from None
+            raise Unreachable(
+                f"cannot go on: dynod at {self._path} went away ({error.strerror}); {_AGAIN}"
+            ) from None
 
     def take(self) -> list[Frame]:
         """Wait for bytes; return the frames that are complete now; raise Unreachable."""
         try:
             data = self.sock.recv(READ)
             if not data:
-                raise Unreachable(f"cannot go on: dynod at {self._path} went away before it answered")
+                raise Unreachable(
+                    f"cannot go on: dynod at {self._path} went away before it answered; {_AGAIN}"
+                )
             return self._decoder.feed(data)
         except (OSError, BadFrame) as error:
-            raise Unreachable(f"cannot go on: dynod at {self._path} broke off ({error})") from None
+            why = getattr(error, "strerror", None) or error
+            raise Unreachable(f"cannot go on: dynod at {self._path} broke off ({why}); {_AGAIN}") from None
 
     def call(self, method: str, params: Any) -> Any:
         """Ask and return the answer; raise Refused as the other side did, Failed or Unreachable."""

@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import socket
 import subprocess
 import sys
 
@@ -324,3 +325,23 @@ def test_ctrl_c_ends_the_doctor_without_a_word():
 def test_a_run_directory_that_no_socket_can_be_in_is_told(type_in):
     status, _, err = type_in(["apps", "--run", "/tmp/" + "d" * 200])
     assert (status, "path too long" in err, len(err.splitlines())) == (1, True, 1)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"), [(b"", "went away before it answered"), (b"\xc1garbage", "broke off")]
+)
+def test_a_platform_that_goes_away_in_the_middle_is_told_with_the_way_out(tmp_path, answer, why):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{tmp_path}/control.sock")
+        server.listen()
+        with subprocess.Popen(
+            [*DYNO, "apps", "--run", tmp_path], stderr=subprocess.PIPE, text=True
+        ) as asking:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+            said = asking.stderr.read()
+    assert (asking.returncode, len(said.splitlines())) == (1, 1)
+    assert why in said
+    assert said.endswith("; it starts again by itself, so look what was done and ask once more\n")
