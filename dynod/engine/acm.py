@@ -8,6 +8,7 @@ import os
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from dynod.core import acme as rules
 from dynod.core import domains
@@ -19,10 +20,10 @@ from dynod.engine.certs import Certs
 from dynod.engine.clock import now
 from dynod.engine.tasks import Tasks
 from dynod.host import certificates
-from dynod.host.acme import Acme, AcmeFailed
+from dynod.host.acme import Acme, AcmeFailed, Proof
 from dynod.host.authority import key_bytes, load_key, write
 from dynod.model.app import Account, AppId
-from dynod.model.domain import Domain, DomainId, EndpointId
+from dynod.model.domain import Certificate, Domain, DomainId, EndpointId
 from dynod.model.entry import Payload
 from dynod.model.refused import Refused
 from dynod.model.settings import Settings
@@ -105,33 +106,33 @@ class Acm:
             self._certs.challenge(token, answer)
             await self._told()
 
-        key = certificates.new_key()
         try:
             async with self._room:
-                chain = await self._client().certificate(domain.hostname, key, proof)
-            certificate = certificates.read(chain, certificates.key_text(key), now().wall)
-        except (AcmeFailed, Refused) as failed:
-            self._attempts[domain.id] = rules.after_failure(before, str(failed), now().wall)
-            self._say(wanted.app, "acm", f"Cannot fetch a certificate for {domain.hostname}: {failed}")
+                certificate = await self._certificate(domain, proof)
+            await self._books.commit(self._actor(), wanted.app, partial(_kept, wanted, certificate))
+        except (AcmeFailed, Refused, OSError) as failed:  # of the disk too
+            self._failed(wanted, before, str(failed))
         else:
-            made = EndpointId(str(uuid.uuid4()))
-
-            def rule(ledger: Ledger) -> Sequence[Payload]:
-                state = ledger.apps.get(wanted.app)
-                if state is None:
-                    return ()
-                return domains.fetched(
-                    state, domain, certificate, made, lambda: draw_name(random.getrandbits(64))
-                )
-
-            await self._books.commit(self._actor(), wanted.app, rule)
             self._attempts.pop(domain.id, None)
             if (waits := rules.after_success(certificate, now().wall)) is not None:
                 self._attempts[domain.id] = waits
         finally:
             for token in tokens:
                 self._certs.answered(token)
+            if (
+                self._attempts.get(domain.id) is before and not self._closed
+            ):  # a bug, which must not be this domain's end
+                self._failed(wanted, before, "a fault of dynod itself, of which its journal tells")
         self.look()
+
+    def _failed(self, wanted: Wanted, before: Attempt, why: str) -> None:
+        self._attempts[wanted.domain.id] = rules.after_failure(before, why, now().wall)
+        self._say(wanted.app, "acm", f"Cannot fetch a certificate for {wanted.domain.hostname}: {why}")
+
+    async def _certificate(self, domain: Domain, proof: Proof) -> Certificate:
+        key = certificates.new_key()
+        chain = await self._client().certificate(domain.hostname, key, proof)
+        return certificates.read(chain, certificates.key_text(key), now().wall)
 
     def _client(self) -> Acme:
         if self._acme is None:
@@ -151,3 +152,11 @@ class Acm:
         if self._timer is not None:
             self._timer.cancel()
         await self._tasks.close()
+
+
+def _kept(wanted: Wanted, certificate: Certificate, ledger: Ledger) -> Sequence[Payload]:
+    state = ledger.apps.get(wanted.app)
+    if state is None:
+        return ()
+    made = EndpointId(str(uuid.uuid4()))
+    return domains.fetched(state, wanted.domain, certificate, made, lambda: draw_name(random.getrandbits(64)))

@@ -62,7 +62,12 @@ class Acme:
 
     async def certificate(self, name: str, key: ec.EllipticCurvePrivateKey, proof: Proof) -> str:
         """Return the chain for a name; `proof(token, answer)` returns once routers answer so. Raise AcmeFailed."""
-        context = ssl.create_default_context(cafile=self._trusted or None)
+        try:
+            context = ssl.create_default_context(cafile=self._trusted or None)
+        except OSError as error:
+            raise AcmeFailed(
+                f"cannot use {self._trusted}, which acme_trusted in dynod.toml names: {error}"
+            ) from error
         from aiohttp.client import ClientSession, ClientTimeout  # noqa: PLC0415  # 3 MiB of which most machines have no need
         from aiohttp.connector import TCPConnector  # noqa: PLC0415  # likewise
 
