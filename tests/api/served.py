@@ -61,12 +61,16 @@ class Whole:
 
 
 @contextlib.asynccontextmanager
-async def whole(**kwargs):
+async def whole(metrics=None, **kwargs):
     """Start an API over a fake platform in a directory of its own; everything is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="dynod-api-") as directory:
         state, run = f"{directory}/state", f"{directory}/run"
         settings = Settings(
-            state=state, run=run, api=Endpoint("127.0.0.1", 0), router=Endpoint("127.0.0.1", 8080)
+            state=state,
+            run=run,
+            api=Endpoint("127.0.0.1", 0),
+            router=Endpoint("127.0.0.1", 8080),
+            metrics=metrics,
         )
         platform = FakePlatform(settings)
         api = await serve_api(platform, settings, **kwargs)

@@ -11,6 +11,7 @@ from dynod.engine.platform import Readings
 from dynod.model.settings import Endpoint, Settings
 from dynod.model.traffic import Latency, Traffic
 from tests.api.fake_platform import FakePlatform
+from tests.api.served import run
 
 
 def readings() -> Readings:
@@ -68,3 +69,20 @@ def test_it_is_served_on_a_port_of_its_own_and_nothing_else_is():
         await runner.cleanup()
 
     asyncio.run(story())
+
+
+def test_it_is_served_where_the_settings_say_as_long_as_the_api_is():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    async def story(_):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{port}/metrics") as answer,
+        ):
+            assert samples(await answer.text())["dynod_dynos", "up"] == 3
+
+    run(story, metrics=Endpoint("127.0.0.1", port))
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0

@@ -109,8 +109,14 @@ def test_lines_are_kept_for_a_logplex_that_understands_them(monkeypatch, caplog,
         plex = Plex(str(tmp_path / "logs"))
         door = Door(plex, HostLink(str(tmp_path / "host.sock"), plex))
 
+        @contextlib.asynccontextmanager
         async def logplex(house, language):
-            return await serve(log_socket(house.run), door.answer, notified=door, language=language)
+            server = await serve(log_socket(house.run), door.answer, notified=door, language=language)
+            try:
+                yield
+            finally:
+                server.close()
+                house.worker.lines._link.drop()
 
         def lines():
             return [record.text for _, record in plex.ask(Ask(LogQuery("app-id", lines=9)))]
@@ -119,19 +125,16 @@ def test_lines_are_kept_for_a_logplex_that_understands_them(monkeypatch, caplog,
         backend = await dyno.open()
         async with running(table(backend), timers=PATIENT, logplex=False) as house:
             router = house.worker.lines
-            older = await logplex(house, LOGPLEX)
-            await turns(lambda: router._refused)
-            assert "keeping access lines: cannot understand dynod" in caplog.text
-            await house.ask()
-            router.take()
-            assert (len(router._waiting), lines()) == (1, [])
-            older.close()
-            newer = await logplex(house, newest)
-            router._link.drop()
-            await turns(lines)
-            (line,) = lines()
-            assert " status=200 " in line
-            newer.close()
+            async with logplex(house, LOGPLEX):
+                await turns(lambda: router._refused)
+                assert "keeping access lines: cannot understand dynod" in caplog.text
+                await house.ask()
+                router.take()
+                assert (len(router._waiting), lines()) == (1, [])
+            async with logplex(house, newest):
+                await turns(lines)
+                (line,) = lines()
+                assert " status=200 " in line
         plex.close()
 
     run(test)
