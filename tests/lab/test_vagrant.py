@@ -87,6 +87,7 @@ def vagrant(libvirt, disk):
 
 @pytest.mark.timeout(3600)
 def test_vagrant_up_ends_with_an_app_that_answers(vagrant):
+    assert vagrant("validate").returncode == 0
     done = vagrant("up")
     assert done.returncode == 0, done.stderr
     assert "open http://hello.localhost:8080/" in done.stdout
