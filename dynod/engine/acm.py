@@ -119,9 +119,8 @@ class Acm:
         finally:
             for token in tokens:
                 self._certs.answered(token)
-            if (
-                self._attempts.get(domain.id) is before and not self._closed
-            ):  # a bug, which must not be this domain's end
+            # A bug is no reason to leave the domain waiting for ever.
+            if self._attempts.get(domain.id) is before and not self._closed:
                 self._failed(wanted, before, "a fault of dynod itself, of which its journal tells")
         self.look()
 

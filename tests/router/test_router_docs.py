@@ -5,6 +5,7 @@ import pathlib
 import re
 from dataclasses import fields
 
+from dynod.core import acme
 from dynod.model.settings import Settings
 from router.reasons import Failure
 
@@ -69,3 +70,9 @@ def test_every_setting_of_the_router_is_there_with_its_default():
     assert {key: float(value) for key, value in said.items()} == {
         key: float(value) for key, value in defaults.items()
     }
+
+
+def test_every_setting_of_automatic_certificates_is_there():
+    named = {field.name for field in fields(Settings) if field.name.startswith("acme_")}
+    assert {name for name in named if f"`{name}`" not in TEXT} == set()
+    assert (acme.FIRST_PAUSE, acme.LONGEST_PAUSE, acme.GIVEN_UP) == (600, 86_400, 6)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -277,15 +278,13 @@ def test_who_comes_by_ipv4_to_a_socket_of_ipv6_has_an_ipv4_address():
             listener = socket.socket(socket.AF_INET6)
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             listener.bind(("::", 0))
-            server = await asyncio.get_running_loop().create_server(house.worker._client, sock=listener)
-            for where in ("127.0.0.1", "::1"):
-                async with Connection(
-                    *await asyncio.open_connection(where, listener.getsockname()[1])
-                ) as client:
-                    assert (await client.ask()).status == 200
-                assert f"\r\nX-Forwarded-For: {where}\r\n".encode() in dyno.heads.pop()
-                assert f' fwd="{where}" ' in await house.logplex.line()
-            server.close()
+            port = listener.getsockname()[1]
+            with closing(await asyncio.get_running_loop().create_server(house.worker._client, sock=listener)):
+                for where in ("127.0.0.1", "::1"):
+                    async with Connection(*await asyncio.open_connection(where, port)) as client:
+                        assert (await client.ask()).status == 200
+                    assert f"\r\nX-Forwarded-For: {where}\r\n".encode() in dyno.heads.pop()
+                    assert f' fwd="{where}" ' in await house.logplex.line()
 
     run(test)
 
