@@ -140,8 +140,11 @@ async def exec_inside(ask: Ask, call: Call) -> Any:
 async def forward(ask: Ask, call: Call) -> Any:
     """Connect to a TCP port of a dyno: items and inputs as `attach`."""
     one, attached = await _dialed(ask)
-    await call.item({"name": str(one.name)})
-    return await _bridge(call, one, attached)
+    try:
+        await call.item({"name": str(one.name)})
+        return await _bridge(call, one, attached)
+    finally:
+        attached.close()
 
 
 async def _dialed(ask: Ask) -> tuple[DynoView, Attached]:

@@ -108,7 +108,7 @@ class House:
         self.launching: set[DynoId] = set()  # the dyno host was asked for them
         self.incoming: set[str] = set()  # slugs on the disk that the ledger does not know yet
         self.sessions: dict[DynoId, one_offs.Asked] = {}
-        self.joined: set[tuple[AppId, str]] = set()  # commands that were started in dynos, by session
+        self.joined: set[tuple[AppId, str]] = set()  # commands in dynos, and connections to them, by session
         self.coming: dict[DynoId, Dyno] = {}  # one-offs on their way into their app's fleet
         self.machine: Machine
         self._loops: dict[AppId, AppLoop] = {}

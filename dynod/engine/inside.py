@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dynod.core import activity
@@ -60,14 +61,20 @@ async def run(house: "House", actor: Account, app: App, which: str, ask: RunAsk)
     plan = JoinPlan(dyno.id, session, argv(command), env, launched.cwd, stdio, columns, lines)
     house.log.write(app.id, "app", "api", activity.inside(str(dyno.name), ask.command, actor.email))
     joined = await house.machine.exec(plan)
-    held = (app.id, session)
-    house.joined.add(held)  # an app does not fall asleep under somebody's hands
-    joined.ended.add_done_callback(lambda _: house.joined.discard(held))
+    let_go = _hold(house, app, session)
+    joined.ended.add_done_callback(lambda _: let_go())
 
     def hang_up() -> None:
         house.tasks.spawn(house.machine.hang_up(session))
 
     return Session(launches.view(dyno), stdio, joined.fds, joined.ended, hang_up)
+
+
+def _hold(house: "House", app: App, session: str) -> Callable[[], None]:
+    """An app does not fall asleep under somebody's hands, until these let go."""
+    held = (app.id, session)
+    house.joined.add(held)
+    return partial(house.joined.discard, held)
 
 
 async def dial(house: "House", app: App, which: str, port: int) -> Attached:
@@ -84,15 +91,21 @@ async def dial(house: "House", app: App, which: str, port: int) -> Attached:
             Refusal.UNAVAILABLE,
             f"cannot reach port {port} of {dyno.name}: {why.lower()}; is something listening there on 0.0.0.0?",
         ) from None
-    return Dialed(launches.view(dyno), reader, writer)
+    return Dialed(launches.view(dyno), reader, writer, _hold(house, app, str(uuid.uuid4())))
 
 
 class Dialed:
-    """`Attached` of engine/platform.py: a connection's two directions."""
+    """`Attached` of engine/platform.py: a connection's two directions. `let_go` is called when it is closed."""
 
-    def __init__(self, dyno: DynoView, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self,
+        dyno: DynoView,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        let_go: Callable[[], None],
+    ) -> None:
         self.dyno = dyno
-        self._reader, self._writer = reader, writer
+        self._reader, self._writer, self._let_go = reader, writer, let_go
 
     async def output(self) -> AsyncIterator[bytes]:
         with contextlib.suppress(ConnectionError):
@@ -115,6 +128,7 @@ class Dialed:
         return 0
 
     def close(self) -> None:
+        self._let_go()
         self._writer.transport.abort()
 
     def unclaimed(self) -> None:
