@@ -66,3 +66,23 @@ def test_every_package_has_its_line_in_the_code_map():
     for package in sorted((ROOT / "dynod").iterdir()):
         if (package / "__init__.py").exists():
             assert f"`dynod/{package.name}/`" in text or f"`dynod/{package.name}`" in text, package.name
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "operation"),
+    [
+        (
+            "host.sock",
+            "dynod/jail/door.py",
+            r'^            "([a-z-]+)": self\._[a-z_]+,$|if name == "([a-z]+)"',
+        ),
+        ("net.sock", "dynod/net/__main__.py", r'^            case "([a-z]+)":'),
+        ("logplex.sock", "dynod/logplex/door.py", r'^            case "([a-z]+)":'),
+    ],
+)
+def test_every_word_of_a_socket_stands_in_its_row(name, module, operation):
+    """What its door takes, and the word that each conversation begins with."""
+    (row,) = re.findall(rf"^\| {re.escape(name)} \|.*$", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    found = re.findall(operation, (ROOT / module).read_text(), re.MULTILINE)
+    taken = {"".join(each) for each in found} | {"hello"}
+    assert taken - {"lines"} == set(re.findall(r"`([a-z-]+)`", row)) - {"lines"}
