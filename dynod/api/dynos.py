@@ -140,11 +140,7 @@ async def exec_inside(ask: Ask, call: Call) -> Any:
 async def forward(ask: Ask, call: Call) -> Any:
     """Connect to a TCP port of a dyno: items and inputs as `attach`."""
     one, attached = await _dialed(ask)
-    try:
-        await call.item({"name": str(one.name)})
-        return await _bridge(call, one, attached)
-    finally:
-        attached.close()
+    return await _bridge(call, one, attached)
 
 
 async def _dialed(ask: Ask) -> tuple[DynoView, Attached]:
@@ -164,7 +160,7 @@ def _at_terminal(ask: Ask) -> RunAsk:
 
 
 async def _bridge(call: Call, one: DynoView, attached: Attached) -> Any:
-    """Items: output as bytes, and `{"took": n}` for so many bytes of input that went on.
+    """Items: `{"name": dyno}`, output as bytes, and `{"took": n}` for so many bytes of input that went on.
 
     Inputs: bytes, `{"eof": true}`, and `{"columns": n, "lines": n}` for a window of another size. Who sends no more than it can
     spare before it was took keeps the control plane from having to hold it.
@@ -173,6 +169,7 @@ async def _bridge(call: Call, one: DynoView, attached: Attached) -> Any:
         async with asyncio.timeout(IDLE) as idle:
             typing = asyncio.ensure_future(_typed(call, attached, idle))
             try:
+                await call.item({"name": str(one.name)})
                 async for data in attached.output():
                     _heard(idle)
                     await call.item(data)

@@ -187,10 +187,11 @@ def test_an_attached_one_off_is_typed_into():
         await whole.ask("POST", "/apps", {"name": "demo"})
         body = {"command": "stty size; cat; exit 7", "columns": 90, "lines": 20, "env": {"TERM": "dumb"}}
         stream = await peer.stream("dynos.attach", {"app": "demo", "body": body})
-        seen, took = b"", 0
+        seen, took, names = b"", 0, []
         async for item in stream:
             if isinstance(item, dict):
-                took += item["took"]
+                took += item.get("took", 0)
+                names += [item["name"]] if "name" in item else []
                 continue
             seen += item
             if seen.endswith(b"20 90\r\n"):
@@ -199,6 +200,7 @@ def test_an_attached_one_off_is_typed_into():
                 await stream.send({"eof": True})
         assert stream.result["status"] == 7
         assert stream.result["name"].startswith("run.")
+        assert names == [stream.result["name"]]  # once, before all else: who waits sees whom he waits for
         assert took == 6
 
     told(story)

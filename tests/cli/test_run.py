@@ -1,6 +1,7 @@
 """`dyno run` as a process of its own, on a pipe and on a pseudo-terminal."""
 
 import asyncio
+import contextlib
 import os
 import pty
 import select
@@ -15,6 +16,7 @@ import pytest
 from dynod.cli.run import AHEAD, READ, command
 
 DYNO = [sys.executable, "-m", "dynod.cli"]
+BASH = [*DYNO, "run", "-a", "demo", "bash"]
 
 
 def environ(control):
@@ -23,6 +25,7 @@ def environ(control):
 
 async def shout(call):
     """Say hello, answer each input in capitals until its end, end with 7."""
+    await call.item({"name": "run.1"})
     await call.item(b"hello\r\n")
     async for value in call.inputs():
         if value in ({"eof": True}, b"\x04"):
@@ -42,9 +45,24 @@ def test_input_output_and_status_over_pipes(control):
         check=False,
     )
     assert (done.returncode, done.stdout) == (7, b"hello\r\nABC")
-    assert done.stderr.decode() == "Running cat -u on ⬢ demo... up\n"
+    assert done.stderr.decode() == "Running cat -u on ⬢ demo... up, run.1\n"
     body = control.asked("dynos.attach")["body"]
     assert body == {"command": "cat -u", "env": {}, "force_no_tty": True}
+
+
+@contextlib.contextmanager
+def at_a_terminal(argv, env):
+    """Start it at a terminal of 100 columns, which it must leave as it was; yield it and the end at which a person types."""
+    keyboard, terminal = pty.openpty()
+    try:
+        termios.tcsetwinsize(terminal, (40, 100))
+        before = termios.tcgetattr(terminal)
+        with subprocess.Popen(argv, stdin=terminal, stdout=terminal, stderr=terminal, env=env) as child:
+            yield child, keyboard
+        assert termios.tcgetattr(terminal) == before
+    finally:
+        os.close(keyboard)
+        os.close(terminal)
 
 
 def read_until(fd, wanted):
@@ -76,7 +94,7 @@ def test_a_command_in_a_dyno_that_runs(control, line, dyno, command):
         check=False,
     )
     assert (done.returncode, done.stdout) == (7, b"hello\r\nABC")
-    assert done.stderr.decode() == f"Running {command} in {dyno} of ⬢ demo... up\n"
+    assert done.stderr.decode() == f"Running {command} in {dyno} of ⬢ demo... up, run.1\n"
     asked = control.asked("dynos.exec")
     assert (asked["dyno"], asked["body"]["command"]) == (dyno, command)
 
@@ -118,66 +136,34 @@ def test_a_window_that_changes_is_told(control):
         return None
 
     control.answers["dynos.attach"] = hear
-    keyboard, terminal = pty.openpty()
-    termios.tcsetwinsize(terminal, (40, 100))
-    with subprocess.Popen(
-        ["setsid", "--ctty", *DYNO, "run", "-a", "demo", "bash"],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env={name: value for name, value in environ(control).items() if name not in {"COLUMNS", "LINES"}},
-    ) as child:
+    env = {name: value for name, value in environ(control).items() if name not in {"COLUMNS", "LINES"}}
+    with at_a_terminal(["setsid", "--ctty", *BASH], env) as (child, keyboard):
         read_until(keyboard, b"up")
         termios.tcsetwinsize(keyboard, (22, 77))  # the kernel tells whoever is in the foreground
         assert child.wait(20) == 0
     assert told.is_set()
-    os.close(keyboard)
-    os.close(terminal)
 
 
 def test_a_terminal_is_raw_while_attached_and_itself_again_afterwards(control):
     control.answers["dynos.attach"] = shout
-    keyboard, terminal = pty.openpty()
-    termios.tcsetwinsize(terminal, (40, 100))
-    before = termios.tcgetattr(terminal)
-    with subprocess.Popen(
-        [*DYNO, "run", "-a", "demo", "bash"],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env=environ(control),
-    ) as child:
+    with at_a_terminal(BASH, environ(control)) as (child, keyboard):
         read_until(keyboard, b"hello")
         os.write(keyboard, b"a\x03")
         assert b"A\x03" in read_until(keyboard, b"\x03")  # Ctrl-C is the dyno's, and nothing is echoed here
         assert child.poll() is None
         os.write(keyboard, b"\x04")
         assert child.wait(20) == 7
-    assert termios.tcgetattr(terminal) == before
     body = control.asked("dynos.attach")["body"]
     assert (body["columns"], body["lines"], body["env"]) == (100, 40, {"TERM": "vt100"})
-    os.close(keyboard)
-    os.close(terminal)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_killed_client_puts_the_terminal_back(control, number):
     control.answers["dynos.attach"] = shout
-    keyboard, terminal = pty.openpty()
-    before = termios.tcgetattr(terminal)
-    with subprocess.Popen(
-        [*DYNO, "run", "-a", "demo", "bash"],
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        env=environ(control),
-    ) as child:
+    with at_a_terminal(BASH, environ(control)) as (child, keyboard):
         read_until(keyboard, b"hello")
         child.send_signal(number)
         assert child.wait(20) == 128 + number
-    assert termios.tcgetattr(terminal) == before
-    os.close(keyboard)
-    os.close(terminal)
 
 
 def test_one_word_is_a_line_and_more_are_words():
