@@ -28,15 +28,8 @@ def log(platform, dyno):
 
 @pytest.fixture(scope="module")
 def app(platform):
-    tree = platform.base / "tree-disk"
-    tree.mkdir()
-    (tree / "Procfile").write_text("fill: exec python3 fill.py\nwait: exec sleep 1000\n")
-    (tree / "fill.py").write_text(FILL)
-    platform.git(tree, "init", "-q", "-b", "main")
-    platform.commit(tree, "first")
-    platform.dyno("create", "filler", cwd=tree)
-    platform.push(tree)
-    return "filler"
+    procfile = "fill: exec python3 fill.py\nwait: exec sleep 1000\n"
+    return platform.deploy_files({"Procfile": procfile, "fill.py": FILL}, "filler")
 
 
 def test_a_dyno_that_fills_its_disk_is_told_and_so_is_its_owner(platform, app):

@@ -38,15 +38,7 @@ def after(lines, text):
 
 @pytest.fixture(scope="module")
 def app(platform):
-    tree = platform.base / "tree-memory"
-    tree.mkdir()
-    (tree / "Procfile").write_text(PROCFILE)
-    (tree / "eat.py").write_text(EAT)
-    platform.git(tree, "init", "-q", "-b", "main")
-    platform.commit(tree, "first")
-    platform.dyno("create", "memory", cwd=tree)
-    platform.push(tree)
-    return "memory"
+    return platform.deploy_files({"Procfile": PROCFILE, "eat.py": EAT}, "memory")
 
 
 def test_above_its_quota_a_dyno_is_warned_and_runs_on(platform, app):

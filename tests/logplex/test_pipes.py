@@ -33,6 +33,16 @@ def descriptors():
     return len(os.listdir("/proc/self/fd"))
 
 
+def asked(tmp_path, heard):
+    """Play the dyno host to a link: where it listens, the link's connection to it, and the link."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(f"{tmp_path}/host.sock")
+    listener.listen()
+    link = HostLink(f"{tmp_path}/host.sock", heard)
+    link.start()
+    return listener, listener.accept()[0], link
+
+
 def test_pipes_come_from_a_host_that_starts_later_and_again(tmp_path):
     async def story():
         heard = Heard()
@@ -59,13 +69,8 @@ def test_pipes_come_from_a_host_that_starts_later_and_again(tmp_path):
 
 def test_what_makes_no_sense_is_left_out_and_its_descriptors_are_closed(tmp_path):
     async def story():
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        listener.bind(f"{tmp_path}/host.sock")
-        listener.listen()
         heard = Heard()
-        link = HostLink(f"{tmp_path}/host.sock", heard)
-        link.start()
-        host, _ = listener.accept()
+        listener, host, link = asked(tmp_path, heard)
         assert json.loads(host.recv(1000)) == {"op": "pipes"}
         assert json.loads(host.recv(1000))["op"] == "list"
         read, write = os.pipe()
@@ -101,13 +106,8 @@ def test_what_makes_no_sense_is_left_out_and_its_descriptors_are_closed(tmp_path
 
 def test_a_descriptor_that_was_cut_off_is_asked_for_again(tmp_path):
     async def story():
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        listener.bind(f"{tmp_path}/host.sock")
-        listener.listen()
         heard = Heard()
-        link = HostLink(f"{tmp_path}/host.sock", heard)
-        link.start()
-        host, _ = listener.accept()
+        listener, host, link = asked(tmp_path, heard)
         many = array.array("i", [0] * (DESCRIPTORS * 2))
         before = descriptors()
         host.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, many)])

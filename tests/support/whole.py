@@ -127,10 +127,13 @@ class Whole:
         """A git repository with an example in it and the remote `heroku` for the app, which is created."""
         tree = self.base / f"tree-{app}"
         shutil.copytree(EXAMPLES / example, tree)
+        self._create(tree, app)
+        return tree
+
+    def _create(self, tree, app):
         self.git(tree, "init", "-q", "-b", "main")
         self.commit(tree, "first")
         self.dyno("create", app, cwd=tree)
-        return tree
 
     def commit(self, tree, message):
         self.git(tree, "add", "-A")
@@ -176,6 +179,16 @@ class Whole:
         tree = self.clone(example, app)
         self.push(tree)
         return tree
+
+    def deploy_files(self, files, app):
+        """Create an app and push these files (name: text) to it; return its name."""
+        tree = self.base / f"tree-{app}"
+        tree.mkdir()
+        for name, text in files.items():
+            (tree / name).write_text(text)
+        self._create(tree, app)
+        self.push(tree)
+        return app
 
     def get(self, app, path="/", timeout=80):
         """One request through the router; return (status, body)."""
