@@ -40,6 +40,9 @@ def fleet(*phases):
         ((Phase.ENDED, Phase.LAUNCHING), WEB, True, False, Standing.BOOTING),
         ((Phase.UP, Phase.ENDED), WEB, True, False, Standing.SERVING),
         ((Phase.UP, Phase.UP), WEB, True, True, Standing.MAINTENANCE),
+        ((), (), False, True, Standing.MAINTENANCE),
+        ((), (), True, True, Standing.MAINTENANCE),
+        ((Phase.ENDED,), WEB, True, True, Standing.MAINTENANCE),
     ],
 )
 def test_standing(phases, rows, deployed, maintenance, standing):
@@ -71,12 +74,12 @@ def test_only_dynos_that_are_up_are_backends():
         APP,
         WEB,
         fleet(Phase.UP, Phase.STOPPING),
-        {"ERROR_PAGE_URL": "e"},
+        {"ERROR_PAGE_URL": "e", "MAINTENANCE_PAGE_URL": "m"},
         {"x": True, "y": False},
         deployed=True,
     )
     assert route.backends == (Backend("d1", "web.1", "172.16.0.1", 5000),)
-    assert (route.error_page, route.maintenance_page, route.features) == ("e", "", frozenset({"x"}))
+    assert (route.error_page, route.maintenance_page, route.features) == ("e", "m", frozenset({"x"}))
 
 
 def test_the_table_names_every_app_under_the_domain():

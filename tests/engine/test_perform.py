@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+from signal import SIGKILL, SIGTERM
 from types import SimpleNamespace
 
+import pytest
 from support.waiting import run
 
-from dynod.core.effects import WatchPort
+from dynod.core.effects import Signal, WatchPort
 from dynod.core.events import PortBound
 from dynod.core.fleet import Fleet
 from dynod.engine.app_loop import Happened
@@ -43,5 +45,25 @@ def test_a_port_that_is_to_be_watched_again_is_told_of_once():
             listener.listen()
             await asyncio.gather(*house.spawned, return_exceptions=True)
         assert house.told == [Happened("d1", PortBound())]
+
+    run(story())
+
+
+@pytest.mark.parametrize(("signal", "waits"), [(SIGTERM, True), (SIGKILL, False)])
+def test_a_dyno_hears_of_its_stop_once_the_routers_have_let_it_go(signal, waits):
+    async def story():
+        house, heard, gone = House(), [], asyncio.Event()
+
+        async def signalled(dyno, number):
+            heard.append((dyno, number))
+
+        house.routed, house.machine = gone.wait, SimpleNamespace(signal=signalled)
+        Deeds(house).perform("a1", Fleet(), Signal("d1", signal))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert bool(heard) is not waits
+        gone.set()
+        await asyncio.gather(*house.spawned)
+        assert heard == [("d1", signal)]
 
     run(story())
