@@ -1,6 +1,7 @@
 """A port of a dyno that is reached: the app is held awake as long as the connection is."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,7 +15,18 @@ from tests.core.test_reconcile import World
 
 def test_an_app_is_held_awake_while_somebody_is_connected_to_a_port_of_its_dyno():
     async def story():
-        server = await asyncio.start_server(lambda _, writer: writer.write(b"hello"), "127.0.0.1", 0)
+        greeters = []
+
+        async def greet(reader, writer):
+            greeters.append(asyncio.current_task())
+            writer.write(b"hello")
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+        server = await asyncio.start_server(greet, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         fleet = World().reconcile().up("d1").fleet
         fleet = with_dyno(fleet, replace(fleet.dynos["d1"], address="127.0.0.1"))
@@ -29,5 +41,6 @@ def test_an_app_is_held_awake_while_somebody_is_connected_to_a_port_of_its_dyno(
         second.unclaimed()
         assert joined == set()
         server.close()
+        await asyncio.gather(*greeters)
 
     run(story())
