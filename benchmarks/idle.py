@@ -378,4 +378,4 @@ def backend(port):
 
 
 if __name__ == "__main__":
-    backend(int(sys.argv[2]))
+    backend(int(sys.argv[2])) if sys.argv[1:2] == ["backend"] else main()

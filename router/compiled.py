@@ -12,7 +12,7 @@ from router.headers import RequestHead, ResponseHead
 if TYPE_CHECKING:
     from router.table import Site
 
-VERSION = 4  # heads.c has the same, or is not used
+VERSION = 5  # heads.c has the same, or is not used
 
 try:
     import router_heads as _found
@@ -31,12 +31,13 @@ def _nothing(*_: object) -> None:
 
 # what came, sites by Host, origin, request ids, time in ms; for plain requests whose body is said to be long or not to be
 forward: Callable[[bytes, "dict[bytes, Site]", bytes, Iterator[bytes], bytes], Forwarded | None] = _nothing
-# answer, whether the client's connection stays, one more header line -> what the client gets, status, whether the dyno's stays
-whole_answer: Callable[[bytes, bool, bytes], tuple[bytes, int, bool] | None] = _nothing
+# an answer or its beginning, whether the client's connection stays, one more header line -> what the client gets, status, whether the dyno's
+# stays, how much of the body is to come
+answer: Callable[[bytes, bool, bytes], tuple[bytes, int, bool, int] | None] = _nothing
 _request = _response = _nothing
 
 if there:
-    forward, whole_answer = _found.forward, _found.whole_answer
+    forward, answer = _found.forward, _found.answer
     _request, _response = _found.read_request, _found.read_response
 
 

@@ -73,7 +73,8 @@ class Exchange:
     keep_dyno = False
     _request_left = 0
     _request_chunks: Chunks | None = None
-    _left = 0  # of the response's body; CHUNKED; UNTIL_CLOSE
+    left = 0  # of the response's body; CHUNKED; UNTIL_CLOSE
+    passing = False  # so much is left of the usual answer, and nothing but bytes
     _chunks: Chunks | None = None
     _partial: bytearray | None = None  # of a response's head
     _interims = 0
@@ -138,7 +139,7 @@ class Exchange:
 
     def be_last(self) -> None:
         """Let its client's connection end with it."""
-        self.keep = self.keep_client = self.plain = False
+        self.keep = self.keep_client = self.plain = self.passing = False
 
     # -- the client's bytes -------------------------------------------------------------------------------------
 
@@ -188,12 +189,12 @@ class Exchange:
             self.unread = False
             if self.request_done and (self.made or self.request.method != b"HEAD"):
                 keep = self.keep and not closing
-                whole = compiled.whole_answer(data, keep, self.cookie)
-                if whole is not None:
-                    made, self.status, keep_dyno = whole
+                answer = compiled.answer(data, keep, self.cookie)
+                if answer is not None:
+                    made, self.status, keep_dyno, left = answer
                     self.keep_client = keep
                     self.keep_dyno = keep_dyno and (self.made != b"" or self._dyno_may_stay())
-                    self.answered = self.head_made = True
+                    self._begun(left)
                     return made
             head = compiled.quick_response(data)
         elif self.head_made:
@@ -215,8 +216,8 @@ class Exchange:
         self.status = head.status
         body = data[head.size :]
         chunked = self._frame(head, closing=closing)
-        if self._left == len(body):
-            self._left = 0
+        if self.left == len(body):
+            self.left = 0
             self.answered = True
         else:
             self.phase = Phase.ANSWERING
@@ -224,6 +225,22 @@ class Exchange:
                 body = self._body(body)  # may find a fault, while nothing has gone out yet
         self.head_made = True
         return client_head(head, self.keep_client, chunked, self.cookie, body)
+
+    def begin_passing(self, status: int, left: int) -> None:
+        """Hear that the usual answer came in part (upstream.py): both connections stay."""
+        self.status = status
+        self.plain, self.passing = False, True
+        self.unread = False
+        self.keep_client = self.keep_dyno = True
+        self._begun(left)
+
+    def _begun(self, left: int) -> None:
+        self.head_made = True
+        self.left = left
+        if left:
+            self.phase = Phase.ANSWERING
+        else:
+            self.answered = True
 
     def _dyno_may_stay(self) -> bool:
         return not self.request.upgrade and not self.site.close_dyno
@@ -250,7 +267,7 @@ class Exchange:
         elif left == CHUNKED:
             self._chunks = Chunks()
             chunked = bounded = request.minor == 1
-        self._left = left
+        self.left = left
         if self.request_done:
             self.keep_client = bounded and self.keep and not closing
             self.keep_dyno = head.keep_alive and self._dyno_may_stay()
@@ -275,16 +292,16 @@ class Exchange:
         return made + self.from_dyno(rest, closing=closing) if rest else made
 
     def _body(self, data: bytes) -> bytes:
-        left = self._left
+        left = self.left
         if left == CHUNKED:
             return self._body_chunks(data)
         if left == UNTIL_CLOSE or self.phase is Phase.TUNNEL:
             return data
         left -= len(data)
         if left > 0:
-            self._left = left
+            self.left = left
             return data
-        self._left = 0
+        self.left = 0
         self.answered = True
         if left < 0:  # more than was promised: the connection is of no more use
             self.keep_dyno = False
@@ -318,7 +335,7 @@ class Exchange:
 
     def dyno_lost(self, *, clean: bool) -> Failure | None:
         """Say what the end of the dyno's connection means; None: the response ended with it."""
-        if self.phase is Phase.TUNNEL or (self.head_made and self._left == UNTIL_CLOSE and clean):
+        if self.phase is Phase.TUNNEL or (self.head_made and self.left == UNTIL_CLOSE and clean):
             return None
         if not self.head_made and self._partial is None and self.request_done:
             return Failure.H13
@@ -338,7 +355,7 @@ class Exchange:
 
     def ends_by_close(self) -> bool:
         """Whether the client can tell the response's end only by the connection's, so that a broken one must be reset."""
-        return self._left == UNTIL_CLOSE or (self._left == CHUNKED and self.request.minor == 0)
+        return self.left == UNTIL_CLOSE or (self.left == CHUNKED and self.request.minor == 0)
 
     def row(self) -> list[str | int]:
         """Sum it up for logplex: [app, at, source, process, text]."""

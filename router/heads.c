@@ -15,7 +15,7 @@
 typedef const unsigned char *Bytes;
 typedef struct { Bytes at; Py_ssize_t size; } Span;
 
-enum { VERSION = 4, LINE = 8192, NAME = 1000, BODY = 16384, COUNT = 1000, DIGITS = 18, RUNS = 16, PIECES = 40, LONGEST = 19 };
+enum { VERSION = 5, LINE = 8192, NAME = 1000, BODY = 16384, COUNT = 1000, DIGITS = 18, RUNS = 16, PIECES = 40, LONGEST = 19 };
 enum { CHUNKED = -1, NOT_SAID = -3 }; /* in place of a length: headers.CHUNKED, None */
 enum { TOKEN = 1, VALUE = 2, TARGET = 4, ID = 8, DIGIT = 16, LOGGED = 32 };
 static unsigned char kinds[256];
@@ -450,9 +450,9 @@ static PyObject *forward(PyObject *module, PyObject *const *args, Py_ssize_t cou
     return TUPLE(site, id, host, made, words, PyBool_FromLong(head.keep_alive), PyLong_FromSsize_t(head.body.size), PyLong_FromLongLong(left));
 }
 
-/* The usual answer: a plain head and its whole body, no more and no less. Gives what the client gets, status, whether the dyno keeps its
- * connection; `keep` is whether the client's stays, `line` one more for the head. */
-static PyObject *whole_answer(PyObject *module, PyObject *const *args, Py_ssize_t count)
+/* The usual answer: a plain head and its body or the beginning of it, and no more. Gives what the client gets, status, whether the dyno keeps
+ * its connection, how much is to come; `keep` is whether the client's stays, `line` one more for the head. */
+static PyObject *answer(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
     Head head;
     Pieces pieces = {.count = 0};
@@ -460,7 +460,7 @@ static PyObject *whole_answer(PyObject *module, PyObject *const *args, Py_ssize_
         PyErr_SetString(PyExc_TypeError, "an answer, whether to keep and a line are needed");
         return NULL;
     }
-    if (read_head(args[0], &head, RESPONSE) || head.length != head.body.size || head.status == 204 || head.status == 304)
+    if (read_head(args[0], &head, RESPONSE) || head.length < head.body.size || head.status == 204 || head.status == 304)
         Py_RETURN_NONE;
     add(&pieces, head.start);
     add_runs(&pieces, &head);
@@ -471,7 +471,8 @@ static PyObject *whole_answer(PyObject *module, PyObject *const *args, Py_ssize_
     add(&pieces, span_of(args[2]));
     add_text(&pieces, "\r\n");
     add(&pieces, head.body);
-    return TUPLE(joined(&pieces), PyLong_FromLong(head.status), PyBool_FromLong(head.keep_alive));
+    return TUPLE(joined(&pieces), PyLong_FromLong(head.status), PyBool_FromLong(head.keep_alive),
+                 PyLong_FromLongLong(head.length - head.body.size));
 }
 
 #define FAST(name, words) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, words}
@@ -479,7 +480,7 @@ static PyMethodDef methods[] = {
     {"read_request", read_request, METH_O, "The fields of heads.read_request, or None"},
     {"read_response", read_response, METH_O, "The fields of heads.read_response of the head these bytes begin with, or None"},
     FAST(forward, "What becomes of a plain request: site, request id, host, what the dyno gets, words, whether to keep alive, the body's bytes in it and to come"),
-    FAST(whole_answer, "What becomes of a whole answer, or None"),
+    FAST(answer, "What becomes of an answer whose length is known, or of its beginning; or None"),
     {NULL, NULL, 0, NULL},
 };
 static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "router_heads", NULL, -1, methods, NULL, NULL, NULL, NULL};

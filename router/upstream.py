@@ -66,9 +66,8 @@ class Dyno(asyncio.Protocol):
         body = client.take_body()
         if body is None:
             return  # it was no body: the client has been told
-        self.transport.writelines(
-            (exchange.made or proxy.head_for(client, exchange), body)
-        )  # in one write, and no copy
+        head = exchange.made or proxy.head_for(client, exchange)
+        self.transport.writelines((head, body))  # in one write, and no copy
         if exchange.request.expects_continue and not exchange.request_done and not exchange.continued:
             exchange.continued = True
             client.transport.write(CONTINUE)
@@ -81,20 +80,36 @@ class Dyno(asyncio.Protocol):
             return
         proxy = self._proxy
         if exchange.plain and not proxy.draining:
-            whole = compiled.whole_answer(data, True, b"")
-            if whole is not None and whole[2]:
-                self._answered(client, exchange, proxy, whole)
+            answer = compiled.answer(data, True, b"")
+            if answer is not None and answer[2]:
+                made, status, _, left = answer
+                if left:
+                    exchange.begin_passing(status, left)
+                    self._pass(client, exchange, proxy, made)
+                else:
+                    exchange.status = status
+                    self._answered(client, exchange, proxy, made)
                 return
+        elif exchange.passing and (left := exchange.left - len(data)) >= 0:
+            if left:
+                exchange.left = left
+                self._pass(client, exchange, proxy, data)
+            else:
+                self._answered(client, exchange, proxy, data)
+            return
         exchange.plain = False
         self._received(client, exchange, data)
 
-    def _answered(
-        self, client: "Client", exchange: Exchange, proxy: "Proxy", whole: tuple[bytes, int, bool]
-    ) -> None:
-        """Do as `Proxy.finish` does for the usual answer, which came whole to a request that went on as it was: in one go."""
-        made, exchange.status, _ = whole
-        exchange.to_client = len(made)
-        client.transport.write(made)
+    @staticmethod
+    def _pass(client: "Client", exchange: Exchange, proxy: "Proxy", data: bytes) -> None:
+        exchange.to_client += len(data)
+        client.transport.write(data)
+        client.deadline = proxy.time() + proxy.timers.idle
+
+    def _answered(self, client: "Client", exchange: Exchange, proxy: "Proxy", last: bytes) -> None:
+        """Do as `Proxy.finish` does for the usual answer, the last of which came to a request that went on as it was: in one go."""
+        exchange.to_client += len(last)
+        client.transport.write(last)
         client.exchange = client.dyno = None
         time, target = proxy.time, self.target  # see Client.data_received
         now = time()

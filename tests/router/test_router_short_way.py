@@ -221,3 +221,113 @@ def test_a_request_with_a_body_goes_once():
             assert dyno.connections == 1
 
     run(test)
+
+
+SAID = b"HTTP/1.1 200 OK\r\nServer: test\r\nX: y\r\nContent-Length: 10\r\n\r\n0123456789"
+
+
+async def silent(head, reader, writer):
+    return True
+
+
+async def begun(house, connection):
+    """Ask for a host that is known; give the two ends that the router has of the connection."""
+    house.worker.proxy.routes.find(b"app.localhost")
+    connection.writer.write(b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n")
+    await turns(lambda: any(client.dyno is not None for client in house.worker.proxy._clients))
+    (client,) = house.worker.proxy._clients
+    return client, client.dyno
+
+
+def test_an_answer_gets_there_however_it_comes():
+    """In any two pieces, in three, byte by byte: the same bytes, both connections kept, and so many counted as were sent."""
+
+    async def test():
+        async with serving(silent) as (house, dyno), await house.connect() as connection:
+            ways = [[SAID[:at], SAID[at:]] for at in range(1, len(SAID))]
+            ways += [[SAID[:-8], SAID[-8:-4], SAID[-4:]], [bytes((byte,)) for byte in SAID], [SAID]]
+            for pieces in ways:
+                client, one = await begun(house, connection)
+                exchange = client.exchange
+                for piece in pieces:
+                    one.data_received(piece)
+                got = await connection.reader.readexactly(exchange.to_client)
+                assert got.endswith(b"\r\nVia: 1.1 heroku-router\r\n\r\n0123456789")
+                assert b"\r\nConnection: keep-alive\r\n" in got
+                assert (exchange.status, client.exchange, one.client) == (200, None, None)
+                assert one.target.idle == [one]
+                assert one.target.in_flight == 0
+            assert dyno.connections == 1
+
+    run(test)
+
+
+def test_an_answer_that_holds_another_is_one():
+    async def test():
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(SAID * 2)
+        async with serving(silent) as (house, _), await house.connect() as connection:
+            _, one = await begun(house, connection)
+            for piece in (head, SAID, SAID):
+                one.data_received(piece)
+            assert (await connection.response()).body == SAID * 2
+            assert one.target.idle == [one]
+
+    run(test)
+
+
+def test_of_a_dyno_that_says_more_than_it_promised_the_promise_is_taken_and_no_more():
+    async def test():
+        async with serving(silent) as (house, dyno), await house.connect() as connection:
+            for count, (first, more) in enumerate(
+                ((-3, b"789X"), (-10, SAID[-10:] + b"X"), (-1, b"9" + SAID))
+            ):
+                _, one = await begun(house, connection)
+                one.data_received(SAID[:first])
+                one.data_received(more)
+                assert (await connection.response()).body == SAID[-10:]
+                assert dyno.connections == count + 1  # that one is of no more use
+                assert not one.target.idle
+
+    run(test)
+
+
+def test_a_dyno_that_goes_away_within_its_answer_is_told_of():
+    async def test():
+        async with serving(silent) as (house, _), await house.connect() as connection:
+            _, one = await begun(house, connection)
+            one.data_received(SAID[:-3])
+            one.transport.abort()
+            assert (await connection.closed()).endswith(b"0123456")
+            line = await house.logplex.line()
+            assert line.startswith("sock=backend at=error code=H18")
+            assert "status=503" in line
+
+    run(test)
+
+
+def test_one_that_became_its_connections_last_under_its_answer_ends_it():
+    async def test():
+        async with serving(silent) as (house, _), await house.connect() as connection:
+            client, one = await begun(house, connection)
+            one.data_received(SAID[:-3])
+            client.exchange.be_last()
+            one.data_received(SAID[-3:])
+            assert (await connection.closed()).endswith(b"0123456789")
+            assert one.target.idle == [one]  # the dyno's goes on
+
+    run(test)
+
+
+def test_a_silence_within_an_answer_is_the_dynos():
+    async def test():
+        async with serving(silent) as (house, _), await house.connect() as connection:
+            client, one = await begun(house, connection)
+            before = client.deadline
+            one.data_received(SAID[:-3])
+            assert client.deadline > before + 20  # 30 s for the first byte, 55 s between bytes
+            one.data_received(SAID[-3:-2])
+            client.expired(client.deadline)
+            await connection.closed()
+            assert (await house.logplex.line()).startswith("at=error code=H15")
+
+    run(test)
