@@ -7,6 +7,7 @@ One entry point, `settings(argv)`; every error names the file or flag, the key a
 import argparse
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
@@ -37,6 +38,10 @@ _MIN = {
 }  # everything else that counts: above 0
 
 
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"  # names of a house's own may hold underscores
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LONGEST_DOMAIN = 222  # an app's name and its dot come before it, and 253 are the most (RFC 1035)
+_LONGEST_RUN = 107 - len("/logplex.sock")  # unix(7): 108 with the NUL
 _MOST = {"rendezvous_port": _MAX_PORT}
 
 
@@ -91,6 +96,25 @@ def _local(there: Endpoint, where: str) -> Endpoint:
     return there
 
 
+def _domain(text: str, where: str) -> str:
+    """Refuse what no browser would send and no certificate can hold; raise BadSettings."""
+    name = text.lower()
+    if not _HOST_NAME.fullmatch(name) or len(name) > _LONGEST_DOMAIN:
+        raise BadSettings(
+            f"cannot use {where} {text!r}: it must be a host name in ASCII, such as apps.example.com (bücher.example is xn--bcher-kva.example)"
+        )
+    return name
+
+
+def _directory(key: str, text: str, where: str) -> str:
+    path = os.path.abspath(text)
+    if key == "run" and len(os.fsencode(path)) > _LONGEST_RUN:
+        raise BadSettings(
+            f"cannot use {where} {path!r}: no socket can have a path that long; {_LONGEST_RUN} bytes are the most"
+        )
+    return path
+
+
 def _value(key: str, value: Any, default: Any, where: str) -> Any:
     if key in _ENDPOINTS:
         if not isinstance(value, str):
@@ -107,7 +131,9 @@ def _value(key: str, value: Any, default: Any, where: str) -> Any:
             raise BadSettings(f"cannot use {where}: it must be a text that is not empty")
         if key == "disk_ceiling" and value not in list(Ceiling):
             raise BadSettings(f"cannot use {where} = {value!r}: it is one of {', '.join(Ceiling)}")
-        return os.path.abspath(value) if key in ("state", "run") else value
+        if key == "domain":
+            return _domain(value, where)
+        return _directory(key, value, where) if key in ("state", "run") else value
     kind = "a whole number" if isinstance(default, int) else "a number"
     least = _MIN.get(key)
     right = isinstance(value, int) or (isinstance(value, float) and isinstance(default, float))

@@ -1,5 +1,7 @@
 """Settings: flags over file over defaults, and refusals that name the place."""
 
+import socket
+
 import pytest
 
 from dynod.host.config import BadSettings, as_argv, endpoint, from_toml, parser, settings
@@ -44,6 +46,12 @@ def test_what_is_written_for_a_child_reads_back_equal(tmp_path, monkeypatch):
         ("stop_grace = -1", "stop_grace in x.toml = -1: it must be a number, above 0"),
         ('disk_ceiling = "sky"', "disk_ceiling in x.toml = 'sky': it is one of auto, quota, image, none"),
         ('domain = ""', "domain in x.toml: it must be a text that is not empty"),
+        ('domain = "bad name"', "domain in x.toml 'bad name': it must be a host name in ASCII"),
+        ('domain = "bücher.example"', "it must be a host name in ASCII"),
+        ('domain = "a..b"', "it must be a host name in ASCII"),
+        ('domain = ".localhost"', "it must be a host name in ASCII"),
+        (f'domain = "{"a." * 120}b"', "it must be a host name in ASCII"),
+        (f'run = "/{"d" * 94}"', "no socket can have a path that long; 94 bytes are the most"),
         ("a = [", "cannot read x.toml"),
     ],
 )
@@ -51,6 +59,15 @@ def test_a_wrong_value_names_file_key_and_what_is_allowed(text, says):
     with pytest.raises(BadSettings, match=r"(?s).") as caught:
         from_toml(text, "x.toml")
     assert says in str(caught.value)
+
+
+def test_names_of_hosts_are_taken_in_any_case_and_directories_for_runs_up_to_what_a_socket_can_have():
+    for name in ("localhost", "Apps.Example.COM", "xn--bcher-kva.example", "10.0.0.1.nip.io", "a-b.c_d"):
+        assert from_toml(f'domain = "{name}"', "f") == {"domain": name.lower()}
+    longest = "/" + "d" * 93
+    assert from_toml(f'run = "{longest}"', "f") == {"run": longest}
+    with socket.socket(socket.AF_UNIX) as probe, pytest.raises(FileNotFoundError):  # and not "path too long"
+        probe.bind(f"{longest}/logplex.sock")
 
 
 def test_a_named_file_must_be_there(tmp_path):
