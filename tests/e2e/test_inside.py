@@ -58,7 +58,7 @@ def test_a_shell_at_a_terminal(platform, app):
         platform, "ps:exec", "-a", app, stdin=terminal, stdout=terminal, stderr=terminal
     ) as child:
         os.close(terminal)
-        read_until(keyboard, "up\r\n")  # what is typed before the terminal is raw is thrown away
+        read_until(keyboard, "up, web.1\r\n")  # what is typed before the terminal is raw is thrown away
         os.write(keyboard, b"echo in $DYNO; tty\n")
         assert "/dev/pts/" in read_until(keyboard, "in web.1\r\n/dev/pts/")
         os.write(keyboard, b"exit 4\n")
