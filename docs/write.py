@@ -26,7 +26,7 @@ def cli() -> str:
         "## dyno",
         "The verbs are those of Heroku's CLI. The instance is found by `--run DIR`, `DYNOD_RUN`, or `/run/dynod`; the app by `-a APP`, "
         "`HEROKU_APP`, `DYNO_APP`, or the git remote of the current directory (`-r REMOTE` chooses among several). Verbs that read take "
-        "`--json`. Exit status: 0 done, 1 refused (one line on stderr says why), 2 wrong usage, 130 after Ctrl-C; `dyno run` ends with "
+        "`--json`. Exit status: 0 done, 1 refused (one line on stderr says why), 2 wrong usage, 130 after Ctrl-C, 141 when who reads it has gone; `dyno run` ends with "
         "the status of what it ran.",
         _table(("verb", "does", "also called"), ((f"`{v.name}`", v.about, ", ".join(f"`{a}`" for a in v.aliases)) for v in VERBS)),
     ]
