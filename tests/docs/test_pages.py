@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -53,12 +54,40 @@ def test_readme_gives_the_two_commands_and_the_line_that_brings_make():
         assert f"apt-get install -y make && make {target}\n" in text
 
 
-def test_what_the_documents_name_is_there():
-    for page in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/reliability.md"):
-        text = (ROOT / page).read_text()
-        for name in re.findall(r"\b((?:dynod|router|slugc|docs|tests|examples|systemd)/[\w./]+\w)", text):
-            place = ROOT / name
-            assert place.exists() or place.with_suffix(".py").exists(), f"{page} names {name}"
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_document_names_is_there(page):
+    text = page.read_text()
+    for name in re.findall(
+        r"(?<![/\w.])((?:dynod|router|slugc|docs|tests|examples|systemd|lab)/[\w./]+\w)", text
+    ):
+        place = ROOT / name
+        assert place.exists() or place.with_suffix(".py").exists(), name
+    tests = list((ROOT / "tests").rglob("test_*.py"))
+    known = {path.stem for path in tests} | {
+        name for path in tests for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert set(re.findall(r"\b(test_\w*[a-z0-9])(?![\w*])", text)) <= known
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= set(targets)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_document_tells_to_type_can_be_typed(page):
+    """Lines of its examples whole, what stands in a sentence by its verb."""
+    from dynod.__main__ import WORDS
+    from dynod.cli.options import parse
+    from dynod.cli.verbs import BY_NAME
+
+    text = page.read_text()
+    assert set(re.findall(r"`dyno ([a-z:]+)", text)) <= set(BY_NAME)
+    assert set(re.findall(r"`dynod ([a-z]+)", text)) <= set(WORDS)
+    for example in re.findall(r"^```\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in re.findall(r"^dyno (.*)$", example, re.MULTILINE):
+            verb, *words = shlex.split(line, comments=True)
+            parse(BY_NAME[verb], words)
 
 
 def test_every_package_has_its_line_in_the_code_map():
