@@ -1,11 +1,8 @@
 """Client addresses: how they are written, and how many connections each has at this worker, counted only while the table sets a limit."""
 
+import asyncio
 import socket
 from collections import Counter
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from router.server import Client
 
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address in IPv6's clothes
 
@@ -26,27 +23,28 @@ def who(address: str) -> bytes:
 
 
 class Addresses:
-    """Each connection is `opened` once, which may be its end, and `closed` once, counted or not."""
+    """Each connection is `opened` once, which may be its end, and `closed` once, counted or not. `most` of an address; 0 is no limit."""
 
     def __init__(self) -> None:
+        self.most = 0
         self._counts: Counter[bytes] = Counter()
-        self._counted: dict[Client, bytes] = {}
+        self._counted: dict[asyncio.BaseProtocol, bytes] = {}
 
-    def opened(self, client: "Client", most: int) -> None:
+    def opened(self, connection: asyncio.BaseProtocol, transport: asyncio.Transport) -> None:
         """Count it in, or drop it, if there are `most` of its address already."""
-        peer = client.transport.get_extra_info("peername")
+        peer = transport.get_extra_info("peername") if self.most else None
         if not peer:
             return
         key = who(peer[0])
-        if self._counts.get(key, 0) >= most:
-            client.transport.abort()
+        if self._counts.get(key, 0) >= self.most:
+            transport.abort()
             return
         self._counts[key] += 1
-        self._counted[client] = key
+        self._counted[connection] = key
 
-    def closed(self, client: "Client") -> None:
+    def closed(self, connection: asyncio.BaseProtocol) -> None:
         """Count it out; an address without connections is forgotten."""
-        key = self._counted.pop(client, None)
+        key = self._counted.pop(connection, None)
         if key is not None:
             self._counts[key] -= 1
             if not self._counts[key]:

@@ -64,7 +64,7 @@ class H2(asyncio.Protocol):
     transport: asyncio.Transport
     exchange = None
     awaited = False  # who is told GOAWAY knows what was not served
-    counted = True
+    counted = False  # since before its handshake
 
     def __init__(self, proxy: "Proxy", port: int) -> None:
         self._proxy = proxy

@@ -20,7 +20,6 @@ class StreamClient(SecureClient):
 
     __slots__ = ()
     protocol = "http2.0"
-    counted = False
 
     def write_last(self, data: bytes) -> None:
         self.transport.write(data)

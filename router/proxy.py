@@ -62,7 +62,7 @@ class Proxy:
         self.first_byte = timers.first_byte
         self._fresh = timers.fresh
         self._place = place  # which of how many workers
-        self._addresses = Addresses()
+        self.addresses = Addresses()
         self.port = port
         self.routes = Routes(RouteTable())
         self.has_table = False
@@ -90,6 +90,7 @@ class Proxy:
         most = share(table.limits.in_flight, *self._place)
         self.routes = Routes(table, before, most)
         self.waiting.limits, self.waiting.most = table.limits, most
+        self.addresses.most = table.limits.per_address
         self.has_table = True
         leaving = []
         for target in self.routes.left(before):
@@ -332,13 +333,13 @@ class Proxy:
             client.leave()
         elif self.draining:
             self._see_off(client)
-        elif self.waiting.limits.per_address and client.counted:
-            self._addresses.opened(client, self.waiting.limits.per_address)
+        elif client.counted:
+            self.addresses.opened(client, client.transport)
 
     def closed(self, client: "Client") -> None:
         """Count a client out."""
         self._clients.discard(client)
-        self._addresses.closed(client)
+        self.addresses.closed(client)
         if self.draining and not self._clients:
             self.drained.set()
 

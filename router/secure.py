@@ -12,15 +12,18 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
+from router.addresses import Addresses
+
 HANDSHAKE = 10.0  # seconds
 RECORD = 16 * 1024  # no record is larger
 
 
 class Secured(asyncio.Protocol, asyncio.Transport):
-    """`made` gives who is told of the connection, once hands are shaken."""
+    """`made` gives who is told of the connection, once hands are shaken; in `addresses` it counts from the first."""
 
     __slots__ = (
         "_above",
+        "_addresses",
         "_closing",
         "_connection",
         "_goodbye",
@@ -36,9 +39,14 @@ class Secured(asyncio.Protocol, asyncio.Transport):
     _timer: asyncio.TimerHandle | None
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, context: ssl.SSLContext, made: Callable[[], asyncio.Protocol]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: ssl.SSLContext,
+        made: Callable[[], asyncio.Protocol],
+        addresses: Addresses,
     ) -> None:
         self._loop = loop
+        self._addresses = addresses
         self._made = made
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._connection = context.wrap_bio(self._in, self._out, server_side=True)
@@ -51,6 +59,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._tcp = cast("asyncio.Transport", transport)
         self._timer = self._loop.call_later(HANDSHAKE, self._tcp.abort)
+        self._addresses.opened(self, self._tcp)
 
     def data_received(self, data: bytes) -> None:
         self._in.write(data)
@@ -123,6 +132,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         if self._timer is not None:
             self._timer.cancel()
         self._closing = True
+        self._addresses.closed(self)
         above, self._above = self._above, None  # no cycle is left
         if above is not None:
             above.connection_lost(exc)

@@ -145,6 +145,7 @@ class SecureClient(Client):
 
     __slots__ = ("_asked", "_port", "_right", "_strange")
     protocol = "http1.1"
+    counted = False  # since before its handshake
     bare = False
 
     def __init__(self, proxy: "Proxy", port: int) -> None:

@@ -108,7 +108,9 @@ class Worker:
         port = listener.getsockname()[1]
         loop = asyncio.get_running_loop()
         return await loop.create_server(
-            lambda: Secured(loop, self.certificates.base, lambda: Negotiated(self.proxy, port)),
+            lambda: Secured(
+                loop, self.certificates.base, lambda: Negotiated(self.proxy, port), self.proxy.addresses
+            ),
             sock=listener,
             backlog=BACKLOG,
         )

@@ -15,6 +15,7 @@ from router.reasons import Failure
 from router.server import HIGH, Client
 from tests.router.routing import GET, HELLO, QUICK, Connection, run, serving, turns
 from tests.router.test_router_h2 import talk
+from tests.router.test_router_tls import CERTS
 
 
 def test_an_early_answer_reaches_a_client_that_still_sends():
@@ -237,7 +238,33 @@ def test_one_address_has_so_many_connections_and_others_have_theirs():
             for connection in mine:
                 connection.writer.transport.abort()
             await turns(lambda: not proxy._clients)
-            assert (len(proxy._addresses), proxy._addresses.known) == (0, 0)
+            assert (len(proxy.addresses), proxy.addresses.known) == (0, 0)
+
+    run(test)
+
+
+def test_who_does_not_shake_hands_counts_too_and_is_one_with_the_client_it_becomes():
+    async def test():
+        async with serving(limits=Limits(per_address=3)) as (house, _):
+            house.worker.certificates.swap(CERTS)
+
+            async def silent(local="127.0.0.1"):
+                where = ("127.0.0.1", house.tls_port)
+                return Connection(*await asyncio.open_connection(*where, local_addr=(local, 0)))
+
+            addresses = house.worker.proxy.addresses
+            mine = [await silent(), await silent()]
+            async with await house.connect_tls() as third:
+                assert (await third.ask()).status == 200
+                assert len(addresses) == 3
+                async with await silent() as fourth:
+                    assert await fourth.closed() in {b"", b"reset"}
+                async with await silent("127.0.0.9"):
+                    await turns(lambda: len(addresses) == 4)
+            for each in mine:
+                await each.close()
+            await turns(lambda: not len(addresses))
+            assert addresses.known == 0
 
     run(test)
 
@@ -253,7 +280,7 @@ def test_the_streams_of_one_connection_are_one_connection():
                 assert await connection.closed() in {b"", b"reset"}
             client.raw.writer.transport.abort()
             await turns(lambda: not house.worker.proxy._clients)
-            addresses = house.worker.proxy._addresses
+            addresses = house.worker.proxy.addresses
             assert (len(addresses), addresses.known) == (0, 0)
 
     run(test)

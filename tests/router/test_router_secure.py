@@ -10,6 +10,7 @@ import pytest
 from dynod.host.authority import authority, issue, pem
 from dynod.host.certificates import key_text, new_key
 from router import secure
+from router.addresses import Addresses
 from router.secure import RECORD, Secured
 from router.tls import new_context
 
@@ -95,7 +96,7 @@ class Pair:
 
     def __init__(self, step: int = 2**20, **client) -> None:
         self.loop, self.tcp, self.above, self.step = Loop(), Tcp(), Above(), step
-        self.ours = Secured(self.loop, context(), lambda: self.above)
+        self.ours = Secured(self.loop, context(), lambda: self.above, Addresses())
         self.ours.connection_made(self.tcp)
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
