@@ -15,6 +15,7 @@ from tests.lab.told import INSIDE, PYTHON
 
 DEPLOY = "cd /srv/dynod && sh lab/deploy {app} {tree} 2>&1"
 SETTLED = "systemctl is-system-running --wait || systemctl --failed; systemctl is-active dynod.service"
+FAILED = pytest.StashKey[bool]()
 
 
 def pytest_collection_modifyitems(items):
@@ -27,6 +28,22 @@ def pytest_runtest_logreport(report):
     """Say at once why one failed: the end of all is hours away."""
     if report.failed and "tests/lab/" in report.nodeid:
         print(f"\n{report.longreprtext}", flush=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Tell fixtures that end whether their test failed: nothing is raised in them."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture
+def words(machine, request):
+    """Keep the machine's words when a test fails."""
+    yield
+    if request.node.stash.get(FAILED, False):
+        print(keep(machine, "".join(letter if letter.isalnum() else "-" for letter in request.node.name)))
 
 
 @pytest.fixture(scope="session")
