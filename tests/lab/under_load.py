@@ -39,7 +39,7 @@ def running(machine):
     return {(row["app"]["name"], row["name"], row["id"]) for row in json.loads(said)}
 
 
-def processes(machine, program="^python3 -m http.server|^/bin/bash ./count.sh"):
+def processes(machine, program="^python3 (-u )?-m http.server|^/bin/bash ./count.sh"):
     """Pids of the dynos' own programs; not of what they have forked and what is about to become another program."""
     rows = [line.split(None, 2) for line in machine.sh("ps -eo pid=,ppid=,args=").splitlines()]
     found = {pid: parent for pid, parent, argv in rows if re.match(program, argv)}
