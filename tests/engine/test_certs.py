@@ -43,6 +43,13 @@ def test_an_apps_own_name_has_a_certificate_that_clients_take(published):
     )
 
 
+def test_a_domain_may_be_longer_than_a_common_name(published):
+    make, tables, _ = published
+    domain = f"{'a' * 60}.example.com"
+    make(told(), domain).look()
+    assert names(tables[0].served[0])[1] == [domain, f"*.{domain}"]
+
+
 def test_a_domain_shows_its_endpoints_certificate_and_one_without_is_not_named(published):
     make, tables, _ = published
     story = told("www.example.com", "*.example.com", "www.example.org")
