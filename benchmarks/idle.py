@@ -159,10 +159,10 @@ def lookups():
         hosts = [f"app{n * 7919 % routes}.localhost".encode() for n in range(10_000)]
         best = []
         for _ in range(7):
-            began = time.perf_counter()
+            began = time.thread_time()
             for host in hosts:
                 found.find(host)
-            best.append((time.perf_counter() - began) / len(hosts) * 1e9)
+            best.append((time.thread_time() - began) / len(hosts) * 1e9)
         print(f"{routes:<34} {min(best):14.0f}")
 
 
