@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections import Counter
 
+import hypothesis
 import leaks
 import pytest
 
@@ -21,6 +22,9 @@ _skipped = Counter()
 
 
 def pytest_configure(config):
+    # Of its own accord it gives each example 200 ms; no test is timed here.
+    hypothesis.settings.register_profile("house", deadline=None)
+    hypothesis.settings.load_profile("house")
     os.mkdir(_base)
     os.chmod(_base, 0o755)  # dynos' users pass through
     leaks.hold(_base)
