@@ -41,7 +41,7 @@ def platform(tmp_path_factory):
     (tree / "Procfile").write_text("web: exec python3 server\nworker: exec sleep 1000000\ncrash: exit 1\n")
     made.commit(tree, "serve")
     made.push(tree)
-    made.dyno("ps:scale", "web=0", "-a", "daily")  # the first deploy started one; each test runs what it needs
+    made.dyno("ps:scale", "web=0", "-a", "daily")  # the deploy started it; each test runs what it needs
     made.until(lambda: states(made) == {}, "daily")
     yield made
     assert made.stop() == 0
