@@ -116,6 +116,7 @@ class Streams:
             raise Refused(
                 Refusal.NOT_FOUND, "cannot find this log session: it was not begun within five minutes"
             )
+        self._front.platform.app(query.app)  # with it the session is gone, and nobody shall come back for it
         lines = self._front.platform.logs(logs.resumed(query, last_id))
         events = "text/event-stream" in request.headers.get("Accept", "")
         if not events:

@@ -82,7 +82,7 @@ class LogLink:
             raise _away(f"read the log of {query.app}") from None
 
     async def tail(self, query: LogQuery) -> AsyncIterator[LogLine]:
-        """Yield history, then live lines, on and on; a restart of logplex is not seen. The caller closes the iterator.
+        """Yield history, then live lines until the app is forgotten; a restart of logplex is not seen. The caller closes the iterator.
 
         What the caller does not read is not read from the socket: its queue in logplex runs over (L11), and nothing here does.
         """
@@ -93,6 +93,7 @@ class LogLink:
                     async for number, line in rows:
                         last, delay = number, FIRST_DELAY
                         yield line
+                return  # logplex has said so; had it gone away, that were an error
             await _pause(delay)
             delay = min(delay * 2, LAST_DELAY)
 

@@ -116,14 +116,16 @@ class Door(Notified):
                 raise Refused(Refusal.INVALID, "cannot write lines: writer, first and rows are needed")
 
     async def _stream(self, call: Call, ask: Ask, *, numbered: bool) -> None:
-        """Send history, then live lines until the reader leaves: between the two nothing is awaited, so none is missed."""
+        """Send history, then live lines until the reader leaves or the app is forgotten: between the two nothing is awaited,
+        so none is missed.
+        """
         tail, awake = Tail(ask.query), asyncio.Event()
         rows = self._plex.ask(ask)
         if ask.query.tail:
             self._plex.listen(tail, awake.set)
         try:
             await self._send(call, rows, numbered=numbered)
-            while ask.query.tail:
+            while ask.query.tail and not tail.over:
                 await awake.wait()
                 awake.clear()
                 await self._send(call, tail.take(), numbered=numbered)

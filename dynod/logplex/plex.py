@@ -150,6 +150,9 @@ class Plex:
             intake.muted = intake.muted or intake.app == app
         ring = self._rings.pop(app, None) or Ring(self._path(app), self.history)
         ring.remove()
+        for tail, wake in self._listeners.get(app, {}).items():
+            tail.over = True
+            wake()
 
     # -- readers -------------------------------------------------------------------------------------------------------
 
@@ -168,6 +171,7 @@ class Plex:
     def listen(self, tail: Tail, wake: Callable[[], None]) -> None:
         """Offer every new line of the app to `tail`; `wake` is called when it has something."""
         self._listeners.setdefault(tail.query.app, {})[tail] = wake
+        tail.over = tail.query.app in self._forgotten
 
     def leave(self, tail: Tail) -> None:
         """Nobody listens to `tail` any more."""

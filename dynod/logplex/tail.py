@@ -24,6 +24,7 @@ class Tail:
 
     def __init__(self, query: LogQuery, rows: int = ROWS, chars: int = CHARS) -> None:
         self.query = query
+        self.over = False  # its app is gone: what waits is the last
         self._limit = (rows, chars)
         self._rows: list[Numbered] = []
         self._chars = 0

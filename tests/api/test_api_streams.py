@@ -51,6 +51,18 @@ def test_history_comes_as_events_and_ends():
     run(story)
 
 
+def test_a_session_goes_with_its_app():
+    """The CLI comes back for a tail that ended, for as long as it is let."""
+
+    async def story(whole):
+        await app(whole)
+        url = await address(whole, tail=True)
+        await whole.ask("DELETE", "/apps/demo")
+        assert (await whole.ask("GET", url, token="", **SSE)).status == 404
+
+    run(story)
+
+
 def test_a_tail_is_live_and_told_when_its_reader_leaves():
     async def story(whole):
         demo = await app(whole)

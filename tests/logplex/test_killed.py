@@ -325,6 +325,30 @@ def test_a_tail_gives_history_and_goes_on(tmp_path):
     run(story())
 
 
+def test_a_tail_ends_with_its_app_and_tells_the_last_lines_first(tmp_path):
+    """Who tails the log of an app that is destroyed would wait for ever."""
+
+    async def story():
+        async with log_house(tmp_path) as (_, logplex):
+            link = LogLink(logplex.socket)
+            link.write(APP, "heroku", "api", "first")
+            link.write("other", "heroku", "api", "other")
+            lines, others = link.tail(LogQuery(APP)), link.tail(LogQuery("other"))
+            assert [(await anext(each)).text for each in (lines, others)] == ["first", "other"]
+            link.write(APP, "heroku", "api", "last")
+            while link.waiting:
+                await link.recent(LogQuery(APP))
+            await link.forget(APP)
+            assert [line.text async for line in lines] == ["last"]
+            assert [line.text async for line in link.tail(LogQuery(APP))] == []  # nor for who comes later
+            link.write("other", "heroku", "api", "goes on")
+            assert (await anext(others)).text == "goes on"
+            await others.aclose()
+            await link.close()
+
+    run(story())
+
+
 def test_a_link_without_logplex(tmp_path):
     async def story():
         async with log_house(tmp_path) as (_, logplex):
