@@ -45,6 +45,15 @@ def test_orphans_are_reaped(host):
     assert host.sh(ORPHANS)[1] == "none\n"
 
 
+def test_nothing_in_the_dyno_looks_into_it(host):
+    """Python's shape is what both are before the compiled one is in place, when the app runs already: a fork of the machine's root."""
+    script = (
+        "for name in mem maps environ auxv; do (: < /proc/1/$name) && echo $name; done; "
+        "for link in exe cwd root fd/0 ns/net; do readlink /proc/1/$link; done; ls /proc/1/fd; echo over"
+    )
+    assert host.sh(f"exec 2>/dev/null; {script}") == (0, "over\n")
+
+
 @pytest.mark.parametrize("signum", [1, 10, 15])
 def test_a_signal_reaches_every_process(host, signum):
     each = "sh -c 'trap \"echo heard; exit\" HUP USR1 TERM; echo set; sleep 1000 & wait'"
