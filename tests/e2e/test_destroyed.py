@@ -64,3 +64,14 @@ def test_a_build_ends_with_its_app(platform):
     assert push.returncode != 0
     assert "Traceback" not in rest
     assert "destroyed" in rest
+
+
+def test_a_tail_ends_with_its_app(platform):
+    platform.deploy("shell", "tailed")
+    argv = [sys.executable, "-P", "-m", "dynod.cli", "logs", "--tail", "-a", "tailed", "--run", platform.run]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
+        assert "Initial release" in tail.stdout.readline()
+        platform.dyno("apps:destroy", "-a", "tailed", "--confirm", "tailed")
+        said, wrong = tail.communicate(timeout=PATIENCE)
+    assert (tail.returncode, wrong) == (0, "")
+    assert "State changed from up to down" in said
