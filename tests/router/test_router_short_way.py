@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from dynod.model.route import Limits, RouteTable
 from tests.router.routing import canned, controlled, run, running, serving, table, turns
 from tests.router.test_router_queue import UNTIMED, Slow, asked, waiting
+
+pytestmark = pytest.mark.usefixtures("either_reader")  # and as it does where nothing was compiled
 
 
 def test_one_that_waits_goes_on_as_the_table_wants_it_by_then():
