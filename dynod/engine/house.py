@@ -298,6 +298,11 @@ class House:
     def _vast(self, app: AppId, dyno: DynoId, used: int) -> None:
         self._loops[app].post(Happened(dyno, MemoryVastlyExceeded(used)))
 
+    def is_over(self, app: AppId) -> bool:
+        """Whether a destroyed app has no dyno left, and was not forgotten when another of its last ones was."""
+        loop = self._loops.get(app)
+        return app not in self.ledger.apps and loop is not None and not loop.fleet.dynos
+
     async def forget(self, app: AppId) -> None:
         """Let go of a destroyed app, once it has no dyno left."""
         self._loops.pop(app, None)

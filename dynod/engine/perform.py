@@ -130,5 +130,5 @@ class Deeds:
         await house.machine.give_back(dyno)
         if opened is not None and app in house.ledger.apps:
             await house.autopsies.close(opened)
-        if app not in house.ledger.apps and not house.loop(app).fleet.dynos:
+        if house.is_over(app):
             await house.forget(app)

@@ -33,6 +33,7 @@ def gone(pidfds):
 
 def test_one_offs_end_with_their_app(platform):
     platform.deploy("shell", "short")
+    platform.dyno("ps:scale", "web=3", "-a", "short")
     platform.dyno("run:detached", "-a", "short", "exec sleep 1000017")
     argv = [sys.executable, "-P", "-m", "dynod.cli", "run", "-a", "short", "--run", platform.run, "--"]
     with subprocess.Popen(
@@ -44,6 +45,7 @@ def test_one_offs_end_with_their_app(platform):
         platform.dyno("apps:destroy", "-a", "short", "--confirm", "short")
         gone(ends)
         assert attached.wait(PATIENCE) == 143
+    assert "Traceback" not in (Path(platform.run) / "serve.log").read_text()
 
 
 def test_a_build_ends_with_its_app(platform):
