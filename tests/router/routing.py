@@ -22,6 +22,7 @@ from router.worker import Worker
 
 NO_LIMITS = Limits()
 CAP = 20  # seconds until a test that waits for something gives up
+SLOW = 120  # where several programs are started: a busy machine takes its time
 QUICK = Timers(tick=0.02, flush=0.001, retry=0.01, retry_most=0.02, linger=0.3, drain=5)
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: test\r\n\r\nhello"
 GET = b"GET / HTTP/1.1\r\nHost: app.localhost\r\n\r\n"

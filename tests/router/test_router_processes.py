@@ -18,7 +18,7 @@ from dynod.model.settings import routes_file
 from dynod.wire import table as table_codec
 from router.__main__ import options
 from router.master import Options, listen
-from tests.router.routing import GET, HELLO, NO_LIMITS, Connection, FakeDyno, canned, run, table
+from tests.router.routing import GET, HELLO, NO_LIMITS, SLOW, Connection, FakeDyno, canned, run, table
 
 MOVED_TO = 0x80
 
@@ -103,7 +103,7 @@ def test_port_0_gives_one_port_to_all_workers_and_a_hangup_changes_nothing():
             await ended(router.pidfd)
             assert router.process.wait() == 0
 
-    run(test)
+    run(test, SLOW)
 
 
 def test_all_workers_together_keep_to_what_a_dyno_may_have_in_flight():
@@ -133,7 +133,7 @@ def test_all_workers_together_keep_to_what_a_dyno_may_have_in_flight():
                 assert (await client.response()).body == b"hello"
             assert most == 4
 
-    run(test)
+    run(test, SLOW)
 
 
 def worker_of(port: int, connection: Connection, pids: list[int]) -> int:
@@ -178,7 +178,7 @@ def test_a_killed_worker_takes_only_its_own_connections_with_it_and_is_replaced(
             for connection in connections:
                 connection.writer.transport.abort()
 
-    run(test)
+    run(test, SLOW)
 
 
 def test_sigterm_lets_requests_under_way_end():
@@ -208,7 +208,7 @@ def test_sigterm_lets_requests_under_way_end():
             await ended(router.pidfd)
             assert router.process.wait() == 0
 
-    run(test)
+    run(test, SLOW)
 
 
 def test_workers_follow_their_master():
@@ -221,7 +221,7 @@ def test_workers_follow_their_master():
                 await ended(pidfd)
                 os.close(pidfd)
 
-    run(test)
+    run(test, SLOW)
 
 
 def test_listening_sockets_may_be_inherited():
@@ -241,7 +241,7 @@ def test_listening_sockets_may_be_inherited():
             router.close()
             await dyno.close()
 
-    run(test)
+    run(test, SLOW)
 
 
 def test_the_command_line():

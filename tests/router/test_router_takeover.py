@@ -17,7 +17,7 @@ from dynod.model.settings import certs_file, routes_file
 from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
 from router.takeover import Legacy, inherited, read, write
-from tests.router.routing import GET, Connection, FakeDyno, run, table, trusting_all, turns
+from tests.router.routing import GET, SLOW, Connection, FakeDyno, run, table, trusting_all, turns
 from tests.router.test_router_metrics import SWITCHED, UPGRADE
 from tests.router.test_router_processes import Router, ended, worker_of
 
@@ -192,7 +192,7 @@ def test_a_new_version_takes_over_under_load_and_nothing_fails():
             await ended(process.pidfd)
             assert process.process.wait() == 0
 
-    run(test)
+    run(test, SLOW)
 
 
 def test_a_tls_session_goes_on_at_the_new_version():
@@ -222,7 +222,7 @@ def test_a_tls_session_goes_on_at_the_new_version():
                 _, reused = await asyncio.to_thread(once, session)
                 assert reused
 
-    run(test)
+    run(test, SLOW)
 
 
 def test_a_version_that_does_not_start_leaves_the_old_one_serving():
@@ -242,7 +242,7 @@ def test_a_version_that_does_not_start_leaves_the_old_one_serving():
                 assert (await connection.ask(GET.replace(b"app.", b"no."))).get("Server") == "Heroku one"
                 assert worker_of(port, connection, first) in first
 
-    run(test)
+    run(test, SLOW)
 
 
 def test_an_old_worker_that_was_told_to_leave_still_ends_on_sigterm_in_time():
@@ -275,7 +275,7 @@ def test_an_old_worker_that_was_told_to_leave_still_ends_on_sigterm_in_time():
         with open(f"{process.run}/router.json", encoding="utf-8") as file:
             return json.load(file)["pids"]
 
-    run(test)
+    run(test, SLOW)
 
 
 def test_what_passes_may_be_of_another_version():
