@@ -81,13 +81,15 @@ def test_tables_arrive_and_a_lost_control_plane_changes_nothing_until_it_is_back
     run(test)
 
 
-def test_a_spoilt_table_is_not_taken_and_nonsense_ends_the_connection():
+def test_a_spoilt_table_is_not_taken_and_nonsense_ends_the_connection(caplog):
     async def test():
         async with serving() as (house, dyno):
             control = FakeControl(house.run)
             control.bytes = b"\x93\x02\xa5table\xc4\x01x"
             await control.open()
-            await control.opened.wait()
+            await turns(lambda: "keeping the old table" in caplog.text)
+            assert (await house.ask()).status == 200
+            assert control.wakes.empty()  # nor said to be in force
             control.publish(replace(table(dyno.backend), generation=2))
             await swapped(house, 2)
             control.opened.clear()
