@@ -78,16 +78,21 @@ def _spared(word: str) -> AbstractContextManager[None]:
         # Half a MiB, which inspect has for source texts; dataclasses and asyncio begin with inspect.
         with lean.blank("ast"):
             import inspect  # noqa: F401
+    if word in ("logplex", "serve"):
+        with lean.without("bz2", "lzma"):  # for archives of kinds that we have none of
+            import shutil  # noqa: F401
     match word:
         case "net":
             return lean.without("ssl")  # asyncio can do without, and unix sockets know no TLS
         case "logplex":
             return lean.blank("ssl")  # its loop cannot
         case "serve":
-            # The two are for proxies that the environment names and for reading HTML; aiohttp's client comes with the
-            # first certificate that is fetched.
-            with lean.blank("urllib.request", "html.entities"):
+            # These are for proxies that the environment names, for reading HTML and for keys of ssh; aiohttp's client comes
+            # with the first certificate that is fetched.
+            keys = "cryptography.hazmat.primitives.serialization"
+            with lean.blank("urllib.request", "html.entities", f"{keys}.ssh"):
                 lean.bare("aiohttp", "web")
+                import_module(keys)
     return nullcontext()
 
 
