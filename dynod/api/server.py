@@ -27,9 +27,11 @@ from dynod.api.rendezvous import Rendezvous
 from dynod.api.rpc import serve_control
 from dynod.api.streams import Streams
 from dynod.engine.platform import Platform
+from dynod.host import authority
 from dynod.model.settings import Endpoint, Settings, control_socket
 from dynod.unit import unit
 
+SEAL_BYTES = 32
 CHECK = 24 * 3600.0  # seconds between looks at the certificate's end
 _log = logging.getLogger(__name__)
 DRAIN = 5.0  # seconds for requests under way when we close
@@ -62,15 +64,15 @@ class ApiServer:
         await self._runner.cleanup()
 
 
-def _seal_key(state: str) -> bytes:
+def seal_key(state: str) -> bytes:
     """Return the key that seals URLs, made at the first start."""
     path = f"{state}/secrets/seal.key"
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-    with open(path, "rb") as file:
-        return file.read()
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        if len(found := file.read()) == SEAL_BYTES:  # anybody knows an empty one
+            return found
+    key = secrets.token_bytes(SEAL_BYTES)
+    authority.write(path, key, 0o600)
+    return key
 
 
 async def _renew(context: ssl.SSLContext, settings: Settings) -> None:
@@ -142,7 +144,7 @@ async def serve_api(
     await meeting.listen(context, rendezvous)
     front = Front(
         platform,
-        Seal(_seal_key(settings.state)),
+        Seal(seal_key(settings.state)),
         meeting,
         _address(settings.api.host, port),
         uploads.prepare(settings.state, time.time()),

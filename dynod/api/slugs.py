@@ -46,7 +46,7 @@ async def create(ask: Ask) -> Any:
         "buildpack": fields.optional_text(body, "buildpack_provided_description") or "",
         "checksum": fields.optional_text(body, "checksum") or "",
     }
-    ident = uploads.announce_slug(ask.front.uploads, ask.app.id, ask.account, wanted)
+    ident = await uploads.announce_slug(ask.front.uploads, ask.app.id, ask.account, wanted)
     return {
         "id": ident,
         "blob": {"method": "put", "url": ask.links.blob("slug-upload", ident)},

@@ -90,7 +90,7 @@ class Streams:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
-        uploads.settle_slug(self._front.uploads, ident, slug.id)
+        await uploads.settle_slug(self._front.uploads, ident, slug.id)
 
     async def get_slug(self, request: web.Request) -> web.StreamResponse:
         app_id, ident = self._opened(request, "slug")

@@ -1,7 +1,7 @@
 """STATE/uploads: source tarballs and slugs on their way in, and what was announced about them.
 
-Owns the files and their names. A blob is written beside its place and renamed, so that what can be found is whole. What nobody fetched
-within a day is swept away at the next start.
+Owns the files and their names. A blob is brought to the disk beside its place and renamed, so that what can be found is whole and what was
+answered is kept, whenever the power goes. What nobody fetched within a day is swept away at the next start.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from dynod.host.durable import rename_new
 from dynod.model.app import Account
 from dynod.model.refused import Refusal, Refused
 
@@ -61,7 +62,9 @@ async def receive(chunks: AsyncIterator[bytes], path: str, most: int) -> int:
                     if size > most:
                         raise Refused(Refusal.INVALID, f"cannot take more than {most} bytes in one blob")
                     file.write(chunk)
-        os.rename(partial, path)
+            file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
+        await asyncio.to_thread(rename_new, partial, path)
     except TimeoutError as error:
         raise Refused(
             Refusal.BAD_REQUEST, f"cannot wait any longer: no byte came for {QUIET:.0f} seconds"
@@ -110,14 +113,16 @@ def _write(path: str, value: Mapping[str, Any]) -> None:
     partial = f"{path}.{uuid.uuid4().hex}"
     with open(partial, "x", opener=_private) as file:
         json.dump(value, file)
-    os.rename(partial, path)
+        file.flush()
+        os.fsync(file.fileno())
+    rename_new(partial, path)
 
 
-def announce_slug(directory: str, app: str, who: Account, wanted: Mapping[str, Any]) -> str:
+async def announce_slug(directory: str, app: str, who: Account, wanted: Mapping[str, Any]) -> str:
     """Remember a slug whose blob is still to come; return its id."""
     ident = str(uuid.uuid4())
     about = {"app": app, "account": {"id": who.id, "email": who.email}, "at": time.time(), "wanted": wanted}
-    _write(_announcement(directory, ident), {**about, "slug": None})
+    await asyncio.to_thread(_write, _announcement(directory, ident), {**about, "slug": None})
     return ident
 
 
@@ -132,6 +137,7 @@ def pending_slug(directory: str, ident: str) -> Any:
         return None
 
 
-def settle_slug(directory: str, ident: str, slug: str) -> None:
+async def settle_slug(directory: str, ident: str, slug: str) -> None:
     """Write down which slug the announced one became."""
-    _write(_announcement(directory, ident), {**pending_slug(directory, ident), "slug": slug})
+    settled = {**pending_slug(directory, ident), "slug": slug}
+    await asyncio.to_thread(_write, _announcement(directory, ident), settled)
