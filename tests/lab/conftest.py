@@ -139,6 +139,7 @@ def held(machine, app, told, what, before=None, after=None, **more):
         during=told.under_way(before),
         serving=round(serving, 1),
         entries=found["entries"],
+        found={key: found[key] for key in ("count", "formation", "slug", "page")},
     )
     told.holds(found, page(machine, app), before, after)
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import time
 
 import pytest
@@ -15,8 +16,11 @@ from tests.lab.under_load import cost
 pytestmark = pytest.mark.timeout(3600)  # whichever is first waits for the installing
 STATE = "/var/lib/dynod"
 DISK = Disk()
-ROUNDS = int(os.environ.get("LAB_ROUNDS", "10"))
-LONGEST = 25.0  # seconds of changes before the disk forgets
+ROUNDS = int(os.environ.get("LAB_ROUNDS", "12"))
+ANYWHERE = 8  # rounds whose moment is a random second; as a rule that is one of a push, which takes longest
+LONGEST = 25.0  # seconds of changes before it
+# From there on the disk forgets within a change, of each kind in turn.
+WITHIN = ("config", "scale", "rollback", "push")
 UNITS = "dynod.service dyno-router.service dyno-logplex.service dyno-net.service dyno-host.service"
 # As `make uninstall` ends dynos: they outlive their host, and hold what is mounted.
 STOP = f"systemctl stop dynod.target {UNITS} $(cd /etc/systemd/system && ls dyn*.socket)"
@@ -36,6 +40,10 @@ CHANGES = (
 NO_MORE = "systemctl stop changes || true; systemctl reset-failed changes 2>/dev/null || true"
 # How many lines were said when the disk began to forget, and all that were said until a little later: those may be there, or not.
 FORGET = f"sleep {{moment:.2f}}; systemctl is-active -q changes; wc -l </run/changes.log; {DISK.forgetting()} >&2; cat /run/changes.log"
+FORGET_WITHIN = (
+    f"{PYTHON} -P {INSIDE}/forget.py /run/changes.log $(systemctl show -P MainPID changes) {{kind}} {{part:.3f}} "
+    f"{shlex.quote(DISK.forgetting())}; cat /run/changes.log"
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +58,21 @@ def machine(disk, request):
         yield made
 
 
+def forget(seed):
+    """When the disk forgets, drawn by the seed: at a random second, or within a change of each kind in turn."""
+    chance = random.Random(seed)
+    if seed < ANYWHERE:
+        return FORGET.format(moment=chance.uniform(0, LONGEST))
+    return FORGET_WITHIN.format(kind=WITHIN[seed % len(WITHIN)], part=chance.random())
+
+
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_a_disk_that_forgot_what_was_not_synced_holds_all_that_was_acknowledged(machine, app, seed):
     """From one moment on no write reaches it, as if the power had gone: what came before it by sync is there, the rest never was."""
     told = Told()
     with kept(machine, f"forgetting-{seed}"):
         machine.sh(CHANGES.format(app=app, seed=1000 + seed))
-        moment = random.Random(seed).uniform(0, LONGEST)
-        count, _, said = machine.sh(FORGET.format(moment=moment)).partition("\n")
+        count, _, said = machine.sh(forget(seed)).partition("\n")
         told.hear("out", said.encode())
         machine.sh(f"{NO_MORE}; {DOWN}; {DISK.healthy()}; {UP}")
         held(machine, app, told, "forgetting disk", before=int(count), seed=seed)
