@@ -303,6 +303,7 @@ def autopsy(app: App, one: Autopsy) -> Json:
     return {
         "app": of_app(app),
         "cause": one.cause,
+        "cgroup": asdict(one.tally),
         "command": one.command,
         "created_at": stamp(one.created),
         "died_at": stamp(one.at),
@@ -311,7 +312,7 @@ def autopsy(app: App, one: Autopsy) -> Json:
         "files": [asdict(file) for file in one.files],
         "files_truncated": one.cut,
         "lines": list(one.lines),
-        "memory_peak": one.peak,
+        "memory_peak": one.peak or None,
         "release": {"version": one.release},
         "size": one.size,
         "state": one.state,

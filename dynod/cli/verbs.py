@@ -73,7 +73,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "autopsy",
         "causes:autopsy",
-        "show how a dyno came to its end: cause, memory peak, last log lines, files it had changed",
+        "show how a dyno came to its end: cause, what its cgroup had counted, last log lines, files it had changed",
         words="DYNO",
         least=1,
         most=1,

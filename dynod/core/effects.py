@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dynod.model.dyno import DynoId, DynoName, DynoState
+from dynod.model.tally import UNCOUNTED, Tally
 
 SIGTERM, SIGKILL, SIGHUP = 15, 9, 1
 
@@ -86,6 +87,7 @@ class Died:
     command: str
     created: float
     at: float
+    tally: Tally = UNCOUNTED
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from dynod.core.effects import SIGTERM
 from dynod.model.dyno import Exit
+from dynod.model.tally import UNCOUNTED, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Exited:
     exit: Exit
     oom: bool = False
     peak: int = 0
+    tally: Tally = UNCOUNTED
 
 
 @dataclass(frozen=True, slots=True)

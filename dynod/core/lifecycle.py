@@ -191,7 +191,7 @@ def _launched(dyno: Dyno, event: Launched, now: Now) -> tuple[Dyno, tuple[Effect
 
 
 def _ended(
-    dyno: Dyno, exit_: Exit, now: Now, before: tuple[Effect, ...], cause: str, peak: int = 0
+    dyno: Dyno, event: Exited, now: Now, before: tuple[Effect, ...], cause: str
 ) -> tuple[Dyno, tuple[Effect, ...]]:
     if dyno.kind is Kind.ONE_OFF:
         state = DynoState.COMPLETE
@@ -201,27 +201,28 @@ def _ended(
         state = DynoState.DOWN
     else:
         state = DynoState.CRASHED
-    after = replace(dyno, phase=Phase.ENDED, shown=state, entered=now.wall, deadline=None, exit=exit_)
+    after = replace(dyno, phase=Phase.ENDED, shown=state, entered=now.wall, deadline=None, exit=event.exit)
     line = () if dyno.replaced or asleep(dyno) else _state_line(dyno, state)
-    told = (Ended(dyno.id, exit_.status),) if dyno.kind is Kind.ONE_OFF else ()
+    told = (Ended(dyno.id, event.exit.status),) if dyno.kind is Kind.ONE_OFF else ()
     cause = f"{dyno.fault}; {cause}" if dyno.fault else cause
     note = Note(dyno.id, dyno.name, str(state), cause)
-    return after, (*before, *line, note, _died(after, exit_, cause, peak, now), Reap(dyno.id), *told)
+    return after, (*before, *line, note, _died(after, event, cause, now), Reap(dyno.id), *told)
 
 
-def _died(dyno: Dyno, exit_: Exit, cause: str, peak: int, now: Now) -> Died:
+def _died(dyno: Dyno, event: Exited, cause: str, now: Now) -> Died:
     return Died(
         dyno.id,
         dyno.name,
         dyno.shown,
-        exit_.status,
+        event.exit.status,
         cause,
-        peak,
+        event.peak,
         dyno.version,
         dyno.size,
         dyno.command,
         dyno.created,
         now.wall,
+        event.tally,
     )
 
 
@@ -240,7 +241,7 @@ def _exited(dyno: Dyno, event: Exited, now: Now) -> tuple[Dyno, tuple[Effect, ..
             before = (Say(dyno.name, "The machine ran out of memory and the kernel killed the dyno"),)
             dyno = replace(dyno, fault="the machine ran out of memory and the kernel killed it")
     said = Say(dyno.name, f"Process exited with status {event.exit.status}")
-    return _ended(dyno, event.exit, now, (*before, said), cause, event.peak)
+    return _ended(dyno, event, now, (*before, said), cause)
 
 
 def _vast(dyno: Dyno, used: int) -> tuple[Dyno, tuple[Effect, ...]]:
@@ -348,7 +349,7 @@ def step(dyno: Dyno, event: Event, now: Now) -> tuple[Dyno, tuple[Effect, ...]]:
         case Launched():
             return _launched(dyno, event, now)
         case LaunchFailed(reason):
-            return _ended(dyno, Exit(LAUNCH_FAILED), now, (Say(dyno.name, reason),), reason)
+            return _ended(dyno, Exited(Exit(LAUNCH_FAILED)), now, (Say(dyno.name, reason),), reason)
         case PortBound():
             return _up(dyno, now) if dyno.phase is Phase.STARTING else (dyno, ())
         case Exited():

@@ -98,7 +98,8 @@ async def _bury(house: "House", live: Live, dyno: Dyno | None) -> None:
     app, id, name = AppId(live.labels["app"]), DynoId(live.id), live.labels.get("name", "")
     seen = [each for each in await house.observations.history(app, HISTORY, id) if each.dyno == id]
     assert live.status is not None
-    house.autopsies.expect(ended_unseen(id, name, live.status, live.labels, dyno, seen, house.now().wall))
+    died = ended_unseen(id, name, live.status, live.labels, dyno, seen, house.now().wall)
+    house.autopsies.expect(replace(died, peak=live.peak, tally=live.tally))
     await house.deeds.reap(app, id)
 
 

@@ -21,6 +21,7 @@ from dynod.model.autopsy import Autopsy, Changed
 from dynod.model.dyno import DynoId, DynoState
 from dynod.model.log import LogLine, LogQuery
 from dynod.model.refused import Refused
+from dynod.model.tally import Tally
 
 KEEP = 20
 LINES = 100
@@ -95,6 +96,7 @@ class Autopsies:
                 tuple(f"{line.source}[{line.process}]: {line.text}" for line in lines),
                 opened.files,
                 opened.cut,
+                died.tally,
             )
             try:
                 await asyncio.to_thread(_keep, self.directory(opened.app), autopsy, _asked(died))
@@ -145,4 +147,5 @@ def _read(directory: str) -> list[Autopsy]:
 def _autopsy(value: dict[str, object]) -> Autopsy:
     made = Autopsy(**value)  # type: ignore[arg-type]  # what _keep wrote; anything else is a TypeError
     files = tuple(Changed(**each) for each in value["files"])  # type: ignore[attr-defined]  # as above
-    return replace(made, lines=tuple(made.lines), files=files)
+    tally = Tally.from_json(value.get("tally", {}))  # type: ignore[arg-type]  # as above; an earlier version wrote none
+    return replace(made, lines=tuple(made.lines), files=files, tally=tally)

@@ -193,7 +193,7 @@ class House:
             return
         for loop in self._loops.values():
             if dyno in loop.fleet.dynos:
-                loop.post(Happened(dyno, Exited(Exit(ended.status), ended.oom, ended.peak)))
+                loop.post(Happened(dyno, Exited(Exit(ended.status), ended.oom, ended.peak, ended.tally)))
                 return
 
     def on_disk(self, found: DiskFault) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Self
 from dynod.link.client import Lost
 from dynod.model.jail import JailPlan, JoinPlan
 from dynod.model.spoken import HOST
+from dynod.model.tally import UNCOUNTED, Tally
 
 PACKET = 1024 * 1024
 _ANCILLARY = socket.CMSG_SPACE(253 * 4)  # SCM_MAX_FD
@@ -61,6 +62,8 @@ class Live:
     oom: bool
     cgroups: tuple[str, ...]
     frozen: bool = False
+    peak: int = 0
+    tally: Tally = UNCOUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class Ended:
     status: int
     oom: bool
     peak: int
+    tally: Tally = UNCOUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +292,7 @@ class JailLink:
     def _take(self, said: dict[str, Any], fds: Descriptors) -> None:
         match said:
             case {"op": "exited", "id": id, "status": status, "oom": oom, "peak": peak}:
-                self._on_exit(Ended(id, status, oom, peak))
+                self._on_exit(Ended(id, status, oom, peak, _tally(said)))
                 return
             case {"op": "disk", "id": id, "fault": fault, "disk": disk}:
                 self._on_disk(DiskFault(id, fault, disk))
@@ -317,7 +321,14 @@ def _live(row: Mapping[str, Any]) -> Live:
         row["oom"],
         tuple(row["cgroups"]),
         row.get("frozen", False),
+        row.get("peak", 0),
+        _tally(row),
     )
+
+
+def _tally(said: Mapping[str, Any]) -> Tally:
+    """A host of the version before has counted nothing."""
+    return Tally.from_json(said.get("tally", {}))
 
 
 def _close(fds: Descriptors) -> None:

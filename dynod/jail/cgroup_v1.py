@@ -12,12 +12,14 @@ from cgroupspy.controllers import Controller, MemoryController
 from cgroupspy.interfaces import IntegerFile
 from cgroupspy.nodes import Node
 
-from dynod.jail.cgroups import TOP, NotInForce, Usage, whole_pages
+from dynod.jail.cgroups import TOP, NotInForce, Usage, count, counts, whole_pages
 from dynod.model.jail import Limits
+from dynod.model.tally import Tally
 
 TREES = ("memory", "pids", "cpu")
 PASSES = 1000  # over a dyno that forks while it is moved
 SHARES = 1024  # of a Standard-1X dyno
+TICKS = os.sysconf("SC_CLK_TCK")  # a second, of those in which processors' time is told
 
 
 class PidsController(Controller):  # type: ignore[misc]  # cgroupspy has no types, and no pids controller
@@ -83,6 +85,22 @@ class CgroupsV1:
         kills = memory.oom_control.get("oom_kill", 0)  # kernels before 4.13 do not count
         return Usage(memory.max_usage_in_bytes or 0, kills)
 
+    def tally(self, name: str) -> Tally:
+        memory, pids, cpu = self._groups(name)
+        time = counts(f"{cpu}/cpuacct.stat")  # where cpu and cpuacct are one tree, as systemd mounts them
+        throttling = counts(f"{cpu}/cpu.stat")
+        # Each try beyond the limit fails at one of them.
+        met = [count(f"{memory}/memory.{what}failcnt") or 0 for what in ("", "memsw.")]
+        return Tally(
+            _seconds(time.get("user"), TICKS),
+            _seconds(time.get("system"), TICKS),
+            _seconds(throttling.get("throttled_time"), 1e9) if throttling.get("nr_periods") else None,
+            count(f"{pids}/pids.peak"),
+            counts(f"{pids}/pids.events").get("max"),
+            sum(met) or None,  # Linux 6.18 was seen to count none where it killed for it: 0 says nothing
+            counts(f"{memory}/memory.oom_control").get("oom_kill"),
+        )
+
     def names(self) -> list[str]:
         found: set[str] = set()
         for directory in (*self._own(), self._freezer):
@@ -147,6 +165,10 @@ class CgroupsV1:
 
     def _controller(self, tree: str, name: str) -> Controller:
         return Node(name, self._nodes[tree]).controller
+
+
+def _seconds(time: int | None, unit: float) -> float | None:
+    return None if time is None else time / unit
 
 
 def _set(controller: Controller, name: str, value: int) -> None:

@@ -7,8 +7,9 @@ version 1, so the files are written here as they are.
 import contextlib
 import os
 
-from dynod.jail.cgroups import NotInForce, Usage, whole_pages
+from dynod.jail.cgroups import NotInForce, Usage, count, counts, waited, whole_pages
 from dynod.model.jail import Limits
+from dynod.model.tally import Tally
 
 CONTROLLERS = ("cpu", "memory", "pids")
 WEIGHT = 100  # of a Standard-1X dyno; the kernel's default
@@ -65,6 +66,20 @@ class CgroupsV2:
             peak = int(self._get(name, "memory.current"))
         events = dict(line.split() for line in self._get(name, "memory.events").splitlines())
         return Usage(peak, int(events.get("oom_kill", 0)))
+
+    def tally(self, name: str) -> Tally:
+        own = f"{self._own}/{name}"
+        cpu, memory = counts(f"{own}/cpu.stat"), counts(f"{own}/memory.events")
+        return Tally(
+            _seconds(cpu.get("user_usec")),
+            _seconds(cpu.get("system_usec")),
+            _seconds(cpu.get("throttled_usec")) if cpu.get("nr_periods") else None,
+            count(f"{own}/pids.peak"),
+            counts(f"{own}/pids.events").get("max"),
+            memory.get("max"),
+            memory.get("oom_kill"),
+            *(waited(f"{own}/{what}.pressure") for what in ("cpu", "memory", "io")),
+        )
 
     def names(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
@@ -126,6 +141,10 @@ class CgroupsV2:
 
     def _get(self, name: str, file: str) -> str:
         return _read(f"{self._own}/{name}/{file}")
+
+
+def _seconds(microseconds: int | None) -> float | None:
+    return None if microseconds is None else microseconds / 1e6
 
 
 def _read(path: str) -> str:

@@ -5,10 +5,12 @@ costs RCU grace periods of milliseconds); limits are written and read back when 
 """
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from dynod.model.jail import Limits
+from dynod.model.tally import Tally
 
 TOP = "dynod"
 ROOT = "/sys/fs/cgroup"
@@ -62,6 +64,10 @@ class Cgroups(Protocol):
 
     def usage(self, name: str) -> Usage: ...
 
+    def tally(self, name: str) -> Tally:
+        """What else was counted, as far as this kernel does; never raises."""
+        ...
+
     def names(self) -> list[str]:
         """Groups that exist."""
         ...
@@ -79,6 +85,29 @@ class Cgroups(Protocol):
 
     def remove(self) -> None:
         """Remove the directory that held the groups, if it is empty."""
+
+
+def counts(path: str) -> Mapping[str, int]:
+    """The `name number` lines of a file; none of one that is not there."""
+    return {row[0]: int(row[1]) for row in _rows(path) if len(row) == 2}
+
+
+def count(path: str) -> int | None:
+    """The one number of a file; None of one that is not there."""
+    return next((int(row[0]) for row in _rows(path)), None)
+
+
+def waited(path: str) -> float | None:
+    """Seconds in which some task had to wait, of a pressure file; None where the kernel keeps none."""
+    return next((int(row[-1].removeprefix("total=")) / 1e6 for row in _rows(path) if row[0] == "some"), None)
+
+
+def _rows(path: str) -> list[list[str]]:
+    try:
+        with open(path, encoding="ascii") as file:
+            return [line.split() for line in file]
+    except OSError:  # not in this kernel, or switched off: then reading fails
+        return []
 
 
 def choose(instance: str, under: str = "", operator: int = 0, root: str = ROOT) -> Cgroups:

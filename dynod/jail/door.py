@@ -270,6 +270,8 @@ class Door:
             "labels": record.labels,
             "status": dyno.ended.status if dyno.ended else None,
             "oom": dyno.ended.oom if dyno.ended else False,
+            "peak": dyno.ended.peak if dyno.ended else 0,
+            "tally": dyno.ended.tally if dyno.ended else {},
             "cgroups": self._dynos.groups(dyno),
             "frozen": self._dynos.frozen(dyno),
         }
@@ -325,4 +327,5 @@ def _exited(dyno: Dyno) -> dict[str, Any]:
         "status": ended.status,
         "oom": ended.oom,
         "peak": ended.peak,
+        "tally": ended.tally,
     }

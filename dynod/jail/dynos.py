@@ -290,15 +290,15 @@ class Dynos:
 
     def _end(self, dyno: Dyno) -> None:
         """Note how a dyno ended, tell, and have its leavings removed. An init that wrote no status was killed."""
-        record, directory = dyno.record, f"{self._directory}/{dyno.record.id}"
-        written = records.read_status(directory)
+        group, directory = dyno.record.cgroup, f"{self._directory}/{dyno.record.id}"
+        status, tally = records.read_status(directory), self._cgroups.tally(group)
         try:
-            usage = self._cgroups.usage(record.cgroup)
+            usage = self._cgroups.usage(group)
             peak, oom = usage.peak, usage.oom_kills > 0
         except (OSError, ValueError):  # an earlier host removed it before it could write down the end
             peak, oom = 0, False
         self.looks.at(dyno)
-        dyno.ended = Ended(KILLED if written is None else written, oom, peak)
+        dyno.ended = Ended(KILLED if status is None else status, oom, peak, tally.to_json())
         records.write(directory, "ended", dyno.ended)
         self.on_exit(dyno)
         self._clear(dyno)

@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
@@ -36,6 +36,7 @@ class Ended:
     status: int
     oom: bool
     peak: int
+    tally: Mapping[str, Any] = field(default_factory=dict)  # as model.tally.Tally says it
 
 
 def write(directory: str, name: str, value: Record | Ended) -> None:
@@ -54,7 +55,7 @@ def _known(kind: type[Record] | type[Ended], found: Mapping[str, Any]) -> dict[s
 
     A field that was added later has a default, so that older records are read on.
     """
-    return {field.name: found[field.name] for field in fields(kind) if field.name in found}
+    return {each.name: found[each.name] for each in fields(kind) if each.name in found}
 
 
 def read_record(directory: str) -> Record:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dynod.model.dyno import DynoId
+from dynod.model.tally import UNCOUNTED, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,9 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Autopsy:
-    """`lines`: the last of the log under its name; `cut`: it had changed more files than are listed."""
+    """`peak`: the most memory it had, in bytes, 0 if unknown. `lines`: the last of the log under its name; `cut`: it had
+    changed more files than are listed.
+    """
 
     dyno: DynoId
     name: str
@@ -43,3 +46,4 @@ class Autopsy:
     lines: tuple[str, ...] = ()
     files: tuple[Changed, ...] = ()
     cut: bool = False
+    tally: Tally = UNCOUNTED

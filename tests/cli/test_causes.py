@@ -1,9 +1,13 @@
 """`dyno why` and `dyno autopsy`."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
+from dynod.model.tally import Tally
+
+UNCOUNTED = asdict(Tally())
 AT = "2026-11-20T18:00:00Z"
 
 
@@ -14,6 +18,7 @@ def cause(event, reason):
 def death(**more):
     row = {
         "cause": "exited with status 1",
+        "cgroup": UNCOUNTED,
         "command": "./serve",
         "created_at": "2026-11-20T17:59:00Z",
         "died_at": AT,
@@ -83,3 +88,43 @@ def test_an_autopsy_is_shown_whole(control, type_in):
     assert "(the first 2)" in out
     assert "2 are kept" in type_in("autopsy web.2 -n 3 -a demo")[2]
     assert len(json.loads(type_in("autopsy web.2 --json -a demo")[1])) == 2
+
+
+def shown(control, type_in, **counted):
+    control.answers["dynos.autopsy"] = [death(memory_peak=None, cgroup=UNCOUNTED | counted)]
+    pairs = type_in("autopsy web.2 -a demo")[1].partition("=== Last")[0].splitlines()[2:-1]
+    return dict(pair.split(":", 1) for pair in pairs)
+
+
+def test_what_the_cgroup_had_counted_is_told_in_words(control, type_in):
+    rows = shown(
+        control,
+        type_in,
+        cpu_user=1.25,
+        cpu_system=0.5,
+        cpu_throttled=0.04,
+        tasks_peak=12,
+        tasks_refused=3,
+        memory_full=5,
+        memory_kills=1,
+        waited_cpu=2.0,
+        waited_memory=0.5,
+        waited_io=0.0,
+    )
+    words = {name: text.strip() for name, text in rows.items()}
+    assert words["CPU time"] == "1.25 s user, 0.50 s system, 0.04 s throttled"
+    assert words["Processes"] == "12 at most, threads included, refused 3 times for its limit"
+    assert words["Memory limit"] == "reached 5 times, 1 process killed"
+    assert words["Waited"] == "2.00 s for a processor, 0.50 s for memory, 0.00 s for a disk"
+
+
+def test_of_what_nobody_counted_nothing_is_said(control, type_in):
+    unknown = {"CPU time", "Memory limit", "Memory peak", "Processes", "Waited"}
+    assert not unknown & shown(control, type_in).keys()
+    rows = shown(control, type_in, cpu_user=1.0, tasks_peak=2, tasks_refused=0, memory_full=0, memory_kills=0)
+    assert unknown & rows.keys() == {"CPU time", "Memory limit", "Processes"}
+    assert rows["CPU time"].strip() == "1.00 s user"
+    assert rows["Memory limit"].strip() == "never reached"
+    assert rows["Processes"].strip() == "2 at most, threads included"
+    rows = shown(control, type_in, memory_full=1, memory_kills=2)
+    assert rows["Memory limit"].strip() == "reached once, 2 processes killed"

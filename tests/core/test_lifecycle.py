@@ -22,6 +22,7 @@ from dynod.core.lifecycle import TRANSITIONS, Dyno, IllegalEvent, Kind, Now, Pha
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoId, DynoState, Exit, dyno_name, exit_words
 from dynod.model.formation import MIB
+from dynod.model.tally import Tally
 
 NOW = Now(mono=1000.0, wall=5000.0)
 
@@ -300,10 +301,10 @@ def test_a_dyno_that_was_stopped_is_not_told_of_a_kill_it_survived():
 
 
 def test_how_a_dyno_died_is_told_before_it_is_reaped():
-    _, effects = step(dyno(phase=Phase.UP), Exited(Exit(1), peak=7), NOW)
+    _, effects = step(dyno(phase=Phase.UP), Exited(Exit(1), peak=7, tally=Tally(tasks_peak=9)), NOW)
     (died,) = [each for each in effects if isinstance(each, Died)]
     assert (died.dyno, died.state, died.status, died.peak, died.at) == ("d1", DynoState.CRASHED, 1, 7, 5000.0)
-    assert died.cause == "exited with status 1"
+    assert (died.cause, died.tally) == ("exited with status 1", Tally(tasks_peak=9))
     assert effects.index(died) < effects.index(Reap(DynoId("d1")))
 
 

@@ -75,6 +75,7 @@ def test_at_twice_its_quota_it_is_killed_and_starts_anew_and_is_told_of(platform
     assert (death["state"], death["exit_status"]) == ("crashed", 137)
     assert death["cause"].startswith("R15: it had 10")
     assert death["memory_peak"] >= 1024 * 1024 * 1024
+    assert death["cgroup"]["memory_kills"] == (1 if type == "far" else 0)
     assert f"app[{name}]: last words" in death["lines"]
     assert {"path": "/app/written", "kind": "file", "size": 1000} in death["files"]
     assert {"path": "/app/Procfile", "kind": "deleted", "size": 0} in death["files"]

@@ -10,6 +10,7 @@ from dynod.core.lifecycle import Phase
 from dynod.engine.adopt import adopt
 from dynod.engine.app_loop import Adopt
 from dynod.host.jail_link import Live
+from dynod.model.tally import Tally
 from dynod.store.observations import Observation
 from tests.core.test_reconcile import World
 
@@ -119,6 +120,11 @@ def test_a_dyno_whose_engine_died_before_it_was_buried_gets_its_autopsy():
         "exited with status 3",
     )
     assert (house.reaped, house.ended) == ([("a1", "gone")], [])
+
+
+def test_what_was_counted_of_it_is_in_its_autopsy_too():
+    house = buried(Fleet(), replace(live("gone", 3), peak=9, tally=Tally(tasks_peak=3)))
+    assert [(died.peak, died.tally) for died in house.expected] == [(9, Tally(tasks_peak=3))]
 
 
 def test_one_that_its_fleet_still_shows_as_crashed_is_buried_too():

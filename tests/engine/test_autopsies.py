@@ -1,5 +1,6 @@
 """Autopsies: what is kept of an end, for how long, and what may go wrong meanwhile."""
 
+import json
 import os
 
 import pytest
@@ -12,8 +13,10 @@ from dynod.model.autopsy import Changed
 from dynod.model.dyno import DynoId, DynoState, dyno_name
 from dynod.model.log import LogLine
 from dynod.model.refused import Refusal, Refused
+from dynod.model.tally import UNCOUNTED, Tally
 
 APP = AppId("a1")
+COUNTED = Tally(cpu_user=0.5, tasks_peak=3)
 
 
 def death(number=1, name="web.1", state=DynoState.CRASHED, status=1):
@@ -29,6 +32,7 @@ def death(number=1, name="web.1", state=DynoState.CRASHED, status=1):
         "./serve",
         1.0,
         100.0 + number,
+        COUNTED,
     )
 
 
@@ -64,11 +68,26 @@ def test_an_end_is_kept_with_its_log_and_its_files(tmp_path):
         "crashed",
         101.0,
     )
+    assert found.tally == COUNTED
     assert found.lines == ("app[web.1]: last words",)
     assert (found.files, found.cut) == ((Changed("/x", "file", 2),), False)
     directory = tmp_path / "autopsies" / APP
     assert directory.stat().st_mode & 0o777 == 0o700  # log lines may hold secrets
     assert [each.stat().st_mode & 0o777 for each in directory.iterdir()] == [0o600]
+
+
+def test_an_autopsy_of_the_version_before_is_shown_without_what_nobody_had_counted(tmp_path):
+    async def story():
+        made = Autopsies(str(tmp_path), recent)
+        await die(made, death())
+        (path,) = (tmp_path / "autopsies" / APP).iterdir()
+        kept = json.loads(path.read_text())
+        assert kept.pop("tally")["tasks_peak"] == 3
+        path.write_text(json.dumps(kept))
+        return await made.find(APP, "web.1")
+
+    (found,) = run(story())
+    assert (found.tally, found.peak) == (UNCOUNTED, 4096)
 
 
 def test_the_last_twenty_are_kept_and_a_deploy_pushes_out_no_crash(tmp_path):

@@ -9,6 +9,7 @@ from dynod.jail.cgroup_v1 import CgroupsV1
 from dynod.jail.cgroup_v2 import CgroupsV2
 from dynod.jail.cgroups import NotInForce, Usage, choose
 from dynod.model.jail import Limits
+from dynod.model.tally import Tally
 
 LIMITS = Limits(memory=512 * 1024**2 + 100, tasks=256, cpu=2)
 
@@ -115,6 +116,36 @@ def test_version_2_reads_what_was_used(groups, v2):
     assert groups.usage("embryo-1") == Usage(8192, 2)
 
 
+def test_version_2_tells_all_that_it_counts(groups, v2):
+    own = v2 / "dynod/inst/embryo-1"
+    pressure = (
+        "some avg10=0.00 avg60=0.00 avg300=0.00 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=9\n"
+    )
+    for name, text in (
+        (
+            "cpu.stat",
+            "usage_usec 1500000\nuser_usec 1250000\nsystem_usec 250000\nnr_periods 7\nthrottled_usec 40000\n",
+        ),
+        ("pids.peak", "12\n"),
+        ("pids.events", "max 3\n"),
+        ("memory.events", "low 0\nhigh 0\nmax 5\noom 2\noom_kill 1\n"),
+        ("cpu.pressure", pressure.format(2_000_000)),
+        ("memory.pressure", pressure.format(500_000)),
+        ("io.pressure", pressure.format(0)),
+    ):
+        (own / name).write_text(text)
+    assert groups.tally("embryo-1") == Tally(1.25, 0.25, 0.04, 12, 3, 5, 1, 2.0, 0.5, 0.0)
+
+
+def test_version_2_without_a_quota_of_time_or_pressure_says_nothing_of_them(groups, v2):
+    own = v2 / "dynod/inst/embryo-1"
+    (own / "cpu.stat").write_text(
+        "usage_usec 0\nuser_usec 0\nsystem_usec 0\nnr_periods 0\nthrottled_usec 0\n"
+    )
+    assert groups.tally("embryo-1") == Tally(cpu_user=0.0, cpu_system=0.0)
+    assert groups.tally("gone") == Tally()
+
+
 def test_version_2_kills_by_the_kernels_own_file(groups, v2):
     groups.kill("embryo-1")
     assert (v2 / "dynod/inst/embryo-1/cgroup.kill").read_text() == "1"
@@ -151,6 +182,29 @@ def test_version_1_writes_each_limit(v1, tmp_path):
     assert (tmp_path / "memory/dynod/inst/x/memory.limit_in_bytes").read_text() == str(512 * 1024**2)
     assert (tmp_path / "pids/dynod/inst/x/pids.max").read_text() == "256"
     assert (tmp_path / "cpu/dynod/inst/x/cpu.shares").read_text() == "2048"
+
+
+def test_version_1_tells_all_that_it_counts(v1, tmp_path):
+    v1.make("x")
+    for name, text in (
+        ("memory/dynod/inst/x/memory.failcnt", "2\n"),
+        ("memory/dynod/inst/x/memory.memsw.failcnt", "3\n"),
+        ("memory/dynod/inst/x/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n"),
+        ("pids/dynod/inst/x/pids.peak", "12\n"),
+        ("pids/dynod/inst/x/pids.events", "max 4\n"),
+        ("cpu/dynod/inst/x/cpuacct.stat", f"user {3 * os.sysconf('SC_CLK_TCK')}\nsystem 0\n"),
+        ("cpu/dynod/inst/x/cpu.stat", "nr_periods 9\nnr_throttled 1\nthrottled_time 1500000000\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    assert v1.tally("x") == Tally(3.0, 0.0, 1.5, 12, 4, 5, 1)
+
+
+def test_version_1_says_nothing_of_what_it_does_not_count(v1, tmp_path):
+    v1.make("x")
+    (tmp_path / "cpu/dynod/inst/x/cpu.stat").write_text("nr_periods 0\nnr_throttled 0\nthrottled_time 0\n")
+    (tmp_path / "memory/dynod/inst/x/memory.failcnt").write_text("0\n")
+    assert v1.tally("x") == Tally()
+    assert v1.tally("gone") == Tally()
 
 
 def test_version_1_refuses_a_limit_that_is_clipped(v1, tmp_path):

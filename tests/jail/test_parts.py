@@ -154,8 +154,9 @@ def test_a_status_is_what_init_wrote(tmp_path):
     os.close(fd)
     assert records.read_status(str(tmp_path)) == 143
     assert records.read_ended(str(tmp_path)) is None
-    records.write(str(tmp_path), "ended", Ended(143, oom=False, peak=5))
-    assert records.read_ended(str(tmp_path)) == Ended(143, oom=False, peak=5)
+    ended = Ended(143, oom=False, peak=5, tally={"tasks_peak": 3})
+    records.write(str(tmp_path), "ended", ended)
+    assert records.read_ended(str(tmp_path)) == ended
     assert json.loads((tmp_path / "ended").read_text())["peak"] == 5
 
 

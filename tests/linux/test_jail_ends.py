@@ -8,7 +8,7 @@ import struct
 import termios
 
 import pytest
-from jailed import TestHost, close_all, read_all, read_some, read_until, record
+from jailed import ALONE, TestHost, close_all, read_all, read_some, read_until, record
 
 from dynod.jail import packets
 
@@ -75,7 +75,13 @@ def test_a_fork_bomb_is_stopped(host):
     assert "stopped at 18" in read_until(fds[1], "\n")  # init and the bomb itself are two
     assert int((host.cgroup("pids", id) / "pids.current").read_text()) <= 20
     assert host.ask("signal", id=id, signal=9)[0]["op"] == "done"
-    assert host.ended(id)["status"] == 137
+    said = host.ended(id)
+    assert said["status"] == 137
+    known = (host.cgroup("pids", "") / "pids.peak").exists()  # since Linux 6.1
+    assert (said["tally"].get("tasks_peak"), said["tally"]["tasks_refused"] > 0) == (
+        20 if known else None,
+        True,
+    )
     close_all(fds)
 
 
@@ -88,6 +94,11 @@ def test_who_takes_too_much_memory_is_killed_and_it_is_told(host):
     said = host.ended(plan["id"])
     assert (said["status"], said["oom"]) == (137, True)
     assert 30 * 1024**2 < said["peak"] <= 64 * 1024**2
+    tally = said["tally"]
+    assert tally["memory_kills"] == 1
+    assert tally["memory_full"] > 0 if ALONE else tally.get("memory_full") != 0
+    assert said["tally"] == host.rows()[plan["id"]]["tally"]
+    assert ("cpu_user" in tally) == (ALONE or (host.cgroup("cpu", "") / "cpuacct.stat").exists())
     close_all(fds)
 
 

@@ -1,6 +1,9 @@
 """The formation, dynos, what came of their requests, and where their log is."""
 
+from dataclasses import replace
+
 from dynod.model.autopsy import Autopsy, Cause, Changed
+from dynod.model.tally import Tally
 from dynod.model.traffic import Latency, Traffic
 from tests.api.story import covers, made
 
@@ -96,7 +99,8 @@ async def causes_and_ends_are_told_of_dynos_that_are_no_more(whole):
     whole.platform.causes = [Cause(5.0, "d1", "web.7", "crashed", "exited with status 1")]
     files = (Changed("/app/x", "file", 2),)
     death = Autopsy("d1", "web.7", "crashed", 1, "c", 9, 3, "Basic", "./s", 1.0, 5.0, ("l",), files, cut=True)
-    whole.platform.deaths = [death]
+    counted = replace(death, peak=0, tally=Tally(cpu_user=0.5, memory_kills=0))
+    whole.platform.deaths = [death, counted]
     assert (await whole.ask("GET", "/apps/demo/dynos/web.7/why")).body == [
         {
             "app": {"id": app["id"], "name": "demo"},
@@ -106,9 +110,14 @@ async def causes_and_ends_are_told_of_dynos_that_are_no_more(whole):
             "reason": "exited with status 1",
         }
     ]
-    (body,) = (await whole.ask("GET", "/apps/demo/dynos/d1/autopsy")).body
+    body, other = (await whole.ask("GET", "/apps/demo/dynos/d1/autopsy")).body
     assert body["files"] == [{"path": "/app/x", "kind": "file", "size": 2}]
     assert (body["exit_status"], body["memory_peak"], body["files_truncated"]) == (1, 9, True)
+    assert other["memory_peak"] is None  # nobody knows, which is not 0
+    assert {name: value for name, value in other["cgroup"].items() if value is not None} == {
+        "cpu_user": 0.5,
+        "memory_kills": 0,
+    }
     assert (await whole.ask("GET", "/apps/demo/dynos/web.8/why")).body == []
 
 
