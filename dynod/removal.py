@@ -1,31 +1,52 @@
 """Removing what strangers' programs made: neither a mode nor a depth that they chose keeps it, and who owns it needs no privilege.
 
 Links are removed, never followed. A directory found inside is emptied of files, its own directories are moved up to the top under
-fresh names, and then it is removed: two descriptors and no recursion. Blocks: call it by asyncio.to_thread where a loop turns.
+fresh names, and then it is removed: two descriptors and no recursion. Several may remove the same tree at once, or one after another that
+was killed at it: what is gone already is no matter. Blocks: call it by asyncio.to_thread where a loop turns.
 """
 
+import contextlib
 import errno
 import os
 import stat
 
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OURS = 0o700
+_BY_ANOTHER = (errno.ENOENT, errno.ENOTEMPTY)  # who took it, or moved something into it that is to go as well
+_VAINLY = 1000  # times that another may be in the way of all there is: then somebody fills what we empty
 
 
 def remove_tree(top: str) -> None:
     """Remove a directory with all that is in it; one that is not there is no matter. Raise OSError for what cannot be removed."""
-    try:
-        fd = _entered(top, None)
-    except FileNotFoundError:
-        return
-    try:
-        fresh = 0
-        while inner := _emptied_of_files(fd):
-            for name in inner:
-                fresh = _flattened(fd, name, fresh)
-    finally:
-        os.close(fd)
-    os.rmdir(top)
+    for vainly in range(_VAINLY + 1):
+        try:
+            fd = _entered(top, None)
+        except FileNotFoundError:
+            return
+        try:
+            _empty(fd)
+        finally:
+            os.close(fd)
+        try:
+            os.rmdir(top)
+        except OSError as error:
+            if error.errno not in _BY_ANOTHER or vainly == _VAINLY:
+                raise
+
+
+def _empty(top: int) -> None:
+    fresh = vainly = 0
+    while inner := _emptied_of_files(top):
+        removed = False
+        for name in inner:
+            try:
+                fresh = _flattened(top, name, fresh)
+            except OSError as error:
+                if error.errno not in _BY_ANOTHER or vainly == _VAINLY:
+                    raise
+            else:
+                removed = True
+        vainly = 0 if removed else vainly + 1
 
 
 def _entered(name: str, above: int | None) -> int:
@@ -55,7 +76,8 @@ def _emptied_of_files(fd: int) -> list[str]:
             if entry.is_dir(follow_symlinks=False):
                 directories.append(entry.name)
             else:
-                os.unlink(entry.name, dir_fd=fd)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.name, dir_fd=fd)
     return directories
 
 

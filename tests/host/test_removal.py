@@ -1,6 +1,8 @@
 """Whatever a build made of its directories, who owns them gets rid of them, and touches nothing else."""
 
 import os
+from contextlib import suppress
+from itertools import count
 
 import pytest
 
@@ -143,3 +145,77 @@ def test_a_link_in_its_place_is_not_followed(tmp_path):
     with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
         remove_tree(str(tmp_path / "scratch"))
     assert kept.exists()
+
+
+CALLS = ("open", "unlink", "rmdir", "rename", "scandir")
+REAL = {name: getattr(os, name) for name in CALLS}
+
+
+def removing(monkeypatch, top, step, then):
+    """Remove a tree and do `then` before the `step`th call of the kernel; whether there were so many."""
+    count = 0
+
+    def counted(call):
+        def do(*args, **named):
+            nonlocal count
+            count += 1
+            if count == step:
+                then()
+            return call(*args, **named)
+
+        return do
+
+    with monkeypatch.context() as patch:
+        for name, call in REAL.items():
+            patch.setattr(os, name, counted(call))
+        remove_tree(top)
+    return count >= step
+
+
+class KilledError(Exception):
+    pass
+
+
+def killed():
+    raise KilledError
+
+
+def grown(top):
+    for name in ("a/b/c", "a/d", ".1/e"):
+        (top / name).mkdir(parents=True)
+        (top / name / "file").write_text("x")
+    return str(top)
+
+
+def test_several_may_be_at_the_same_tree(tmp_path, monkeypatch):
+    """Before each step of the one, another takes any number of steps; the first comes to its end all the same, and so does the tree."""
+    top = tmp_path / "top"
+    for first in count(1):
+        for second in count(1):
+            ended = False
+
+            def other(second=second):
+                nonlocal ended
+                with suppress(KilledError):
+                    ended = not removing(monkeypatch, str(top), second, killed)
+
+            reached = removing(monkeypatch, grown(top), first, other)
+            assert not top.exists(), (first, second)
+            if ended or not reached:
+                break
+        if not reached:
+            break
+    assert first > 20
+
+
+def test_a_tree_that_somebody_goes_on_filling_is_told(top, monkeypatch):
+    """It is not waited for, else a remover would never come to its end."""
+    rmdir = os.rmdir
+
+    def filled(path, dir_fd=None):
+        os.close(os.open(f"{path}/more", os.O_CREAT, dir_fd=dir_fd))
+        rmdir(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", filled)
+    with pytest.raises(OSError, match="Directory not empty"):
+        remove_tree(str(top))
