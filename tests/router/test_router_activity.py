@@ -1,12 +1,13 @@
 """Which apps had requests: told once per span however many they were, at once when asked, and as long as something is under way."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 
 from dynod.model.route import Standing
 from dynod.wire.rpc import Notification, encode
 from router.activity import Activity
-from tests.router.routing import GET, QUICK, FakeControl, FakeDyno, run, running, table
+from tests.router.routing import GET, QUICK, controlled, run, running, serving, table
 
 OFTEN = replace(QUICK, active=0.02)
 NEVER = replace(QUICK, active=3600.0)
@@ -75,90 +76,70 @@ def test_what_is_under_way_stays_active():
     run(story)
 
 
+@contextlib.asynccontextmanager
+async def controlled_by(timers, answer=None):
+    """A router before a dyno, and its control plane."""
+    async with serving(answer, timers=timers) as (router, _):
+        control = await controlled(router)
+        yield router, control
+        await control.close()
+
+
 def test_requests_are_told_of_once_per_span_and_an_idle_worker_has_no_timer():
     async def story():
-        dyno = FakeDyno()
-        async with running(table(await dyno.open()), timers=OFTEN) as router:
-            control = FakeControl(router.run)
-            await control.open()
-            await control.opened.wait()
-            async with await router.connect() as connection:
-                for _ in range(3):
-                    assert (await connection.ask()).status == 200
-                assert await _next(control, "active") == ACTIVE
+        async with controlled_by(OFTEN) as (router, control), await router.connect() as connection:
+            for _ in range(3):
                 assert (await connection.ask()).status == 200
-                assert await _next(control, "active") == ACTIVE
-                assert router.worker.proxy.activity._timer is None
-            await control.close()
-        await dyno.close()
+            assert await _next(control, "active") == ACTIVE
+            assert (await connection.ask()).status == 200
+            assert await _next(control, "active") == ACTIVE
+            assert router.worker.proxy.activity._timer is None
 
     run(story)
 
 
 def test_asked_it_says_at_once_what_it_knows():
     async def story():
-        dyno = FakeDyno()
-        async with running(table(await dyno.open()), timers=NEVER) as router:
-            control = FakeControl(router.run)
-            await control.open()
-            await control.opened.wait()
+        async with controlled_by(NEVER) as (router, control):
             assert (await router.ask()).status == 200
             _say(control, "report", [7])
             assert [await control.wakes.get() for _ in range(2)] == [ACTIVE, Notification("reported", [7])]
             _say(control, "report", [8])
             assert await control.wakes.get() == Notification("reported", [8])
-            await control.close()
-        await dyno.close()
 
     run(story)
 
 
 def test_a_tunnel_is_activity_while_it_is_open():
     async def story():
-        dyno = FakeDyno(_switch)
-        async with running(table(await dyno.open()), timers=OFTEN) as router:
-            control = FakeControl(router.run)
-            await control.open()
-            await control.opened.wait()
-            async with await router.connect() as connection:
-                connection.writer.write(UPGRADE)
-                assert (await connection.head()).status == 101
-                for _ in range(3):
-                    assert await _next(control, "active") == ACTIVE
-            await control.close()
-        await dyno.close()
+        async with controlled_by(OFTEN, _switch) as (router, control), await router.connect() as connection:
+            connection.writer.write(UPGRADE)
+            assert (await connection.head()).status == 101
+            for _ in range(3):
+                assert await _next(control, "active") == ACTIVE
 
     run(story)
 
 
 def test_a_request_that_slipped_in_before_the_app_fell_asleep_is_told_of_before_the_table_is_confirmed():
     async def story():
-        dyno = FakeDyno()
-        async with running(table(await dyno.open()), timers=NEVER) as router:
-            control = FakeControl(router.run)
-            await control.open()
-            await control.opened.wait()
+        async with controlled_by(NEVER) as (router, control):
             assert (await router.ask()).status == 200
             control.publish(replace(table(standing=Standing.BOOTING), generation=2))
             assert await control.wakes.get() == Notification("applied", [2])
             control.publish(replace(table(standing=Standing.IDLE), generation=3))
             assert [await control.wakes.get() for _ in range(2)] == [ACTIVE, Notification("applied", [3])]
-            await control.close()
-        await dyno.close()
 
     run(story)
 
 
 def test_what_the_control_plane_missed_is_told_when_it_is_back():
     async def story():
-        dyno = FakeDyno()
-        async with running(table(await dyno.open()), timers=OFTEN) as router:
+        async with serving(timers=OFTEN) as (router, _):
             assert (await router.ask()).status == 200
-            control = FakeControl(router.run)
-            await control.open()
+            control = await controlled(router)
             assert await _next(control, "active") == ACTIVE
             await control.close()
-        await dyno.close()
 
     run(story)
 

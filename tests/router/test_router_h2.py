@@ -12,7 +12,7 @@ import pytest
 from hyperframe.frame import GoAwayFrame
 
 from dynod.model.route import Standing
-from tests.router.routing import canned, run, running, serving, table, trusting_all
+from tests.router.routing import canned, run, running, serving, table, trusting_all, turns
 from tests.router.test_router_tls import CERTS
 
 HEADERS = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"app.localhost"), (b":path", b"/")]
@@ -257,8 +257,7 @@ def test_a_client_that_resets_is_gone_and_the_dyno_is_free():
         async with serving(slow) as (router, dyno):
             client = await talk(router)
             id = client.send()
-            while not dyno.heads:  # noqa: ASYNC110  # a turn of the loop brings it
-                await asyncio.sleep(0)
+            await turns(lambda: dyno.heads)
             client.conn.reset_stream(id)
             client.flush()
             await left.wait()

@@ -9,7 +9,7 @@ import pytest
 
 from router import h2 as ours
 from router import h2_streams
-from tests.router.routing import QUICK, run, serving
+from tests.router.routing import QUICK, run, serving, turns
 from tests.router.test_router_h2 import HEADERS, POST, talk
 
 # -- flow control -------------------------------------------------------------------------------------------------------
@@ -179,8 +179,7 @@ def test_a_router_that_ends_lets_streams_go_on_to_their_end():
         async with serving(slow) as (router, dyno):
             client = await talk(router)
             id = client.send()
-            while not dyno.heads:  # noqa: ASYNC110  # a turn of the loop brings it
-                await asyncio.sleep(0)
+            await turns(lambda: dyno.heads)
             draining = asyncio.ensure_future(router.worker.drain())
             while not client.gone:
                 await client.more()

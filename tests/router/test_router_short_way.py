@@ -1,5 +1,6 @@
 """What goes on as it is (Proxy.forward, Dyno._answered) ends as all the rest does: for hosts that are known, over connections that were kept."""
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -295,11 +296,18 @@ def test_of_a_dyno_that_says_more_than_it_promised_the_promise_is_taken_and_no_m
     run(test)
 
 
+@contextlib.asynccontextmanager
+async def within_an_answer():
+    """All but three bytes of it have come: the house, the client's connection, and the router's two ends."""
+    async with serving(silent) as (house, _), await house.connect() as connection:
+        client, one = await begun(house, connection)
+        one.data_received(SAID[:-3])
+        yield house, connection, client, one
+
+
 def test_a_dyno_that_goes_away_within_its_answer_is_told_of():
     async def test():
-        async with serving(silent) as (house, _), await house.connect() as connection:
-            _, one = await begun(house, connection)
-            one.data_received(SAID[:-3])
+        async with within_an_answer() as (house, connection, _, one):
             one.transport.abort()
             assert (await connection.closed()).endswith(b"0123456")
             line = await house.logplex.line()
@@ -311,9 +319,7 @@ def test_a_dyno_that_goes_away_within_its_answer_is_told_of():
 
 def test_one_that_became_its_connections_last_under_its_answer_ends_it():
     async def test():
-        async with serving(silent) as (house, _), await house.connect() as connection:
-            client, one = await begun(house, connection)
-            one.data_received(SAID[:-3])
+        async with within_an_answer() as (_, connection, client, one):
             client.exchange.be_last()
             one.data_received(SAID[-3:])
             assert (await connection.closed()).endswith(b"0123456789")

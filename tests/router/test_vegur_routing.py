@@ -71,15 +71,20 @@ def test_request_backends_quarantined():
     run(test)
 
 
+def held(go):
+    """A dyno that answers nothing until `go` is set."""
+
+    async def answer(head, reader, writer):
+        await go.wait()
+        return False
+
+    return answer
+
+
 def test_request_backlog_too_deep():
     async def test():
         go = asyncio.Event()
-
-        async def answer(head, reader, writer):
-            await go.wait()
-            return False
-
-        async with serving(answer, limits=Limits(in_flight=1, backlog=0)) as (house, dyno):
+        async with serving(held(go), limits=Limits(in_flight=1, backlog=0)) as (house, dyno):
             async with await house.connect() as connection:
                 connection.writer.write(GET)
                 await turns(lambda: dyno.heads)
@@ -92,13 +97,8 @@ def test_request_backlog_too_deep():
 def test_request_backlog_timeout():
     async def test():
         go = asyncio.Event()
-
-        async def answer(head, reader, writer):
-            await go.wait()
-            return False
-
         limits = Limits(in_flight=1, backlog=1)
-        async with serving(answer, limits=limits, timers=replace(QUICK, boot=0.05)) as (house, dyno):
+        async with serving(held(go), limits=limits, timers=replace(QUICK, boot=0.05)) as (house, dyno):
             async with await house.connect() as connection:
                 connection.writer.write(GET)
                 await turns(lambda: dyno.heads)
