@@ -41,7 +41,7 @@ NO_MORE = "systemctl stop changes || true; systemctl reset-failed changes 2>/dev
 # How many lines were said when the disk began to forget, and all that were said until a little later: those may be there, or not.
 FORGET = f"sleep {{moment:.2f}}; systemctl is-active -q changes; wc -l </run/changes.log; {DISK.forgetting()} >&2; cat /run/changes.log"
 FORGET_WITHIN = (
-    f"{PYTHON} -P {INSIDE}/forget.py /run/changes.log $(systemctl show -P MainPID changes) {{kind}} {{part:.3f}} "
+    f"{PYTHON} -P {INSIDE}/forget.py /run/changes.log $(systemctl show -P MainPID changes) {{kind}} {{part:.3f}} {DISK.name} "
     f"{shlex.quote(DISK.forgetting())}; cat /run/changes.log"
 )
 
