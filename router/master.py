@@ -115,8 +115,8 @@ class Master:
             if legacy is not None and legacy.tickets
             else tickets.Chain.begun(os.urandom(32), time.time())
         )
-        if tls:
-            tickets.install(self._context, self._chain)
+        self._tickets = tickets.Tickets(self._chain)
+        self._keyed = bool(tls) and self._tickets.key(self._context)
         self._workers: dict[int, tuple[int, float]] = {}  # pid -> (which, since)
         self._starting: dict[int, int] = {}  # those that do not serve yet: pid -> where they say that they do
         self._taken: set[int] = set(legacy.workers) if legacy is not None else set()  # the old program's
@@ -223,9 +223,9 @@ class Master:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             mine = self._listeners[which % len(self._listeners)]
-            secure = (self._tls[which % len(self._tls)], self._context) if self._tls else None
+            secure = self._secure(which)
             for listener in (*self._listeners, *self._tls):
-                if listener is not mine and (secure is None or listener is not secure[0]):
+                if listener is not mine and (secure is None or listener is not secure.listener):
                     listener.close()
             place = (which, self._count)
             worker.serve(self._options.run, self._options.state, mine, secure, place, says)
@@ -235,6 +235,12 @@ class Master:
         finally:
             sys.stderr.flush()
             os._exit(status)
+
+    def _secure(self, which: int) -> worker.Secure | None:
+        if not self._tls:
+            return None
+        keyed = self._tickets.key if self._keyed else None
+        return worker.Secure(self._tls[which % len(self._tls)], self._context, keyed)
 
     def _reap(self) -> bool:
         changed = False

@@ -18,6 +18,35 @@ HANDSHAKE = 10.0  # seconds
 RECORD = 16 * 1024  # no record is larger
 
 
+class Shaking:
+    """Connections whose hands are not shaken yet, the oldest first: one timer for all of them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._since: dict[Secured, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, connection: "Secured") -> None:
+        """Give it HANDSHAKE from now on."""
+        self._since[connection] = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_later(HANDSHAKE, self._look)
+
+    def end(self, connection: "Secured") -> None:
+        """It is done, one way or the other; it may be told more than once."""
+        self._since.pop(connection, None)
+
+    def _look(self) -> None:
+        self._timer = None
+        due = self._loop.time() - HANDSHAKE
+        for connection, since in list(self._since.items()):
+            if since > due:
+                self._timer = self._loop.call_later(since - due, self._look)
+                return
+            del self._since[connection]
+            connection.abort()
+
+
 class Secured(asyncio.Protocol, asyncio.Transport):
     """`made` gives who is told of the connection, once hands are shaken; in `addresses` it counts from the first."""
 
@@ -28,24 +57,22 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         "_connection",
         "_goodbye",
         "_in",
-        "_loop",
         "_made",
         "_out",
+        "_shaking",
         "_tcp",
-        "_timer",
     )
 
     _tcp: asyncio.Transport
-    _timer: asyncio.TimerHandle | None
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        shaking: Shaking,
         context: ssl.SSLContext,
-        made: Callable[[], asyncio.Protocol],
+        made: Callable[[ssl.SSLObject], asyncio.Protocol],
         addresses: Addresses,
     ) -> None:
-        self._loop = loop
+        self._shaking = shaking
         self._addresses = addresses
         self._made = made
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -58,7 +85,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._tcp = cast("asyncio.Transport", transport)
-        self._timer = self._loop.call_later(HANDSHAKE, self._tcp.abort)
+        self._shaking.begin(self)
         self._addresses.opened(self, self._tcp)
 
     def data_received(self, data: bytes) -> None:
@@ -106,10 +133,8 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         except (ssl.SSLError, ValueError):
             self._broken()
             return
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._above = self._made()
+        self._shaking.end(self)
+        self._above = self._made(self._connection)
         self._above.connection_made(self)
         if not self._in.pending:
             self._flush()
@@ -129,9 +154,8 @@ class Secured(asyncio.Protocol, asyncio.Transport):
             self._tcp.write(self._out.read())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         self._closing = True
+        self._shaking.end(self)
         self._addresses.closed(self)
         above, self._above = self._above, None  # no cycle is left
         if above is not None:

@@ -80,9 +80,13 @@ class Client(asyncio.Protocol):
         self.transport.set_write_buffer_limits(RESPONSE_BUFFER, RESPONSE_BUFFER // 4)
         peername = transport.get_extra_info("peername")
         self.peer = shown(peername[0]).encode() if peername else b"127.0.0.1"
-        self.origin = origin_lines(self.peer, b"http", self._proxy.port)
+        self.origin = self.made_origin()
         self.deadline = self._proxy.loop.time() + self._proxy.timers.head
         self._proxy.opened(self)
+
+    def made_origin(self) -> bytes:
+        """Write what its requests tell dynos of it."""
+        return origin_lines(self.peer, b"http", self._proxy.port)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._buffer.clear()

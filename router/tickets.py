@@ -132,23 +132,33 @@ def _pointer(context: ssl.SSLContext, library: ctypes.CDLL) -> int | None:
     return found
 
 
-def install(context: ssl.SSLContext, chain: Chain, now: Callable[[], float] = time.time) -> bool:
-    """Have a context seal and open tickets by the chain; False where this OpenSSL or this Python is another than known."""
-    try:
-        library = ctypes.CDLL("libssl.so.3")
-        crypto = ctypes.PyDLL("libcrypto.so.3")
-        pointer = _pointer(context, library)
-        callback = _CALLBACK(_answer(chain, crypto, now))
-    except (OSError, AttributeError, MemoryError):  # other libraries, or no memory that may be called into
-        pointer = None
-    if pointer is None:
-        _log.warning(
-            "TLS tickets are good at this router only, and its key is not changed: OpenSSL or Python are new to us"
-        )
-        return False
-    _kept.append(callback)
-    library.SSL_CTX_set_tlsext_ticket_key_evp_cb.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-    return bool(library.SSL_CTX_set_tlsext_ticket_key_evp_cb(pointer, ctypes.cast(callback, ctypes.c_void_p)))
+class Tickets:
+    """Has contexts seal and open tickets by a chain."""
+
+    def __init__(self, chain: Chain, now: Callable[[], float] = time.time) -> None:
+        try:
+            self._library = ctypes.CDLL("libssl.so.3")
+            crypto = ctypes.PyDLL("libcrypto.so.3")
+            self._install = self._library.SSL_CTX_set_tlsext_ticket_key_evp_cb
+            self._install.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
+            self._callback: object = _CALLBACK(_answer(chain, crypto, now))
+            _kept.append(self._callback)
+        except (
+            OSError,
+            AttributeError,
+            MemoryError,
+        ):  # other libraries, or no memory that may be called into
+            self._callback = None
+
+    def key(self, context: ssl.SSLContext) -> bool:
+        """Have a context do so; False where this OpenSSL or this Python is another than known."""
+        pointer = None if self._callback is None else _pointer(context, self._library)
+        if pointer is None:
+            _log.warning(
+                "TLS tickets are good at this router only, and its key is not changed: OpenSSL or Python are new to us"
+            )
+            return False
+        return bool(self._install(pointer, self._callback))
 
 
 class _Ready:

@@ -2,7 +2,9 @@
 
 A new table of certificates is a new `_Shown`, swapped in by one assignment: handshakes see the old one or the new one, connections that
 are open keep what they have. Contexts are made when a name is first asked for, so that a swap costs nothing per certificate.
-All of them show tickets of the first context (`new_context`, made by the master before it forks): a session goes on at every worker.
+A handshake begins with the context of the first certificate, which most are for, and changes over to another where its name says so.
+Tickets are those of the context that it began with, which is keyed as all others are (tickets.py): a session goes on at every worker.
+Where keys cannot be told to OpenSSL, it begins with an empty one that the master made before it forked, and whose keys all workers have.
 The plain path knows nothing of all this.
 """
 
@@ -11,7 +13,7 @@ import logging
 import os
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, cast
 
@@ -86,11 +88,16 @@ class _Shown:
 
 
 class Certificates:
-    """`base` is the context to listen with; `swap` takes a new table."""
+    """`first` is the context to begin a handshake with, None until `begin` has made it; `swap` takes a new table.
 
-    def __init__(self, base: ssl.SSLContext) -> None:
-        self.base = base
+    `base` is the one that all workers share; `keyed` keys another for the same tickets, and says whether it could.
+    """
+
+    def __init__(self, base: ssl.SSLContext, keyed: Callable[[ssl.SSLContext], bool] | None = None) -> None:
+        self.first: ssl.SSLContext | None = None
         self.challenges: Mapping[str, str] = {}
+        self._base = base
+        self._keyed = keyed
         self._shown = _Shown(CertTable(), None)
         base.sni_callback = self._choose
 
@@ -98,14 +105,25 @@ class Certificates:
         """Show these from now on."""
         self._shown = _Shown(table, self._shown)
         self.challenges = table.challenges
+        self.first = None
 
-    def _choose(self, connection: ssl.SSLObject, name: str | None, base: ssl.SSLContext) -> int | None:  # noqa: ARG002
+    def begin(self) -> ssl.SSLContext:
+        """Settle what handshakes begin with, from now to the next swap."""
+        context = self._shown.context(None, None)
+        if context is None or self._keyed is None or not self._keyed(context):
+            context = self._base
+        context.sni_callback = self._choose
+        self.first = context
+        return context
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, base: ssl.SSLContext) -> int | None:
         """Answer OpenSSL in the middle of a handshake; the name is kept for the requests to come."""
         index = None if name is None else self._shown.index(name)
         context = self._shown.context(name, index)
         if context is None:
             return ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR
-        connection.context = context
+        if context is not base:
+            connection.context = context
         connection.asked = name  # type: ignore[attr-defined]  # an object of Python's, with room for more
         connection.strange = name is not None and index is None  # type: ignore[attr-defined]
         return None
@@ -127,17 +145,15 @@ class SecureExchange(Exchange):
 
 
 @cache
-def _exchanges(protocol: str) -> type[SecureExchange]:
+def _exchanges(protocol: str, tls: str | None) -> type[SecureExchange]:
     """Make the kind of exchange for connections of one kind: there are a handful, and none costs its requests anything."""
-    return type("SecureExchange", (SecureExchange,), {"protocol": protocol})
+    shown = (tls or "unknown").lower().replace("tlsv", "tls")  # `tls1.3`, as the access line names it
+    return type(
+        "SecureExchange", (SecureExchange,), {"protocol": f"protocol={protocol} tls=true tls_version={shown}"}
+    )
 
 
 _H31 = f'desc="{Failure.H31.value.desc}"'
-
-
-def version(connection: ssl.SSLObject) -> str:
-    """`tls1.3`, as the access line names it."""
-    return (connection.version() or "unknown").lower().replace("tlsv", "tls")
 
 
 class SecureClient(Client):
@@ -161,9 +177,11 @@ class SecureClient(Client):
         asked = getattr(connection, "asked", None)
         self._asked = None if asked is None else asked.lower().removesuffix(".")
         self._strange = getattr(connection, "strange", False)
-        self._exchange = _exchanges(f"protocol={self.protocol} tls=true tls_version={version(connection)}")
+        self._exchange = _exchanges(self.protocol, connection.version())
         super().connection_made(transport)
-        self.origin = origin_lines(self.peer, b"https", self._port)
+
+    def made_origin(self) -> bytes:
+        return origin_lines(self.peer, b"https", self._port)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._start = self._forward = self._proxy.start  # no cycle is left

@@ -10,8 +10,8 @@ import random
 import signal
 import socket
 import ssl
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import uvloop
 
@@ -22,18 +22,24 @@ from router.balance import Target
 from router.lines import Lines
 from router.link import RoutesLink, last_certs
 from router.metrics import Metrics
-from router.negotiated import Negotiated
+from router.negotiated import negotiated
 from router.proxy import Proxy
-from router.secure import HANDSHAKE, Secured
+from router.secure import HANDSHAKE, Secured, Shaking
 from router.server import Client
 from router.timers import Timers
 from router.tls import Certificates, new_context
 
 BACKLOG = 1024
 MAPPED, KEPT = (-3, 4 * 2**20), (-1, 8 * 2**20)  # mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
-Secure = tuple[
-    socket.socket, ssl.SSLContext
-]  # where TLS is listened for, and the context that all workers share
+
+
+class Secure(NamedTuple):
+    """Where TLS is listened for; a context that all workers share; what keys others for the same tickets, where that can be."""
+
+    listener: socket.socket
+    base: ssl.SSLContext
+    keyed: Callable[[ssl.SSLContext], bool] | None = None
+
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +83,9 @@ class Worker:
             timers=self._timers,
             place=self._place,
         )
-        self.certificates = Certificates(new_context() if secure is None else secure[1])
+        self.certificates = (
+            Certificates(new_context()) if secure is None else Certificates(secure.base, secure.keyed)
+        )
         self._link = RoutesLink(
             loop,
             self._run,
@@ -98,7 +106,7 @@ class Worker:
         self.lines.start()
         self._servers = [await loop.create_server(self._client, sock=listener, backlog=BACKLOG)]
         if secure is not None:
-            self._servers.append(await self._open_tls(secure[0]))
+            self._servers.append(await self._open_tls(secure.listener))
 
     def _client(self) -> Client:
         challenges = self.certificates.challenges
@@ -107,10 +115,10 @@ class Worker:
     async def _open_tls(self, listener: socket.socket) -> asyncio.Server:
         port = listener.getsockname()[1]
         loop = asyncio.get_running_loop()
+        shaking, certificates = Shaking(loop), self.certificates
+        made, addresses = negotiated(self.proxy, port), self.proxy.addresses
         return await loop.create_server(
-            lambda: Secured(
-                loop, self.certificates.base, lambda: Negotiated(self.proxy, port), self.proxy.addresses
-            ),
+            lambda: Secured(shaking, certificates.first or certificates.begin(), made, addresses),
             sock=listener,
             backlog=BACKLOG,
         )

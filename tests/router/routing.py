@@ -16,9 +16,10 @@ from dynod.model.route import AppRoute, Backend, Limits, RouteTable, Standing
 from dynod.model.settings import log_socket, routes_file, routes_socket
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Decoder, Notification, encode
+from router.tickets import Chain, Tickets
 from router.timers import Timers
 from router.tls import new_context
-from router.worker import Worker
+from router.worker import Secure, Worker
 
 NO_LIMITS = Limits()
 CAP = 20  # seconds until a test that waits for something gives up
@@ -337,9 +338,10 @@ async def running(
         listener = socket.socket()
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
+        tickets = Tickets(Chain.begun(bytes(32), 0))
         secure = socket.socket()
         secure.bind(("127.0.0.1", 0))
-        await worker.open(listener, (secure, new_context()))
+        await worker.open(listener, Secure(secure, new_context(), tickets.key))
         try:
             yield Running(directory, worker, port, lines, secure.getsockname()[1])
         finally:

@@ -9,9 +9,8 @@ import pytest
 
 from dynod.host.authority import authority, issue, pem
 from dynod.host.certificates import key_text, new_key
-from router import secure
 from router.addresses import Addresses
-from router.secure import RECORD, Secured
+from router.secure import HANDSHAKE, RECORD, Secured, Shaking
 from router.tls import new_context
 
 
@@ -78,25 +77,34 @@ class Above(asyncio.Protocol):
 
 
 class Loop:
-    """The one timer that a connection wants."""
+    """A clock, and the one timer that all connections want."""
 
     def __init__(self) -> None:
-        self.after: float | None = None
+        self.now = 100.0
+        self.timers: list[tuple[float, object]] = []
+
+    def time(self) -> float:
+        return self.now
 
     def call_later(self, after, call):
-        self.after, self.call = after, call
+        self.timers.append((self.now + after, call))
         return self
 
-    def cancel(self) -> None:
-        self.after = None
+    def pass_to(self, now: float) -> None:
+        """Let time pass; what is due is called."""
+        self.now = now
+        due = [call for at, call in self.timers if at <= now]
+        self.timers = [(at, call) for at, call in self.timers if at > now]
+        for call in due:
+            call()
 
 
 class Pair:
     """A connection of ours and a client of OpenSSL's; `step` is how many bytes arrive at once."""
 
-    def __init__(self, step: int = 2**20, **client) -> None:
-        self.loop, self.tcp, self.above, self.step = Loop(), Tcp(), Above(), step
-        self.ours = Secured(self.loop, context(), lambda: self.above, Addresses())
+    def __init__(self, step: int = 2**20, shaking: Shaking | None = None, **client) -> None:
+        self.tcp, self.above, self.step = Tcp(), Above(), step
+        self.ours = Secured(shaking or Shaking(Loop()), context(), lambda _: self.above, Addresses())
         self.ours.connection_made(self.tcp)
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
@@ -144,7 +152,6 @@ VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 @pytest.mark.parametrize("size", [1, RECORD, 100_000])
 def test_bytes_go_both_ways_however_they_are_cut(version, step, size):
     pair = Pair(step, maximum_version=version).shake()
-    assert pair.loop.after is None
     data = bytes(range(256)) * (size // 256) + b"x"
     pair.client.write(data)
     pair.send()
@@ -265,10 +272,23 @@ def test_a_changed_byte_ends_the_connection_and_is_not_heard():
     assert pair.above.lost == [None]
 
 
-def test_who_does_not_shake_hands_is_left_after_a_while():
-    pair = Pair()
-    assert pair.loop.after == secure.HANDSHAKE
-    pair.loop.call()
-    assert pair.tcp.did == ["abort"]
-    pair.ours.connection_lost(None)
-    assert (pair.loop.after, pair.above.lost) == (None, [])
+def test_who_does_not_shake_hands_is_left_after_a_while_and_nobody_else():
+    """One timer for all, set anew for the oldest that is still at it."""
+    loop = Loop()
+    shaking, begun = Shaking(loop), loop.now
+    slow, quick, gone = Pair(shaking=shaking), Pair(shaking=shaking), Pair(shaking=shaking)
+    quick.shake()
+    gone.ours.connection_lost(None)
+    loop.pass_to(begun + 4.0)
+    later = Pair(shaking=shaking)
+    assert [at for at, _ in loop.timers] == [begun + HANDSHAKE]
+    loop.pass_to(begun + HANDSHAKE)
+    assert [pair.tcp.did for pair in (slow, quick, gone, later)] == [["abort"], [], [], []]
+    assert [at for at, _ in loop.timers] == [begun + 4.0 + HANDSHAKE]
+    slow.ours.connection_lost(None)
+    assert (slow.above.lost, gone.above.lost) == ([], [])
+    later.shake()
+    loop.pass_to(begun + 4.0 + HANDSHAKE)
+    assert (later.tcp.did, loop.timers) == ([], [])
+    Pair(shaking=shaking)
+    assert [at for at, _ in loop.timers] == [loop.now + HANDSHAKE]

@@ -6,7 +6,7 @@ import pytest
 from x509_samples import Signer
 
 from dynod.model.certs import CertTable, Served
-from router.tickets import BEFORE, PERIOD, Chain, install
+from router.tickets import BEFORE, PERIOD, Chain, Tickets
 from router.tls import Certificates, new_context
 from tests.router.routing import trusting_all
 
@@ -22,12 +22,16 @@ class Clock:
         return self.now
 
 
-def server(chain: Chain, clock: Clock) -> ssl.SSLContext:
-    """A router's context, as another program would make it."""
-    certificates = Certificates(new_context())
+def server(chain: Chain, clock: Clock, *, shared: bool = False) -> ssl.SSLContext:
+    """A router's context, as another program would make it: the first certificate's, or the one that all its workers share."""
+    tickets = Tickets(chain, clock)
+    base = new_context()
+    assert tickets.key(base)
+    certificates = Certificates(base, None if shared else tickets.key)
     certificates.swap(CERTS)
-    assert install(certificates.base, chain, clock)
-    return certificates.base
+    context = certificates.begin()
+    assert (context is base) is shared
+    return context
 
 
 def shake(context: ssl.SSLContext, client: ssl.SSLContext, session=None) -> ssl.SSLObject:
@@ -61,7 +65,8 @@ def test_a_session_goes_on_at_another_program_that_has_the_chain(client):
     first = shake(server(chain, clock), client)
     assert not first.session_reused
     taken_over = Chain.read(chain.written(NOW))
-    assert shake(server(taken_over, clock), client, first.session).session_reused
+    for shared in (False, True):
+        assert shake(server(taken_over, clock, shared=shared), client, first.session).session_reused
     stranger = Chain.begun(b"y" * 32, NOW)
     assert not shake(server(stranger, clock), client, first.session).session_reused
 
@@ -109,5 +114,5 @@ def test_all_that_hold_a_link_step_alike():
 
 def test_where_openssl_cannot_be_reached_its_own_key_serves(monkeypatch, caplog):
     monkeypatch.setattr("router.tickets._pointer", lambda *_: None)
-    assert not install(new_context(), Chain.begun(b"x" * 32, NOW))
+    assert not Tickets(Chain.begun(b"x" * 32, NOW)).key(new_context())
     assert "good at this router only" in caplog.text
