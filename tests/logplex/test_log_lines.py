@@ -1,7 +1,7 @@
 """dynod.logplex.lines: where lines end, whole, byte by byte, with a tail, and from any line's offset on."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dynod.logplex.lines import Splitter, harmless, lines_of
@@ -71,7 +71,7 @@ def naive(data):
         line = line.removesuffix(b"\r")  # noqa: PLW2901
         while len(line) > LINE_BYTES:
             cut = LINE_BYTES
-            while cut > LINE_BYTES - 4 and 0x80 <= line[cut] < 0xC0:
+            while cut > LINE_BYTES - 3 and 0x80 <= line[cut] < 0xC0:
                 cut -= 1
             cut = LINE_BYTES if 0x80 <= line[cut] < 0xC0 else cut
             out.append(line[:cut])
@@ -92,6 +92,9 @@ streams = st.lists(
 
 
 @given(streams, st.lists(st.integers(1, 12_000), max_size=8))
+@example(
+    b"x" * (LINE_BYTES - 3) + b"\x80" * 5, []
+)  # four of them lie across the cut, one more than any character has
 def test_arrival_does_not_matter_and_a_naive_twin_agrees(data, sizes):
     lines = split(data, sizes)
     assert lines == split(data)
