@@ -220,12 +220,12 @@ def clear(image: str, device: int, free: list[int], root: int) -> Reply:
 
 
 def drop(image: str, fds: list[int]) -> None:
-    """Throw a slot away, with what is not written yet."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(image)
+    """Throw a slot away, with what is not written yet: that first, for the image may be on a disk that takes no more writes."""
     for fd in fds[:1]:
         with contextlib.suppress(OSError):  # an older kernel, or a file system that is shut down already
             fcntl.ioctl(fd, EXT4_IOC_SHUTDOWN, NOLOGFLUSH)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(image)
 
 
 def again(image: str, device: int) -> Reply:

@@ -178,7 +178,13 @@ class Slots:
 
     def _drop(self, slot: Slot, done: Callable[[], None]) -> None:
         fds = [fd for fd in (slot.root, slot.tree) if fd >= 0]
-        self._keeper.hand_over({"drop": slot.image}, lambda *_: done(), fds)
+
+        def dropped(answer: dict[str, Any], _: list[int]) -> None:
+            if answer["error"]:
+                say(f"cannot throw {slot.image} away, the next start will: {answer['error']}")
+            done()
+
+        self._keeper.hand_over({"drop": slot.image}, dropped, fds)
 
 
 def _nothing() -> None:
