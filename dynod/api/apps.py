@@ -9,7 +9,8 @@ from dynod.model.app import App
 from dynod.model.refused import Refusal, Refused
 
 
-def _json(ask: Ask, app: App) -> Any:
+def shown(ask: Ask, app: App) -> Any:
+    """Render an app with what is read of its current release and its formation."""
     current = ask.platform.current_release(app)
     slug = None if current is None or current.slug is None else ask.platform.slug(app, current.slug)
     released_at = None if current is None else current.created_at
@@ -17,11 +18,11 @@ def _json(ask: Ask, app: App) -> Any:
 
 
 async def index(ask: Ask) -> Any:
-    return [_json(ask, app) for app in ask.platform.apps() if app.owner.id == ask.account.id]
+    return [shown(ask, app) for app in ask.platform.apps() if app.owner.id == ask.account.id]
 
 
 async def info(ask: Ask) -> Any:
-    return _json(ask, ask.app)
+    return shown(ask, ask.app)
 
 
 async def create(ask: Ask) -> Any:
@@ -33,7 +34,7 @@ async def create(ask: Ask) -> Any:
             f"cannot find the region {region!r}: this machine is the only one, and its name is {shapes.REGION}",
         )
     name, stack = fields.optional_text(body, "name"), fields.identity(body, "stack")
-    return _json(ask, await ask.platform.create_app(ask.account, name or None, stack or None))
+    return shown(ask, await ask.platform.create_app(ask.account, name or None, stack or None))
 
 
 async def update(ask: Ask) -> Any:
@@ -49,17 +50,18 @@ async def update(ask: Ask) -> Any:
         app = await ask.platform.set_build_stack(ask.account, app, stack)
     if maintenance is not None:
         app = await ask.platform.set_maintenance(ask.account, app, on=maintenance)
-    return _json(ask, app)
+    return shown(ask, app)
 
 
 async def destroy(ask: Ask) -> Any:
-    gone = _json(ask, ask.app)
+    gone = shown(ask, ask.app)
     await ask.platform.destroy_app(ask.account, ask.app)
     await remove_repository(ask.platform.settings.state, ask.app.id)
     return gone
 
 
 async def addons(ask: Ask) -> Any:  # noqa: ARG001  # a handler
+    """Say that there are none, of an app or at all, nor attached ones; elsewhere.py refuses to make any."""
     return []
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dynod.api import fields, render
+from dynod.api import apps, fields, render
 from dynod.api.operation import Ask
 from dynod.model.domain import Domain, SniEndpoint
 from dynod.model.refused import Refusal, Refused
@@ -110,9 +110,8 @@ async def acm_off(ask: Ask) -> Any:
 
 
 async def _acm(ask: Ask, *, on: bool) -> Any:
-    app = await ask.platform.domains.set_acm(ask.account, ask.app, on=on)
-    return render.app(app, ask.links, None, None)
+    return apps.shown(ask, await ask.platform.domains.set_acm(ask.account, ask.app, on=on))
 
 
 async def acm_refresh(ask: Ask) -> Any:
-    return render.app(ask.platform.domains.refresh_acm(ask.app), ask.links, None, None)
+    return apps.shown(ask, ask.platform.domains.refresh_acm(ask.app))

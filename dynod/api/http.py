@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 
 from dynod.api import auth
 from dynod.api.accounts import rate_limits
+from dynod.api.elsewhere import absent
 from dynod.api.operation import Access, Front, Operation
 from dynod.api.perform import Answer, account, ask, perform
 from dynod.core.allowance import MOST
@@ -134,7 +135,7 @@ def _answered(request: web.Request, operation: Operation, answer: Answer) -> web
     if answer.shown:
         headers[hdrs.CONTENT_RANGE] = answer.shown.encode("ascii", "replace").decode()
     response = _json(answer.value, answer.status, headers)
-    if request.method == "GET":
+    if operation.method == "GET":
         assert isinstance(response.body, bytes)
         tag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
         if tag in request.headers.get(hdrs.IF_NONE_MATCH, ""):
@@ -143,8 +144,8 @@ def _answered(request: web.Request, operation: Operation, answer: Answer) -> web
     return response
 
 
-async def _unknown(request: web.Request) -> web.StreamResponse:  # noqa: ARG001  # a handler
-    return problem(Refusal.NOT_FOUND.id, _UNKNOWN, 404)
+async def _unknown(request: web.Request) -> web.StreamResponse:
+    return problem(Refusal.NOT_FOUND.id, absent(request.path) or _UNKNOWN, 404)
 
 
 def application(
@@ -153,7 +154,9 @@ def application(
     """Hang the table, and what else there is, on one application."""
     app = web.Application(middlewares=[errors], client_max_size=BODY)
     for operation in operations:
-        app.router.add_route(operation.method, operation.path, partial(_handle, front, operation))
+        handler = partial(_handle, front, operation)
+        for method in (operation.method, "HEAD") if operation.method == "GET" else (operation.method,):
+            app.router.add_route(method, operation.path, handler)
     app.add_routes(more)
     app.router.add_route("*", "/{rest:.*}", _unknown)
     app.on_response_prepare.append(common_headers)

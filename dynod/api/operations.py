@@ -61,6 +61,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("apps.update", "PATCH", _APP, _MANAGE, 200, apps.update),
     Operation("apps.destroy", "DELETE", _APP, _MANAGE, 200, apps.destroy),
     Operation("apps.addons", "GET", _APP + "/addons", _VIEW, 200, apps.addons, ("name", "id")),
+    Operation("apps.attachments", "GET", _APP + "/addon-attachments", _VIEW, 200, apps.addons, ("name", "id")),
+    Operation("addons.list", "GET", "/addons", _ACCOUNT, 200, apps.addons, ("name", "id")),
+    Operation("attachments.list", "GET", "/addon-attachments", _ACCOUNT, 200, apps.addons, ("name", "id")),
     Operation("apps.collaborators", "GET", _APP + "/collaborators", _VIEW, 200, apps.collaborators, ("id",)),
     Operation("apps.coupling", "GET", _APP + "/pipeline-couplings", _VIEW, 200, apps.coupling),
     # names and certificates

@@ -13,6 +13,7 @@ import uvloop
 
 from dynod.api.server import ApiServer, serve_api
 from dynod.model.settings import Endpoint, Settings
+from tests.api import shapes
 from tests.api.fake_platform import FakePlatform
 
 
@@ -57,7 +58,11 @@ class Whole:
         async with self.session.request(method, url, data=data, headers=sent) as response:
             raw = await response.read()
             is_json = response.content_type == "application/json" and raw
-            return Answer(response.status, response.headers, json.loads(raw) if is_json else raw)
+            answer = Answer(response.status, response.headers, json.loads(raw) if is_json else raw)
+        if is_json and path.startswith("/"):
+            why = shapes.of(method, path, answer.status, answer.body)
+            assert not why, f"{method} {path}{why}"
+        return answer
 
 
 @contextlib.asynccontextmanager

@@ -33,11 +33,60 @@ def test_unknown_places_and_wrong_verbs_are_not_found(served):
         for method, path in (
             ("GET", "/nope"),
             ("PUT", "/apps"),
-            ("GET", "/apps/demo/webhooks"),
+            ("GET", "/apps/demo/weather"),
             ("POST", "/"),
         ):
             answer = await whole.ask(method, path)
             assert (answer.status, answer.body) == (404, {"id": "not_found", "message": UNKNOWN})
+
+    served.run(story(served.whole))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "noun"),
+    [
+        ("GET", "/apps/demo/webhooks", "webhooks"),
+        ("GET", "/apps/demo/webhook-deliveries", "webhooks"),
+        ("POST", "/apps/demo/log-drains", "log drains"),
+        ("DELETE", "/apps/demo/log-drains/https%3A%2F%2Fx.example%2Fl", "log drains"),
+        ("POST", "/actions/addons/resolve", "add-ons"),
+        ("GET", "/addon-services/heroku-redis/plans", "add-ons"),
+        ("GET", "/client/v11/databases/db", "add-ons for data"),
+        ("GET", "/pipelines?eq[name]=x", "pipelines"),
+        ("POST", "/pipeline-promotions", "pipelines"),
+        ("POST", "/filters/apps", "pipelines"),
+        ("GET", "/pipelines/x/test-runs", "continuous integration"),
+        ("GET", "/apps/demo/review-app", "review apps"),
+        ("GET", "/apps/demo/telemetry-drains", "telemetry drains"),
+        ("GET", "/spaces/x/nat", "private spaces"),
+        ("POST", "/apps/demo/collaborators", "collaborators: an app has its owner alone"),
+        (
+            "POST",
+            "/account/app-transfers",
+            "accounts but one, so that no app is transferred, shared or locked",
+        ),
+        ("PATCH", "/teams/apps/demo", "accounts but one, so that no app is transferred, shared or locked"),
+        ("GET", "/teams/acme/members", "teams"),
+        ("GET", "/account/keys", "SSH keys: git comes over HTTPS, with your token"),
+        ("GET", "/oauth/clients", "other sessions, clients and authorizations than your token"),
+    ],
+)
+def test_what_heroku_has_and_we_have_not_is_told_in_plain_words(served, method, path, noun):
+    async def story(whole):
+        answer = await whole.ask(method, path)
+        message = f"cannot do that: this platform has no {noun}"
+        assert (answer.status, answer.body) == (404, {"id": "not_found", "message": message})
+
+    served.run(story(served.whole))
+
+
+def test_a_head_is_a_get_without_its_body(served):
+    async def story(whole):
+        for path in ("/account", "/regions", "/apps/none"):
+            asked, heads = await whole.ask("GET", path), await whole.ask("HEAD", path)
+            assert (heads.status, heads.body) == (asked.status, b"")
+            for name in ("ETag", "Content-Type", "Content-Length", "Accept-Ranges", "Content-Range"):
+                assert heads.headers.get(name) == asked.headers.get(name), name
 
     served.run(story(served.whole))
 

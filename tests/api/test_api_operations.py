@@ -9,6 +9,7 @@ import pytest
 
 from dynod.api.operations import OPERATIONS, STREAMS, parameters
 from dynod.model.release import ReleaseStatus
+from tests.api import shapes
 from tests.api.served import Served
 from tests.api.stories import accounts, apps, builds, dynos, machine, names, releases
 from tests.api.story import CASES, made
@@ -33,6 +34,11 @@ def test_story(served, story):
 
 def test_every_row_has_a_story():
     assert set(CASES) == {row.name for row in OPERATIONS}
+
+
+def test_every_row_has_the_shape_of_its_answer():
+    """Whole.ask holds each answer to it."""
+    assert set(shapes.ANSWERS) == {row.name for row in OPERATIONS}
 
 
 def test_rows_do_not_collide():

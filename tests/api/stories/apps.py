@@ -62,10 +62,19 @@ async def a_destroyed_app_answers_what_it_was_and_is_gone(whole):
     assert (await whole.ask("GET", "/apps/demo")).status == 404
 
 
-@covers("apps.addons", "apps.collaborators", "apps.coupling")
-async def an_apps_page_has_no_addons_its_owner_and_no_pipeline(whole):
+@covers("apps.addons", "apps.attachments", "addons.list", "attachments.list")
+async def there_are_no_addons_and_none_can_be_had(whole):
     await made(whole)
-    assert (await whole.ask("GET", "/apps/demo/addons")).body == []
+    for path in ("/apps/demo/addons", "/apps/demo/addon-attachments", "/addons", "/addon-attachments"):
+        assert (await whole.ask("GET", path)).body == []
+    answer = await whole.ask("POST", "/apps/demo/addons", {"plan": {"name": "heroku-postgresql:essential-0"}})
+    assert (answer.status, answer.body["id"]) == (404, "not_found")
+    assert answer.body["message"] == "cannot do that: this platform has no add-ons"
+
+
+@covers("apps.collaborators", "apps.coupling")
+async def an_apps_page_has_its_owner_and_no_pipeline(whole):
+    await made(whole)
     (owner,) = (await whole.ask("GET", "/apps/demo/collaborators")).body
     assert (owner["user"]["email"], owner["role"]) == ("owner@example.com", "owner")
     answer = await whole.ask("GET", "/apps/demo/pipeline-couplings")

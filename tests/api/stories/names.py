@@ -101,14 +101,19 @@ async def a_certificate_is_taken_shown_changed_and_let_go(whole):
 
 @covers("acm.enable", "acm.disable", "acm.refresh")
 async def automatic_certificates_are_switched_on_and_off(whole):
-    await made(whole)
+    await made(whole, deployed=True)
     await whole.ask("POST", "/apps/demo/domains", {"hostname": "*.example.com", "sni_endpoint": None})
     await whole.ask("POST", "/apps/demo/domains", {"hostname": "www.example.com", "sni_endpoint": None})
     assert (await whole.ask("PATCH", "/apps/demo/acm", {"acm_refresh": True})).status == 422
-    assert (await whole.ask("POST", "/apps/demo/acm", {})).body["acm"] is True
+    answer = await whole.ask("POST", "/apps/demo/acm", {})
+    assert answer.body["acm"] is True
+    size = (await whole.ask("GET", "/apps/demo")).body["slug_size"]
+    assert answer.body["slug_size"] == size
+    assert size
     rows = {row["hostname"]: row for row in (await whole.ask("GET", "/apps/demo/domains")).body}
     star, www = rows["*.example.com"], rows["www.example.com"]
     assert (star["acm_status"], www["acm_status"]) == ("failed", "pending")
     assert "certificate of your own" in star["acm_status_reason"]
-    assert (await whole.ask("PATCH", "/apps/demo/acm", {"acm_refresh": True})).status == 200
+    refreshed = await whole.ask("PATCH", "/apps/demo/acm", {"acm_refresh": True})
+    assert (refreshed.status, refreshed.body["slug_size"]) == (200, size)
     assert (await whole.ask("DELETE", "/apps/demo/acm")).body["acm"] is False

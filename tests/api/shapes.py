@@ -1,0 +1,503 @@
+"""What every row of the table answers: each field and what may stand in it, as Platform API v3 has it and its clients read it.
+
+A table of our own, so that no schema is needed beside it. `of` checks an answer; Whole.ask (served.py) does so with each answer that any test
+gets, and tests/e2e/test_heroku_shapes.py with those of a whole platform. Fields are told exactly: one that is lost, added or of another
+kind is a failure.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dynod.api.operations import OPERATIONS, parameters
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string that all of `pattern` matches."""
+
+    pattern: str = r"(?s).*"
+
+    def fault(self, value: Any) -> str:
+        return "" if isinstance(value, str) and re.fullmatch(self.pattern, value, re.ASCII) else str(self)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A value of one of Python's types, and of no other that passes for it."""
+
+    kinds: tuple[type, ...]
+
+    def fault(self, value: Any) -> str:
+        return "" if type(value) in self.kinds else str(self)
+
+
+@dataclass(frozen=True)
+class Moment:
+    def fault(self, value: Any) -> str:
+        try:
+            datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        except (TypeError, ValueError):
+            return "a moment such as 2026-01-31T12:00:00Z"
+        return ""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of several values, or of several kinds."""
+
+    choices: tuple[Any, ...]
+
+    def fault(self, value: Any) -> str:
+        return "" if any(not fault(choice, value) for choice in self.choices) else str(self)
+
+
+@dataclass(frozen=True)
+class Many:
+    one: Any
+
+    def fault(self, value: Any) -> str:
+        if not isinstance(value, list):
+            return "a list"
+        return next((f"[{at}]{why}" for at, each in enumerate(value) if (why := fault(self.one, each))), "")
+
+
+@dataclass(frozen=True)
+class Named:
+    """An object with names of anybody's choosing."""
+
+    one: Any
+
+    def fault(self, value: Any) -> str:
+        if not isinstance(value, dict):
+            return "an object"
+        return next((f".{key}{why}" for key, each in value.items() if (why := fault(self.one, each))), "")
+
+
+def fault(shape: Any, value: Any) -> str:
+    """Say where and how a value is not of a shape; '' where it is."""
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return f": {value!r:.200} is no object"
+        missing, more = sorted(shape.keys() - value.keys()), sorted(value.keys() - shape.keys())
+        if missing or more:
+            return f": lacks {missing}, has {more} more"
+        return next((f".{key}{why}" for key, each in shape.items() if (why := fault(each, value[key]))), "")
+    if isinstance(shape, Many | Named):
+        why = shape.fault(value)
+        return why if why[:1] in {"", ".", "["} else f": {value!r:.200} is not {why}"
+    if hasattr(shape, "fault"):
+        why = shape.fault(value)
+        return why and f": {value!r:.200} is not {why}"
+    same = type(value) is type(shape) and value == shape
+    return "" if same else f": {value!r:.200} is not {shape!r}"
+
+
+# -- the words ------------------------------------------------------------------------------------------------------
+
+TEXT, NAME = Text(), Text(r".+")
+UUID = Text(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+EMAIL = Text(r"[^@\s]+@[^@\s]+")
+APP_NAME = Text(r"[a-z][a-z0-9-]{1,28}[a-z0-9]")
+ENDPOINT_NAME = Text(r"[a-z][a-z0-9-]{2,29}")
+TYPE = Text(r"[-A-Za-z0-9_]{1,128}")
+HTTPS = Text(r"https://\S+")
+FLAG, WHOLE, NUMBER, TIME = Kind((bool,)), Kind((int,)), Kind((int, float)), Moment()
+
+
+def maybe(shape: Any) -> OneOf:
+    return OneOf((None, shape))
+
+
+def at_least(shape: dict[str, Any]) -> Any:
+    """What is ours alone may grow."""
+    return AtLeast(shape)
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    shape: dict[str, Any]
+
+    def fault(self, value: Any) -> str:
+        known = {key: value[key] for key in self.shape if key in value} if isinstance(value, dict) else value
+        return fault(self.shape, known)
+
+
+# -- the resources --------------------------------------------------------------------------------------------------
+
+BY_NAME = {"id": UUID, "name": NAME}
+OF_APP = {"id": UUID, "name": APP_NAME}
+WHO = {"id": UUID, "email": EMAIL}
+STAMPS = {"created_at": TIME, "updated_at": TIME}
+
+ACCOUNT = {
+    "id": UUID,
+    **STAMPS,
+    "acknowledged_msa": FLAG,
+    "allow_tracking": FLAG,
+    "beta": FLAG,
+    "country_of_residence": maybe(TEXT),
+    "default_organization": None,
+    "default_team": None,
+    "delinquent_at": None,
+    "email": EMAIL,
+    "federated": FLAG,
+    "identity_provider": None,
+    "last_login": maybe(TIME),
+    "name": maybe(NAME),
+    "sms_number": None,
+    "suspended_at": None,
+    "two_factor_authentication": FLAG,
+    "verified": FLAG,
+}
+
+APP = {
+    **OF_APP,
+    **STAMPS,
+    "acm": FLAG,
+    "archived_at": None,
+    "build_stack": BY_NAME,
+    "buildpack_provided_description": maybe(NAME),
+    "create_status": "complete",
+    "database_size": None,
+    "generation": {"id": UUID, "name": "cedar"},
+    "git_url": Text(r"https://\S+/[a-z][a-z0-9-]{1,28}[a-z0-9]\.git"),
+    "internal_routing": FLAG,
+    "locked": FLAG,
+    "maintenance": FLAG,
+    "organization": None,
+    "owner": WHO,
+    "process_tier": OneOf(("eco", "basic", "production")),
+    "region": BY_NAME,
+    "released_at": maybe(TIME),
+    "repo_size": maybe(WHOLE),
+    "slug_size": maybe(WHOLE),
+    "space": None,
+    "stack": BY_NAME,
+    "team": None,
+    "web_url": Text(r"https?://[a-z][a-z0-9-]{1,28}[a-z0-9]\.\S+/"),
+}
+
+AUTHORIZATION = {
+    "id": UUID,
+    **STAMPS,
+    "access_token": {"id": UUID, "token": NAME, "expires_in": maybe(WHOLE)},
+    "client": None,
+    "description": NAME,
+    "grant": None,
+    "refresh_token": None,
+    "scope": Many(NAME),
+    "session": None,
+    "user": {**WHO, "full_name": maybe(NAME)},
+}
+
+BUILD = {
+    "id": UUID,
+    **STAMPS,
+    "app": {"id": UUID},
+    "buildpacks": maybe(Many({"name": NAME, "url": NAME})),
+    "output_stream_url": HTTPS,
+    "release": maybe({"id": UUID}),
+    "slug": maybe({"id": UUID}),
+    "source_blob": {
+        "checksum": maybe(NAME),
+        "url": TEXT,
+        "version": maybe(NAME),
+        "version_description": maybe(NAME),
+    },
+    "stack": NAME,
+    "status": OneOf(("failed", "pending", "succeeded")),
+    "user": WHO,
+}
+
+BUILDPACK = {"buildpack": {"name": NAME, "url": NAME}, "ordinal": WHOLE}
+
+COLLABORATOR = {
+    "id": UUID,
+    **STAMPS,
+    "app": OF_APP,
+    "permissions": Many({"name": OneOf(("deploy", "manage", "operate", "view")), "description": NAME}),
+    "role": OneOf((None, "admin", "collaborator", "member", "owner")),
+    "user": {**WHO, "federated": FLAG},
+}
+
+CONFIG = Named(TEXT)
+
+DOMAIN = {
+    "id": UUID,
+    **STAMPS,
+    "acm_status": maybe(NAME),
+    "acm_status_reason": maybe(NAME),
+    "app": OF_APP,
+    "cname": maybe(NAME),
+    "hostname": NAME,
+    "kind": OneOf(("heroku", "custom")),
+    "sni_endpoint": maybe({"id": UUID, "name": ENDPOINT_NAME}),
+    "status": NAME,
+}
+
+DYNO = {
+    "id": UUID,
+    **STAMPS,
+    "app": OF_APP,
+    "attach_url": maybe(Text(r"rendezvous://\S+:[0-9]+/\S+")),
+    "command": TEXT,
+    "name": Text(r"[-A-Za-z0-9_]{1,128}\.[0-9]+"),
+    "release": {"id": UUID, "version": WHOLE},
+    "size": NAME,
+    "state": OneOf(("starting", "up", "crashed", "idle", "down")),
+    "type": TYPE,
+}
+
+EXTENDED = {
+    "app_id": UUID,
+    "az": None,
+    "execution_plane": None,
+    "fleet": None,
+    "instance_id": None,
+    "ip": None,
+    "port": None,
+    "region": NAME,
+    "route": None,
+}
+
+FEATURE = {
+    "id": UUID,
+    **STAMPS,
+    "description": NAME,
+    "display_name": NAME,
+    "doc_url": TEXT,
+    "enabled": FLAG,
+    "feedback_email": TEXT,
+    "name": NAME,
+    "state": OneOf(("general", "labs")),
+}
+
+FORMATION = {
+    "id": UUID,
+    **STAMPS,
+    "app": OF_APP,
+    "command": NAME,
+    "dyno_size": BY_NAME,
+    "quantity": WHOLE,
+    "size": NAME,
+    "type": TYPE,
+}
+
+LOG_SESSION = {"id": UUID, **STAMPS, "logplex_url": HTTPS}
+
+QUOTA = {
+    "id": UUID,
+    "account_quota": WHOLE,
+    "quota_used": WHOLE,
+    "apps": Many({"app_uuid": NAME, "quota_used": WHOLE}),
+}
+
+REGION = {
+    **BY_NAME,
+    **STAMPS,
+    "country": NAME,
+    "description": NAME,
+    "locale": NAME,
+    "private_capable": FLAG,
+    "provider": {"name": NAME, "region": NAME},
+}
+
+RELEASE = {
+    "id": UUID,
+    **STAMPS,
+    "addon_plan_names": Many(NAME),
+    "app": OF_APP,
+    "artifacts": Many(BY_NAME),
+    "current": FLAG,
+    "description": NAME,
+    "eligible_for_rollback": FLAG,
+    "output_stream_url": maybe(HTTPS),
+    "slug": maybe({"id": UUID}),
+    "status": OneOf(("expired", "failed", "pending", "succeeded")),
+    "user": WHO,
+    "version": WHOLE,
+}
+
+SIZE = {
+    **BY_NAME,
+    "architecture": "cedar",
+    "compute": WHOLE,
+    "cost": maybe({"cents": WHOLE, "unit": "month"}),
+    "dedicated": FLAG,
+    "dyno_units": WHOLE,
+    "generation": {"id": UUID, "name": "cedar"},
+    "memory": NUMBER,
+    "precise_dyno_units": NUMBER,
+    "private_space_only": FLAG,
+}
+
+SLUG = {
+    "id": UUID,
+    **STAMPS,
+    "blob": {"method": OneOf(("get", "put")), "url": HTTPS},
+    "buildpack_provided_description": maybe(NAME),
+    "checksum": maybe(Text(r"SHA256:[0-9a-f]{64}")),
+    "commit": maybe(NAME),
+    "commit_description": maybe(NAME),
+    "process_types": Named(NAME),
+    "size": maybe(WHOLE),
+    "stack": BY_NAME,
+}
+
+SNI_ENDPOINT = {
+    "id": UUID,
+    **STAMPS,
+    "app": OF_APP,
+    "certificate_chain": Text(r"(?s)-----BEGIN CERTIFICATE-----.+-----END CERTIFICATE-----\n*"),
+    "display_name": maybe(ENDPOINT_NAME),
+    "domains": Many(UUID),
+    "name": ENDPOINT_NAME,
+    "ssl_cert": {
+        "id": UUID,
+        "acm": FLAG,
+        "ca_signed?": FLAG,
+        "cert_domains": Many(NAME),
+        "expires_at": TIME,
+        "issuer": NAME,
+        "self_signed?": FLAG,
+        "starts_at": TIME,
+        "subject": TEXT,
+    },
+}
+
+SOURCE = {"source_blob": {"get_url": HTTPS, "put_url": HTTPS}}
+STACK = {**BY_NAME, **STAMPS, "default": FLAG, "state": "public"}
+
+STATUS = {
+    "status": Many({"system": NAME, "status": OneOf(("green", "yellow", "red"))}),
+    "incidents": Many(NAME),
+    "scheduled": Many(NAME),
+}
+
+# Ours alone.
+CAUSE = {"app": OF_APP, "created_at": TIME, "dyno": {"id": NAME, "name": NAME}, "event": NAME, "reason": TEXT}
+AUTOPSY = AtLeast(
+    {
+        "app": OF_APP,
+        "cause": NAME,
+        "command": TEXT,
+        "created_at": TIME,
+        "died_at": TIME,
+        "dyno": {"id": NAME, "name": NAME},
+        "exit_status": maybe(WHOLE),
+        "files": Many({"path": NAME, "kind": NAME, "size": maybe(WHOLE)}),
+        "files_truncated": FLAG,
+        "lines": Many(TEXT),
+        "memory_peak": maybe(WHOLE),
+        "release": {"version": WHOLE},
+        "size": NAME,
+        "state": NAME,
+    }
+)
+METRICS = AtLeast({"app": OF_APP, "in_flight": WHOLE, "since": TIME})
+
+PROBLEM = {"id": Text(r"[a-z_]+"), "message": NAME}
+
+# What each row answers, by its name. None: it never does anything but refuse.
+ANSWERS: dict[str, Any] = {
+    "account.info": ACCOUNT,
+    "account.self": ACCOUNT,
+    "account.rate-limits": {"remaining": WHOLE},
+    "account.quota": QUOTA,
+    "account.features": Many(FEATURE),
+    "account.feature": None,
+    "account.feature.update": None,
+    "authorizations.create": AUTHORIZATION,
+    "authorizations.list": Many(AUTHORIZATION),
+    "authorizations.info": AUTHORIZATION,
+    "sessions.end": {},
+    "teams.list": Many({}),
+    "regions.list": Many(REGION),
+    "regions.info": REGION,
+    "stacks.list": Many(STACK),
+    "stacks.info": STACK,
+    "sizes.list": Many(SIZE),
+    "sizes.info": SIZE,
+    "status.info": STATUS,
+    "buildpacks.lookup": {**BY_NAME, "blob_url": NAME},
+    "apps.list": Many(APP),
+    "apps.mine": Many(APP),
+    "apps.create": APP,
+    "apps.info": APP,
+    "apps.update": APP,
+    "apps.destroy": APP,
+    "apps.addons": Many({}),
+    "apps.attachments": Many({}),
+    "addons.list": Many({}),
+    "attachments.list": Many({}),
+    "apps.collaborators": Many(COLLABORATOR),
+    "apps.coupling": None,
+    "domains.list": Many(DOMAIN),
+    "domains.info": DOMAIN,
+    "domains.create": DOMAIN,
+    "domains.update": DOMAIN,
+    "domains.remove": DOMAIN,
+    "sni-endpoints.list": Many(SNI_ENDPOINT),
+    "sni-endpoints.info": SNI_ENDPOINT,
+    "sni-endpoints.create": SNI_ENDPOINT,
+    "sni-endpoints.update": SNI_ENDPOINT,
+    "sni-endpoints.remove": SNI_ENDPOINT,
+    "acm.enable": APP,
+    "acm.disable": APP,
+    "acm.refresh": APP,
+    "features.list": Many(FEATURE),
+    "features.info": FEATURE,
+    "features.update": FEATURE,
+    "config.info": CONFIG,
+    "config.update": CONFIG,
+    "config.of-release": CONFIG,
+    "releases.list": Many(RELEASE),
+    "releases.info": RELEASE,
+    "releases.create": RELEASE,
+    "sources.create": SOURCE,
+    "builds.list": Many(BUILD),
+    "builds.create": BUILD,
+    "builds.info": BUILD,
+    "builds.clear-cache": {},
+    "buildpacks.list": Many(BUILDPACK),
+    "buildpacks.update": Many(BUILDPACK),
+    "slugs.create": SLUG,
+    "slugs.info": SLUG,
+    "formation.list": Many(FORMATION),
+    "formation.info": FORMATION,
+    "formation.update": Many(FORMATION),
+    "formation.update-one": FORMATION,
+    "dynos.list": Many(OneOf((DYNO, {**DYNO, "extended": EXTENDED}))),
+    "dynos.create": DYNO,
+    "dynos.info": DYNO,
+    "metrics.router": METRICS,
+    "dynos.why": Many(CAUSE),
+    "dynos.autopsy": Many(AUTOPSY),
+    "dynos.run-inside": DYNO,
+    "dynos.forward-url": DYNO,
+    "dynos.restart-all": {},
+    "dynos.restart": {},
+    "dynos.restart-type": {},
+    "dynos.stop": {},
+    "dynos.stop-type": {},
+    "logs.create": LOG_SESSION,
+}
+
+_PLACES = [
+    (row, re.compile(row.path.format(**dict.fromkeys(parameters(row.path), "[^/?]+")) + r"(?:\?.*)?"))
+    for row in OPERATIONS
+]
+
+
+def of(method: str, path: str, status: int, body: Any) -> str:
+    """Say what is wrong with an answer of the API to this request; '' when nothing is, or where no row has this place."""
+    if status >= 400:
+        return fault(PROBLEM, body)
+    row = next((row for row, place in _PLACES if row.method == method and place.fullmatch(path)), None)
+    if row is None or status == 304:
+        return ""
+    if status not in {row.status, 206} or (status == 206 and not row.orders):
+        return f": status {status} instead of {row.status}"
+    return fault(ANSWERS[row.name], body)
