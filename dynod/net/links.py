@@ -17,6 +17,7 @@ from dynod.net.addresses import PREFIX, PREFIX6, Block, Slot
 INSIDE = "eth0"  # HEROKU.md 1.4
 _TOGETHER = 100  # messages told at a time: their answers must fit into a socket's buffer
 _ANSWERS = 64 * 1024
+_WAY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 # Where IPv6 was switched off meanwhile, its routes went with it.
 _NO_ROUTE = (errno.ESRCH, errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.ENODEV)
 
@@ -27,14 +28,12 @@ _NO_IPV6 = {"disable_ipv6": "1"}
 
 
 class _Ipv6:
-    """The IPv6 settings of the namespace that the thread is in when this is made, wherever it is when they are set.
+    """The IPv6 settings of the namespace that the thread is in when this is made, wherever it is when they are set."""
 
-    Kept open, because the kernel finds the way to /proc/sys/net by looking through those of all namespaces: 1 ms at a thousand.
-    """
-
-    def __init__(self) -> None:
+    def __init__(self, proc: int) -> None:
+        """`proc`: a descriptor of a /proc."""
         try:
-            self._all = os.open("/proc/sys/net/ipv6/conf", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._all = os.open("sys/net/ipv6/conf", _WAY, dir_fd=proc)
         except FileNotFoundError:
             self._all = -1  # a machine without IPv6
 
@@ -83,13 +82,15 @@ class Links:
 
     def __init__(self) -> None:
         self._line = Line()
-        self._ipv6 = _Ipv6()
+        self._proc = namespaces.Proc()
+        self._ipv6 = _Ipv6(self._proc.young())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ipv6.close()
+        self._proc.close()
         self._line.close()
 
     # -- the machine ---------------------------------------------------------------------------------------------
@@ -113,7 +114,7 @@ class Links:
         """Make the namespace, pin it at `path`, and lead a cable into it. Whatever fails, nothing of it stays."""
         try:
             with namespaces.fresh() as inside:
-                with contextlib.closing(_Ipv6()) as settings:
+                with contextlib.closing(_Ipv6(self._proc.young())) as settings:
                     settings.set("default", on=ipv6)
                 namespaces.pin(path)
                 with contextlib.closing(Line()) as peer:
@@ -121,6 +122,8 @@ class Links:
                     peer.tell(f"wire {slot.interface}", *_inside(slot, ipv6=ipv6))
             self._ipv6.set(slot.interface, on=ipv6)
             self._line.tell(f"wire {slot.interface}", *_outside(slot, ipv6=ipv6))
+            if ipv6:
+                self._line.tell(f"wire {slot.interface}", _no_groups(slot), ignored=_NO_ROUTE)
         except BaseException:
             self.unwire(block, [(slot, path)])
             raise
@@ -191,6 +194,13 @@ def _outside(slot: Slot, *, ipv6: bool) -> tuple[bytes, ...]:
         return said
     return (
         *said,
-        messages.address(index, slot.gateway6, PREFIX6),
+        # An interface that comes up looks twice through the IPv6 routes of all: two for each instead of the usual four.
+        messages.address_alone(index, slot.gateway6),
+        messages.route(index, slot.address6),
         messages.neighbour(index, slot.address6, slot.mac),
     )
+
+
+def _no_groups(slot: Slot) -> bytes:
+    """Of all interfaces these routes are one list, which every further one goes through to its end, and each packet to a group too."""
+    return messages.no_groups(_index(slot.interface))

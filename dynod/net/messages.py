@@ -20,8 +20,10 @@ _REQUEST, _ACK, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
 _NEW = _REQUEST | _ACK | _EXCL | _CREATE
 _FAMILIES, _UP, _NESTED = {4: 2, 6: 10}, 0x1, 0x8000
 _NODAD = 0x02  # IFA_F_NODAD: nobody else is at the cable, and an address that is tentative cannot be used
+_NO_ROUTE = 0x200  # IFA_F_NOPREFIXROUTE
 _PERMANENT = 0x80  # NUD_PERMANENT
-_MAIN, _BOOT, _UNIVERSE, _UNICAST, _UNREACHABLE = 254, 3, 0, 1, 7
+_MAIN, _LOCAL, _BOOT, _UNIVERSE, _UNICAST, _UNREACHABLE = 254, 255, 3, 0, 1, 7
+_GROUPS = IPv6Address("ff00::").packed
 PROTOCOL = 221  # marks our reservations among others' routes (rtnetlink(7), rtm_protocol: above 191 nobody's)
 
 Address = IPv4Address | IPv6Address
@@ -74,6 +76,14 @@ def address(index: int, own: Address, prefix: int) -> bytes:
     return _message(_NEWADDR, _NEW, _ADDRESS.pack(_FAMILIES[own.version], prefix, flags, 0, index) + packed)
 
 
+def address_alone(index: int, own: IPv6Address) -> bytes:
+    """Give an interface an address, and the kernel no reason to think of a network around it: that would be two routes more."""
+    flags = _number(8, _NODAD | _NO_ROUTE)
+    packed = _attribute(2, own.packed) + _attribute(1, own.packed)
+    body = _ADDRESS.pack(_FAMILIES[6], own.max_prefixlen, _NODAD, 0, index)
+    return _message(_NEWADDR, _NEW, body + packed + flags)
+
+
 def neighbour(index: int, other: Address, mac: str) -> bytes:
     """Say for good where a neighbour is."""
     body = _NEIGHBOUR.pack(_FAMILIES[other.version], index, _PERMANENT, 0, 0) + _attribute(1, other.packed)
@@ -84,6 +94,18 @@ def default_route(index: int, gateway: Address) -> bytes:
     """Send all else to the gateway."""
     body = _ROUTE.pack(_FAMILIES[gateway.version], 0, 0, 0, _MAIN, _BOOT, _UNIVERSE, _UNICAST, 0)
     return _message(_NEWROUTE, _NEW, body + _attribute(5, gateway.packed) + _number(4, index))
+
+
+def route(index: int, other: IPv6Address) -> bytes:
+    """Lead to one address."""
+    body = _ROUTE.pack(_FAMILIES[6], other.max_prefixlen, 0, 0, _MAIN, _BOOT, _UNIVERSE, _UNICAST, 0)
+    return _message(_NEWROUTE, _NEW, body + _attribute(1, other.packed) + _number(4, index))
+
+
+def no_groups(index: int) -> bytes:
+    """Take away an interface's own route to IPv6's groups, which the kernel gave it."""
+    body = _ROUTE.pack(_FAMILIES[6], 8, 0, 0, _LOCAL, 0, _UNIVERSE, 0, 0)
+    return _message(_DELROUTE, _REQUEST | _ACK, body + _attribute(1, _GROUPS) + _number(4, index))
 
 
 def reservation(network: Network) -> bytes:

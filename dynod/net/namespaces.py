@@ -11,9 +11,13 @@ from collections.abc import Iterator
 CLONE_NEWNET = 0x40000000
 MS_BIND = 0x1000
 MNT_DETACH = 2
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432  # the same on every machine
+_CREATE, _CLOEXEC = 6, 1
+_NOTHING_BUT_FILES = 0x2 | 0x4 | 0x8  # MOUNT_ATTR_NOSUID, _NODEV, _NOEXEC
 _SELF = "/proc/thread-self/ns/net"
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
 _libc.mount.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 
 
@@ -39,6 +43,46 @@ def fresh() -> Iterator[int]:
             _check(_libc.setns(home, CLONE_NEWNET), "go back to the host's network namespace")
     finally:
         os.close(home)
+
+
+class Proc:
+    """A /proc of our own that has not seen many namespaces.
+
+    Each has a /proc/sys/net of its own, and a /proc keeps all that it was ever asked for under one name, to be passed one by one on the
+    way to the next: 1.3 ms at a thousand. So ours is let go in time, for a new one.
+    """
+
+    MOST = 50  # namespaces; the making of one costs as much as a namespace's
+
+    def __init__(self) -> None:
+        self._mount, self._seen = _proc(), 0
+
+    def young(self) -> int:
+        """Give a descriptor of it, to look up one namespace's settings by, at once."""
+        if self._seen == self.MOST:
+            self.close()
+            self._mount, self._seen = _proc(), 0
+        self._seen += 1
+        return self._mount
+
+    def close(self) -> None:
+        os.close(self._mount)
+
+
+def _proc() -> int:
+    """Mount a /proc nowhere: the descriptor is the mount, and its close the end of it."""
+    context = _call(_FSOPEN, b"proc", _CLOEXEC)
+    try:
+        _call(_FSCONFIG, context, _CREATE, None, None, 0)
+        return _call(_FSMOUNT, context, _CLOEXEC, _NOTHING_BUT_FILES)
+    finally:
+        os.close(context)
+
+
+def _call(number: int, *arguments: bytes | int | None) -> int:
+    result = int(_libc.syscall(number, *arguments))
+    _check(min(result, 0), "mount a /proc of our own")
+    return result
 
 
 def pin(path: str) -> None:

@@ -52,6 +52,24 @@ def test_a_dyno_reaches_the_internet_by_ipv6_under_the_machine_s_address(place):
     }
 
 
+def test_a_dyno_adds_two_routes_to_the_machine_s_which_every_other_passes_when_it_comes(place):
+    place.ipv6()
+    run, _ = start(place)
+    ask(run, ("take", "a"), ("take", "b"))
+
+    def look():
+        with open("/proc/thread-self/net/ipv6_route") as file:
+            rows = [line.split() for line in file]
+        return {(row[9], socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[0])), row[1]) for row in rows}
+
+    assert {each for each in inside(place.machine, look) if each[0] in {"dyno0-0", "dyno0-1"}} == {
+        ("dyno0-0", f"{OWN}2", "80"),
+        ("dyno0-1", f"{OWN}6", "80"),
+        ("dyno0-0", f"{OWN}1", "80"),  # the machine's own end
+        ("dyno0-1", f"{OWN}5", "80"),
+    }
+
+
 def test_a_dyno_reaches_nobody_else_by_ipv6(place):
     place.ipv6()
     run, _ = start(place)

@@ -16,6 +16,7 @@ from dynod.model.refused import Refused
 from dynod.net import messages
 from dynod.net.addresses import Block
 from dynod.net.links import Line, Links
+from dynod.net.namespaces import Proc
 
 pytestmark = pytest.mark.linux("nft", "ip", "nsenter")
 INTERNET = "198.51.100.2"
@@ -282,6 +283,22 @@ def test_a_cable_that_the_kernel_refuses_leaves_nothing_and_the_next_one_comes_a
         return left, os.listdir(directory)
 
     assert inside(place.machine, attempt) == (["2"], [])
+
+
+def test_no_proc_sees_many_namespaces_and_what_was_opened_in_one_that_is_gone_still_works(place):
+    def attempt():
+        mine = Proc()
+        first = os.dup(mine.young())  # held, or the next one might get its number
+        old = {os.fstat(mine.young()).st_dev for _ in range(Proc.MOST - 1)}
+        conf = os.open("sys/net/ipv4/conf/lo", os.O_PATH, dir_fd=first)
+        assert old == {os.fstat(first).st_dev}
+        assert os.fstat(mine.young()).st_dev not in {*old, os.stat("/proc").st_dev}
+        os.close(first)
+        os.close(os.open("forwarding", os.O_RDONLY, dir_fd=conf))
+        os.close(conf)
+        mine.close()
+
+    inside(place.machine, attempt)
 
 
 def test_a_refusal_among_many_is_raised_once_all_are_answered(place):

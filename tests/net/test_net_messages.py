@@ -2,7 +2,7 @@
 
 import errno
 import struct
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from dynod.net import messages
 
@@ -13,6 +13,7 @@ OWN, OTHER, MAC, OTHER_MAC = (
     "0a:58:ac:10:00:02",
     "0a:58:ac:10:00:01",
 )
+OWN6 = IPv6Address("fd64:796e:6f64::2")
 BLOCK, BLOCK6 = IPv4Network("172.16.0.0/18"), IPv6Network("fd64:796e:6f64::/48")
 ALL = (
     messages.cable("dyno0-1", MAC, 0x64790000, 1500, "eth0", OTHER_MAC, 7),
@@ -21,6 +22,9 @@ ALL = (
     messages.address(3, OWN, 30),
     messages.neighbour(3, OTHER, OTHER_MAC),
     messages.default_route(3, OTHER),
+    messages.address_alone(3, OWN6),
+    messages.route(3, OWN6),
+    messages.no_groups(3),
     messages.reservation(BLOCK),
     messages.reservation(BLOCK6),
     messages.no_reservation(BLOCK),
@@ -54,6 +58,24 @@ def test_a_cable_names_both_its_ends_and_the_namespace_of_the_other():
     assert info[1] == b"veth\0"
     peer = _attributes(_attributes(info[2])[1][16:])
     assert (peer[3], peer[1].hex(":"), peer[28]) == (b"eth0\0", OTHER_MAC, struct.pack("=I", 7))
+
+
+def test_an_address_alone_brings_no_route_and_is_usable_at_once():
+    said = messages.address_alone(3, OWN6)
+    assert struct.unpack_from("=BBBBI", said, HEAD.size) == (10, 128, 0x02, 0, 3)
+    own = OWN6.packed
+    assert _attributes(said[HEAD.size + 8 :]) == {1: own, 2: own, 8: struct.pack("=I", 0x200 | 0x02)}
+
+
+def test_a_route_leads_to_one_address_and_the_one_that_goes_is_that_of_all_groups():
+    index = struct.pack("=I", 3)
+    said = messages.route(3, OWN6)
+    assert struct.unpack_from("=BBBBBBBBI", said, HEAD.size) == (10, 128, 0, 0, 254, 3, 0, 1, 0)
+    assert _attributes(said[HEAD.size + 12 :]) == {1: OWN6.packed, 4: index}
+    gone = messages.no_groups(3)
+    assert HEAD.unpack_from(gone)[1] == 25
+    assert struct.unpack_from("=BBBBBBBBI", gone, HEAD.size)[:5] == (10, 8, 0, 0, 255)
+    assert _attributes(gone[HEAD.size + 12 :]) == {1: IPv6Address("ff00::").packed, 4: index}
 
 
 def test_answers_are_read_one_by_one_also_when_one_carries_what_was_refused():
