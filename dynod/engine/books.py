@@ -60,14 +60,19 @@ class Books:
             return payloads
 
     async def _append(self, entries: list[Entry]) -> None:
-        base = self.ledger.revision
-        await self._store.append(entries, base)
+        base, folded = self.ledger.revision, list[tuple[Entry, Ledger]]()
+        after = self.ledger
         for number, entry in enumerate(entries, base + 1):
-            before = self.ledger.apps.get(entry.app)
             known = Entry(number, entry.app, entry.actor, entry.at, entry.payload)
-            self.ledger = fold(self.ledger, known)
+            after = fold(
+                after, known
+            )  # first: what cannot be folded must not be what the next start has to read
+            folded.append((known, after))
+        await self._store.append(entries, base)
+        for known, after in folded:
+            before, self.ledger = self.ledger.apps.get(known.app), after
             if self.on_entry is not None:
-                self.on_entry(known, before, self.ledger.apps.get(entry.app))
+                self.on_entry(known, before, after.apps.get(known.app))
         if self.ledger.revision >= self._snapshot_at:
             # Growing distances: a snapshot costs as much as the ledger is long, so all of them together stay linear.
             self._snapshot_at = self.ledger.revision + max(SNAPSHOT_EVERY, self.ledger.revision // 4)

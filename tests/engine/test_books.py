@@ -6,8 +6,10 @@ from itertools import count
 import pytest
 
 from dynod.core import changes
+from dynod.core.ledger import Corrupt
 from dynod.engine.books import Books
 from dynod.model.app import Account, AppId, app_name
+from dynod.model.entry import MaintenanceSet
 from dynod.model.refused import Refused
 from dynod.store.memory import MemoryStore
 
@@ -58,6 +60,24 @@ def test_nothing_to_change_writes_nothing():
         return books.ledger.revision
 
     assert asyncio.run(story()) == 0
+
+
+def test_what_could_not_be_read_again_is_not_written():
+    """The next start would end at it."""
+
+    async def story():
+        store = MemoryStore(lambda: 1.0)
+        books = await Books.open(store)
+        told = []
+        books.on_entry = lambda entry, before, after: told.append(entry.revision)
+        with pytest.raises(Corrupt, match="app nobody is not there"):
+            await books.commit(ACTOR, AppId("nobody"), lambda ledger: (MaintenanceSet(on=True),))
+        assert await store.read(0) == []
+        await books.commit(*_create("one", "one", count()))
+        assert told == [1, 2, 3]
+        return (await Books.open(store)).ledger == books.ledger
+
+    assert asyncio.run(story())
 
 
 def test_a_client_that_hangs_up_in_the_middle_leaves_the_books_in_order():
