@@ -343,8 +343,10 @@ def rouse(
 # -- one-offs ---------------------------------------------------------------------------------------------------------
 
 
-def start_one_off(fleet: Fleet, dyno: Dyno, why: str) -> Outcome:
-    """Add a one-off; it is nobody's slot and is gone when it ends."""
+def start_one_off(fleet: Fleet, desired: Desired, dyno: Dyno, why: str) -> Outcome:
+    """Add a one-off, unless its app was destroyed meanwhile; it is nobody's slot and is gone when it ends."""
+    if desired.gone:
+        return fleet, ()
     return with_dyno(fleet, dyno), begin(dyno, why)
 
 

@@ -118,6 +118,7 @@ class AppLoop:
     house: Surroundings
     fleet: Fleet
     _mailbox: asyncio.Queue[_Letter] = field(default_factory=asyncio.Queue)
+    _ending: bool = False
 
     def post(self, message: Message) -> None:
         """Leave a message; it is taken in order."""
@@ -129,9 +130,14 @@ class AppLoop:
         self._mailbox.put_nowait((message, done))
         await done
 
+    def end(self) -> None:
+        """Take what was left so far, then no more: the app is no more."""
+        self._ending = True
+        self._mailbox.put_nowait((Quiet(), None))
+
     async def run(self) -> None:
-        """Take messages until cancelled; those that came while a record was written share the next."""
-        while True:
+        """Take messages until the end; those that came while a record was written share the next."""
+        while not (self._ending and self._mailbox.empty()):
             batch = await self._next()
             try:
                 await self._take([message for message, _ in batch])
@@ -182,7 +188,7 @@ class AppLoop:
             case Restart(names, why):
                 return fleets.restart(fleet, desired, names, why, now, draw)
             case StartOneOff(dyno, why):
-                return fleets.start_one_off(fleet, dyno, why)
+                return fleets.start_one_off(fleet, desired, dyno, why)
             case StopDyno(dyno_id, why, signal):
                 found = fleet.dynos.get(dyno_id)
                 return (fleet, ()) if found is None else fleets.stop_dyno(fleet, found, why, now, signal)

@@ -25,7 +25,7 @@ from dynod.engine.outputs import Output
 from dynod.engine.platform import BuildAsk, SlugAsk
 from dynod.engine.tidy import tidy
 from dynod.host.slugs import Stored
-from dynod.model.app import Account, App
+from dynod.model.app import Account, App, AppId
 from dynod.model.dyno import DynoId
 from dynod.model.entry import BuildSettled, Payload, SlugAdded
 from dynod.model.formation import process_type
@@ -55,15 +55,20 @@ async def _fail(house: "House", actor: Account, app: App, build: BuildId) -> Non
     """Settle a build that failed; where the disk is full, as soon as there is room."""
 
     async def settle() -> None:
-        if app.id in house.ledger.apps and house.build(app, build).status is BuildStatus.PENDING:
-            await house.books.commit(actor, app.id, failed(build))
+        await house.books.commit(actor, app.id, failed(app.id, build))
 
     await house.unwritten.write(("build", build), settle)
 
 
-def failed(build: BuildId) -> Callable[[Ledger], Sequence[Payload]]:
-    """The rule that ends a build without a release."""
-    return lambda _: (BuildSettled(build, BuildStatus.FAILED, None, None),)
+def failed(app: AppId, build: BuildId) -> Callable[[Ledger], Sequence[Payload]]:
+    """The rule that ends a build without a release, if it has not ended and its app is still there."""
+
+    def rule(ledger: Ledger) -> Sequence[Payload]:
+        known = () if app not in ledger.apps else ledger.apps[app].builds
+        pending = any(each.id == build and each.status is BuildStatus.PENDING for each in known)
+        return (BuildSettled(build, BuildStatus.FAILED, None, None),) if pending else ()
+
+    return rule
 
 
 def _prepare(
@@ -334,5 +339,5 @@ async def add_slug(house: "House", actor: Account, app: App, ask: SlugAsk) -> Sl
             ask.buildpack,
             house.now().wall,
         )
-        await house.books.commit(actor, app.id, lambda _: (SlugAdded(slug),))
+        await house.change(actor, app, lambda _: (SlugAdded(slug),))  # which may be no more after all that
     return slug

@@ -54,6 +54,7 @@ from dynod.model.entry import (
     FeatureSet,
     FormationSet,
     Payload,
+    ReleaseCreated,
 )
 from dynod.model.jail import JailPlan
 from dynod.model.refused import Refusal, Refused
@@ -140,6 +141,8 @@ class House:
         machine.open()
         await machine.met.wait()
         await self._settle_interrupted()
+        for app in self._loops.keys() - self.ledger.apps.keys():
+            self.tasks.spawn(self.forget(app))
         self.tasks.spawn(tidy(self))
         self._acm.look()
 
@@ -177,7 +180,7 @@ class House:
         for app, state in self.ledger.apps.items():
             for build in state.builds:
                 if build.status is BuildStatus.PENDING:
-                    await self.books.commit(self.owner(), app, builds.failed(build.id))
+                    await self.books.commit(self.owner(), app, builds.failed(app, build.id))
             if (pending := state.pending) is not None:
                 await phase.settle(self, app, pending.id, ReleaseStatus.FAILED)
 
@@ -298,17 +301,18 @@ class House:
     def _vast(self, app: AppId, dyno: DynoId, used: int) -> None:
         self._loops[app].post(Happened(dyno, MemoryVastlyExceeded(used)))
 
-    def is_over(self, app: AppId) -> bool:
-        """Whether a destroyed app has no dyno left, and was not forgotten when another of its last ones was."""
-        loop = self._loops.get(app)
-        return app not in self.ledger.apps and loop is not None and not loop.fleet.dynos
-
     async def forget(self, app: AppId) -> None:
-        """Let go of a destroyed app, once it has no dyno left."""
-        self._loops.pop(app, None)
+        """Let go of an app that was destroyed, unless a dyno of it is left, or on its way in its loop; who finds none left first does it."""
+        loop = self._loops.get(app)
+        if app in self.ledger.apps or loop is None:
+            return
+        await loop.ask(Reconcile("the app was destroyed"))  # after which none comes any more
+        if loop.fleet.dynos or self._loops.pop(app, None) is None:
+            return
+        loop.end()
         self._routes.forget(app)
         self._encoders.pop(app, None)
-        await self.observations.delete_dyno(app)
+        await self.unwritten.write(("fleet", app), partial(self.observations.delete_dyno, app))
         with contextlib.suppress(ConnectionError, Refused):
             await self.log.forget(app)
         state = self.settings.state
@@ -341,15 +345,14 @@ class House:
         else:
             loop.post(Reconcile(reason))
         if after is None:
-            self._gone(entry.app, before, loop)
+            self._gone(entry.app, before)
 
-    def _gone(self, app: AppId, last: AppState | None, loop: AppLoop) -> None:
+    def _gone(self, app: AppId, last: AppState | None) -> None:
         """An app was destroyed: its builds end, its dynos too, and with the last of them all that was kept of it."""
         for build in () if last is None else last.builds:
             if build.status is BuildStatus.PENDING:
                 self.tasks.spawn(self.machine.signal(DynoId(build.id), SIGKILL))
-        if not loop.fleet.dynos:
-            self.tasks.spawn(self.forget(app))
+        self.tasks.spawn(self.forget(app))
 
     # -- the ledger's apps ---------------------------------------------------------------------------------------
     def owner(self) -> Account:
@@ -363,23 +366,21 @@ class House:
         return state
 
     async def change(self, actor: Account, app: App, rule: Rule) -> App:
-        def on_state(ledger: Ledger) -> Sequence[Payload]:
-            state = ledger.apps.get(app.id)
-            if state is None:
-                raise Refused(Refusal.NOT_FOUND, "Couldn't find that app.")
-            return rule(state)
+        """Commit what a rule makes of an app's newest state; raise Refused if it is no more."""
+        await self._commit(actor, app, rule)
+        return self.state(app).app
 
-        await self.books.commit(actor, app.id, on_state)
-        return self.ledger.apps[app.id].app
+    async def _commit(self, actor: Account, app: App, rule: Rule) -> tuple[Payload, ...]:
+        return await self.books.commit(actor, app.id, lambda _: rule(self.state(app)))
 
     async def releasing(self, actor: Account, app: App, rule: Rule) -> Release | None:
         """Commit what makes a release, and run its release phase in the background if it has one; None if nothing changed."""
-        before = self.state(app)
-        await self.change(actor, app, rule)
-        after = self.state(app)
-        if after.next_version == before.next_version:
+        made = await self._commit(actor, app, rule)
+        release = next(
+            (self.release(app, each.id) for each in made if isinstance(each, ReleaseCreated)), None
+        )
+        if release is None:
             return None
-        release = after.releases[-1]
         if release.status is ReleaseStatus.PENDING:
             self.outputs.open(release.id)
             self.tasks.spawn(phase.run(self, actor, app, release))

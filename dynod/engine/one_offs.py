@@ -59,8 +59,8 @@ async def start(
     why: str,
     ttl: float | None = None,
 ) -> tuple[Dyno, "asyncio.Future[int]"]:
-    """Put a one-off on its way; return it with the future of its exit status."""
-    now = clock.now()
+    """Put a one-off on its way; return it with the future of its exit status. Raise Refused if its app is destroyed meanwhile."""
+    now, loop = clock.now(), house.loop(app.id)
     port = house.draw.port()
     dyno = Dyno(
         id=DynoId(house.draw.new_id()),
@@ -86,9 +86,13 @@ async def start(
     house.sessions[dyno.id] = asked
     house.coming[dyno.id] = dyno
     try:
-        await house.loop(app.id).ask(StartOneOff(dyno, why))
+        await loop.ask(StartOneOff(dyno, why))
     finally:
         del house.coming[dyno.id]
+    if dyno.id not in loop.fleet.dynos and app.id not in house.ledger.apps:
+        house.deeds.endings.pop(dyno.id, None)
+        house.sessions.pop(dyno.id, None)
+        house.state(app)  # which says so
     return dyno, ending
 
 
@@ -138,12 +142,13 @@ async def run(house: "House", actor: Account, app: App, ask: RunAsk) -> tuple[Dy
     )
     if not ask.attach:
         return launches.view(dyno), None
+    loop = house.loop(app.id)
     fds = await asked.fds
     if not fds:
+        house.state(app)  # that it is no more says more
         raise Refused(
             Refusal.UNAVAILABLE, f"cannot start {dyno.name} of {app.name}; see `dyno logs -a {app.name}`"
         )
-    loop = house.loop(app.id)
 
     def hang_up() -> None:
         loop.post(Happened(dyno.id, HungUp()))

@@ -130,5 +130,4 @@ class Deeds:
         await house.machine.give_back(dyno)
         if opened is not None and app in house.ledger.apps:
             await house.autopsies.close(opened)
-        if house.is_over(app):
-            await house.forget(app)
+        await house.forget(app)

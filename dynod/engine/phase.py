@@ -82,6 +82,9 @@ async def run(house: "House", actor: Account, app: App, release: Release) -> Non
             code = await ending or 1
         await reading
         status = ReleaseStatus.SUCCEEDED if code == 0 else ReleaseStatus.FAILED
+    except Refused as refused:  # its app was destroyed meanwhile, say
+        if (output := house.outputs.current(release.id)) is not None:
+            output.line(f" !     {refused}")
     finally:
         with contextlib.suppress(Refused, KeyError):
             await settle(house, app.id, release.id, status)

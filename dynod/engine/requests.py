@@ -143,7 +143,8 @@ class Requests:
 
     async def destroy_app(self, actor: Account, app: App) -> App:
         last = self._house.state(app).app
-        await self._house.books.commit(actor, app.id, lambda ledger: changes.destroy_app(ledger.apps[app.id]))
+        house = self._house
+        await house.books.commit(actor, app.id, lambda _: changes.destroy_app(house.state(app)))
         return last
 
     # -- config and releases -------------------------------------------------------------------------------------

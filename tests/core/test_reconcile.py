@@ -181,7 +181,7 @@ def test_a_one_off_goes_its_own_way():
         world.fleet.dynos["d1"], id="o1", name=dyno_name("run.1234"), kind="one_off", phase=Phase.LAUNCHING
     )
     one_off = replace(one_off, kind=type(world.fleet.dynos["d1"].kind).ONE_OFF, shown=DynoState.STARTING)
-    world._take(fleets.start_one_off(world.fleet, one_off, "run"))
+    world._take(fleets.start_one_off(world.fleet, world.desired, one_off, "run"))
     assert world.boots() == ["o1"]
     world.tell("o1", Launched("172.16.0.6"))
     assert world.states() == {"web.1": "up", "run.1234": "up"}
@@ -198,7 +198,7 @@ def test_one_offs_end_with_their_app_and_with_nothing_less():
     first = replace(world.fleet.dynos["d1"], kind=Kind.ONE_OFF, phase=Phase.UP)
     for number in (1, 2):
         one_off = replace(first, id=f"o{number}", name=dyno_name(f"run.123{number}"))
-        world._take(fleets.start_one_off(world.fleet, one_off, "run"))
+        world._take(fleets.start_one_off(world.fleet, world.desired, one_off, "run"))
     world.desired = Desired(AppId("a1"))  # nothing deployed any more
     assert world.reconcile().lines() == ["web.1: Stopping all processes with SIGTERM"]
     world.desired = Desired(AppId("a1"), gone=True)
@@ -210,11 +210,20 @@ def test_one_offs_end_with_their_app_and_with_nothing_less():
     assert world.fleet == Fleet()
 
 
+def test_no_one_off_starts_of_an_app_that_was_destroyed_as_it_was_asked_for():
+    world = World().reconcile()
+    made = replace(world.fleet.dynos["d1"], id="o1", name=dyno_name("run.1234"), kind=Kind.ONE_OFF)
+    gone = Desired(AppId("a1"), gone=True)
+    assert fleets.start_one_off(world.fleet, gone, made, "run") == (world.fleet, ())
+
+
 def test_a_one_off_is_cycled_too():
     world = World(web=0)
     first = World().reconcile().fleet.dynos["d1"]
     one_off = replace(first, id="o1", name=dyno_name("run.1234"), kind=type(first.kind).ONE_OFF, cycle=2000.0)
-    world._take(fleets.start_one_off(world.fleet, one_off, "run")).tell("o1", Launched("172.16.0.6"))
+    world._take(fleets.start_one_off(world.fleet, world.desired, one_off, "run")).tell(
+        "o1", Launched("172.16.0.6")
+    )
     assert world.later(1000).tick().lines() == [
         "run.1234: Cycling",
         "run.1234: Stopping all processes with SIGTERM",
@@ -287,7 +296,7 @@ def test_a_lost_one_off_has_ended():
     first = World().reconcile().fleet.dynos["d1"]
     one_off = replace(first, id="o1", name=dyno_name("run.1234"), kind=Kind.ONE_OFF)
     for up in (False, True):
-        world._take(fleets.start_one_off(world.fleet, one_off, "run"))
+        world._take(fleets.start_one_off(world.fleet, world.desired, one_off, "run"))
         if up:
             world.tell("o1", Launched("172.16.0.6"))
         assert Ended("o1", 137 if up else 255) in _lost(world, "o1").effects

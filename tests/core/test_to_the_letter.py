@@ -37,7 +37,7 @@ class Log(World):
             DynoId("o1"), AppId("a1"), dyno_name("run.1952"), Kind.ONE_OFF, "r3", 3, "Standard-1X", "rails c",
             5000, 1.0, 1.0, self.now.mono, self.now.mono + 10**6, attached=attached, ttl=ttl,
         )  # fmt: skip
-        return self._take(fleets.start_one_off(self.fleet, made, "run"))
+        return self._take(fleets.start_one_off(self.fleet, self.desired, made, "run"))
 
 
 STARTING = "Starting process with command `web 5000`"
