@@ -114,22 +114,27 @@ def test_a_port_leads_into_the_dyno(control):
     env = {**os.environ, "DYNOD_RUN": control.run}
     argv = [*DYNO, "ps:forward", "-a", "demo", f"{port}:5432"]
     with subprocess.Popen(argv, env=env, stderr=subprocess.PIPE) as child:
-        said = b""
-        while b"CTRL+C" not in said:
-            assert select.select([child.stderr], [], [], 20)[0]
-            said += os.read(child.stderr.fileno(), 4096)
-        assert f"Listening on 127.0.0.1:{port} and forwarding to web.1:5432" in said.decode()
-        both = [socket.create_connection(("127.0.0.1", port), 20) for _ in range(2)]
-        for number, sock in enumerate(both):
-            sock.sendall(f"hello {number}".encode())
-            assert sock.recv(100) == f"HELLO {number}".encode()
-        for sock in both:
-            sock.shutdown(socket.SHUT_WR)
-            assert sock.recv(100) == b" bye"
-            assert sock.recv(100) == b""
-            sock.close()
-        child.send_signal(signal.SIGINT)
-        assert child.wait(20) == 130
+        try:
+            said = b""
+            while b"CTRL+C" not in said:
+                assert select.select([child.stderr], [], [], 20)[0]
+                more = os.read(child.stderr.fileno(), 4096)
+                assert more, said
+                said += more
+            assert f"Listening on 127.0.0.1:{port} and forwarding to web.1:5432" in said.decode()
+            both = [socket.create_connection(("127.0.0.1", port), 20) for _ in range(2)]
+            for number, sock in enumerate(both):
+                sock.sendall(f"hello {number}".encode())
+                assert sock.recv(100) == f"HELLO {number}".encode()
+            for sock in both:
+                sock.shutdown(socket.SHUT_WR)
+                assert sock.recv(100) == b" bye"
+                assert sock.recv(100) == b""
+                sock.close()
+            child.send_signal(signal.SIGINT)
+            assert child.wait(20) == 130
+        finally:
+            child.kill()  # if anything failed: it would be waited for without an end
     assert control.calls[-1][1] == {"app": "demo", "dyno": "web.1", "body": {"port": 5432}}
 
 

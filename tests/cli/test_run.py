@@ -58,7 +58,11 @@ def at_a_terminal(argv, env):
         termios.tcsetwinsize(terminal, (40, 100))
         before = termios.tcgetattr(terminal)
         with subprocess.Popen(argv, stdin=terminal, stdout=terminal, stderr=terminal, env=env) as child:
-            yield child, keyboard
+            try:
+                yield child, keyboard
+            except BaseException:
+                child.kill()  # it would be waited for without an end
+                raise
         assert termios.tcgetattr(terminal) == before
     finally:
         os.close(keyboard)
