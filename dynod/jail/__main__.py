@@ -20,6 +20,8 @@ from dynod.lean import blank, settle, without
 with blank("ast"):  # half a MiB, which inspect has for source texts; dataclasses begin with inspect
     import inspect  # noqa: F401
 
+from dataclasses import dataclass
+
 from dynod.jail import cgroups, seccomp, title
 from dynod.jail.check import Rules
 from dynod.jail.diary import say
@@ -136,82 +138,108 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def serve(
-    rules: Rules, groups: cgroups.Cgroups, group: int | None, peers: Peers, options: argparse.Namespace
-) -> None:
-    """Wire loop, pool, dynos and door together, adopt, run, and clear up."""
-    directory, base = f"{rules.run}/host", f"{rules.run}/host.root"
-    for made in (directory, base):
-        os.makedirs(made, mode=0o700, exist_ok=True)
+@dataclass(frozen=True, slots=True)
+class Host:
+    """All that serves, wired together; `end_dynos`: whether they end with it."""
+
+    loop: Loop
+    groups: cgroups.Cgroups
+    nursery: Nursery
+    sweeping: Sweeping
+    maps: Maps
+    slots: Slots
+    dynos: Dynos
+    sessions: Sessions
+    warm: int
+    end_dynos: bool
+
+    def facts(self) -> dict[str, Any]:
+        dynos, live = self.dynos, sum(not dyno.ended for dyno in self.dynos.all.values())
+        return {
+            "live": live,
+            "ended": len(dynos.all) - live,
+            "ready": dynos.pool.ready,
+            "growing": dynos.pool.growing,
+            "warm": self.warm,
+            "cgroup": self.groups.version,
+            "disk": str(dynos.disks.way(ANY)),
+            "slots": self.slots.ready,
+            "pid": os.getpid(),
+        }
+
+    def stop(self) -> None:
+        """Begin nothing more, and let the loop end once nothing is under way."""
+        self.dynos.pool.close()
+        self.maps.close()
+        self.slots.close()
+        if self.end_dynos:
+            self.dynos.end_all()
+        self.loop.until(lambda: not (self._busy() or (self.end_dynos and self._lives())))
+
+    def _busy(self) -> bool:
+        return bool(self.dynos.pool.growing or self.sweeping.busy or self.slots.busy)
+
+    def _lives(self) -> bool:
+        return bool(self.dynos.all or self.sessions.all)
+
+
+def wired(rules: Rules, groups: cgroups.Cgroups, base: str, options: argparse.Namespace) -> Host:
+    """Make the parts and tell them of each other. `base`: an empty directory, for the roots of dynos that are being made."""
     loop = Loop()
     settle()  # before the forks: a collection afterwards would write to pages that all share
     nursery = Nursery(loop, base, compiled(options.init))
     sweeping = Sweeping(loop, groups)
     maps = Maps(nursery.holder)
-    dynos = Dynos(loop, groups, rules, directory, maps, sweeping.sweep, sweeping.freeze)
+    dynos = Dynos(loop, groups, rules, f"{rules.run}/host", maps, sweeping.sweep, sweeping.freeze)
 
     def discard(name: str) -> None:
         sweeping.sweep([], name, "", lambda error: None)  # noqa: ARG005  # the next start removes it
-
-    dynos.pool = Pool(loop, groups, nursery, options.warm, discard, dynos.serve, dynos.refuse_next)
 
     def no_slot(why: str) -> None:
         dynos.refuse_next(why)
         dynos.serve()
 
     slots = Slots(loop, f"{rules.state}/dynos/.slots", options.warm, dynos.serve, no_slot)
+    dynos.pool = Pool(loop, groups, nursery, options.warm, discard, dynos.serve, dynos.refuse_next)
     dynos.disks = Disks(rules, sweeping.sweep, slots, maps)
     dynos.looks = Looks(loop, dynos.disks, dynos.all, options.look)
-
-    def facts() -> dict[str, Any]:
-        live = sum(not dyno.ended for dyno in dynos.all.values())
-        return {
-            "live": live,
-            "ended": len(dynos.all) - live,
-            "ready": dynos.pool.ready,
-            "growing": dynos.pool.growing,
-            "warm": options.warm,
-            "cgroup": groups.version,
-            "disk": str(dynos.disks.way(ANY)),
-            "slots": slots.ready,
-            "pid": os.getpid(),
-        }
-
     sessions = Sessions(loop, nursery, groups)
-    door = Door(loop, dynos, sessions, facts)
+    return Host(
+        loop, groups, nursery, sweeping, maps, slots, dynos, sessions, options.warm, options.end_dynos
+    )
 
-    def lives() -> bool:
-        return bool(dynos.all or sessions.all)
+
+def serve(
+    rules: Rules, groups: cgroups.Cgroups, group: int | None, peers: Peers, options: argparse.Namespace
+) -> None:
+    """Wire all together, adopt, open the door, run, and clear up."""
+    directory, base = f"{rules.run}/host", f"{rules.run}/host.root"
+    for made in (directory, base):
+        os.makedirs(made, mode=0o700, exist_ok=True)
+    host = wired(rules, groups, base, options)
+    loop, dynos = host.loop, host.dynos
+    door = Door(loop, dynos, host.sessions, host.facts)
 
     def stop() -> None:
         door.close()
-        dynos.pool.close()
-        maps.close()
-        slots.close()
-        if options.end_dynos:
-            dynos.end_all()
-
-        def busy() -> bool:
-            return bool(dynos.pool.growing or sweeping.busy or slots.busy)
-
-        loop.until(lambda: not (busy() or (options.end_dynos and lives())))
+        host.stop()
 
     signals = _signals(loop, stop)
     dynos.adopt()
-    maps.fill()
+    host.maps.fill()
     dynos.pool.fill()
     door.open(f"{rules.run}/host.sock", group, peers)
     unit().beat(loop.after)
     unit().say("READY=1")
     say(f"serves {rules.run}/host.sock, cgroups version {groups.version}")
     loop.run()
-    slots.end()
-    nursery.close()  # so late, because it reaps the dynos
+    host.slots.end()
+    host.nursery.close()  # so late, because it reaps the dynos
     signals.close()
     os.rmdir(base)
     if options.end_dynos:
         os.rmdir(directory)
-        slots.remove()
+        host.slots.remove()
         os.unlink(f"{rules.run}/host.lock")
         groups.remove()
 
