@@ -168,6 +168,20 @@ def test_two_instances_live_side_by_side_and_their_dynos_do_not_meet(place):
     assert place.forwarding() == "0"
 
 
+def test_a_dyno_reaches_no_dyno_of_an_instance_whose_own_table_is_gone(place):
+    """Each instance's last rule keeps its own dynos to itself; this is the other's rule, by which they meet nobody else's either."""
+    first, _ = start(place)
+    second, _ = start(place)
+    (a,), (b,) = ask(first, ("take", "a")), ask(second, ("take", "a"))
+    port, _ = place.listen(b.netns)
+    (theirs,) = [line for line in place.nft("list", "tables").split("\n") if line.endswith("_1")]
+    place.nft("delete", *theirs.split())
+    assert connects(place.machine, (b.address, port), LONG)
+    assert not connects(a.netns, (b.address, port))
+    place.nft("delete", *theirs.replace("_1", "_0").split())
+    assert connects(a.netns, (b.address, port), LONG), "it is not the rule that kept them apart"
+
+
 def test_kill_9_leaves_the_wiring_and_the_next_helper_knows_it(place):
     run, helper = start(place, "--warm", "2")
     a, _ = ask(run, ("take", "a"), ("take", "b"))
