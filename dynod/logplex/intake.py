@@ -109,26 +109,25 @@ class Intake:
             if not disk_refused(error):
                 raise
             data = self._take_unkept(error)
-        if data is None:
-            return False
         if not data:
-            self._end()
-            self._owner.ended(self)
-            return False
+            return self._nothing(data)
         if self._amid:
             data = self._from_next_line(data)
         self._feed(data)
         return True
 
+    def _nothing(self, data: bytes | None) -> bool:
+        """There is no more for now, or (an empty read) for good."""
+        if data is not None:
+            self._end()
+            self._owner.ended(self)
+        return False
+
     def _drop(self) -> bool:
         """Throw away what is in the pipe, and the beginning of a line that waits for its end."""
         data = self._read(GULP)
-        if data is None:
-            return False
         if not data:
-            self._end()
-            self._owner.ended(self)
-            return False
+            return self._nothing(data)
         self._spool.skip(len(data))
         self._splitter = Splitter(self._spool.end)
         self._spool.release(self._spool.end)
