@@ -30,9 +30,9 @@ setup: .venv/.done .venv/bin/dyno-init .venv/.heads
 .venv/bin/dyno-init: dynod/jail/init.c .venv/.done
 	@cc -O2 -Wall -static -o $@ $< || echo "cannot compile $<: dynos will take 2.7 MB more each" >&2
 
-# The router's quick reader of heads. Where it cannot be compiled, Python's own serves (router/compiled.py).
-.venv/.heads: router/heads.c .venv/.done
-	@sh .ci/heads $(PY) $< || echo "cannot compile $<: the router will take half as much time again" >&2
+# The router's quick reader of heads and its steps of a handshake. Where they cannot be compiled, Python's own serve (router/compiled.py, hands.py).
+.venv/.heads: router/heads.c router/hands.c .ci/heads .venv/.done
+	@sh .ci/heads $(PY) router/heads.c router/hands.c || echo "cannot compile $<: the router will take half as much time again" >&2
 	@touch $@
 
 run: setup

@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, cast
 
+from router import hands
 from router.addresses import Addresses
 
 HANDSHAKE = 10.0  # seconds
@@ -125,12 +126,11 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         return b"".join(pieces)
 
     def _shake(self) -> None:
-        try:
-            self._connection.do_handshake()
-        except ssl.SSLWantReadError:
+        step = hands.shake(self._connection)
+        if step == hands.WAITS:
             self._flush()
             return
-        except (ssl.SSLError, ValueError):
+        if step == hands.FAILED:
             self._broken()
             return
         self._shaking.end(self)
@@ -185,8 +185,7 @@ class Secured(asyncio.Protocol, asyncio.Transport):
         if self._closing:
             return
         self._closing = True
-        with contextlib.suppress(ssl.SSLError):  # the client's goodbye is not waited for
-            self._connection.unwrap()
+        hands.goodbye(self._connection)
         self._flush()
         self._tcp.close()
 

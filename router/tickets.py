@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from router import hands
+
 PERIOD = 12 * 3600
 BEFORE = 2
 _NAME, _SECRET = 16, 32
@@ -66,6 +68,11 @@ class Chain:
         """Return what to seal with."""
         self._step(now)
         return self._seal
+
+    @property
+    def until(self) -> int:
+        """When the newest is no longer."""
+        return (self._newest + 1) * PERIOD
 
     def by_name(self, name: bytes, now: float) -> Key | None:
         """Return what opens a ticket; None if nothing does any more."""
@@ -141,8 +148,12 @@ class Tickets:
             crypto = ctypes.PyDLL("libcrypto.so.3")
             self._install = self._library.SSL_CTX_set_tlsext_ticket_key_evp_cb
             self._install.argtypes = (ctypes.c_void_p, ctypes.c_void_p)
-            self._callback: object = _CALLBACK(_answer(chain, crypto, now))
-            _kept.append(self._callback)
+            quick = now is time.time and hands.claim()
+            callback = _CALLBACK(_answer(chain, crypto, now, lays=quick))
+            _kept.append(callback)
+            self._callback = ctypes.cast(callback, ctypes.c_void_p).value
+            if quick and self._callback:
+                self._callback = hands.sealer(self._callback)
         except (
             OSError,
             AttributeError,
@@ -181,7 +192,7 @@ class _Ready:
         self.parameters = ctypes.addressof(parameters)
 
 
-def _answer(chain: Chain, crypto: ctypes.CDLL, now: Callable[[], float]) -> Callable[..., int]:
+def _answer(chain: Chain, crypto: ctypes.CDLL, now: Callable[[], float], *, lays: bool) -> Callable[..., int]:
     void, number = ctypes.c_void_p, ctypes.c_int
     crypto.EVP_CIPHER_fetch.restype = void
     crypto.EVP_CIPHER_fetch.argtypes = (void, ctypes.c_char_p, ctypes.c_char_p)
@@ -192,6 +203,7 @@ def _answer(chain: Chain, crypto: ctypes.CDLL, now: Callable[[], float]) -> Call
     authenticate = ctypes.PYFUNCTYPE(number, void, void)(("EVP_MAC_CTX_set_params", crypto))
     chance = ctypes.PYFUNCTYPE(number, void, number)(("RAND_bytes", crypto))
     known: dict[Key, _Ready] = {}
+    sealing_with: list[_Ready] = []  # kept for as long as it is used without us
 
     def ready(key: Key) -> _Ready:
         if len(known) > BEFORE:
@@ -209,6 +221,9 @@ def _answer(chain: Chain, crypto: ctypes.CDLL, now: Callable[[], float]) -> Call
                 and authenticate(mac_context, laid.parameters) == 1
                 and encrypt(cipher_context, cipher, None, laid.cipher, iv) == 1
             )
+            if good and lays:
+                hands.lay(key.name, laid.parameters, cipher, laid.cipher, chain.until)
+                sealing_with[:] = [laid]
             return _GOOD if good else _FAILED
         found = chain.by_name(ctypes.string_at(name, _NAME), now())
         if found is None:

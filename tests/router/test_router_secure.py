@@ -13,6 +13,8 @@ from router.addresses import Addresses
 from router.secure import HANDSHAKE, RECORD, Secured, Shaking
 from router.tls import new_context
 
+pytestmark = pytest.mark.usefixtures("either_hands")
+
 
 @cache
 def context() -> ssl.SSLContext:
