@@ -17,7 +17,7 @@ from dynod.model.jail import Ceiling, JailPlan, Limits
 
 FULL = 64  # a disk is called full when less than this part of it is left
 _LOOK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-Sweep = Callable[[list[str], str, str, Callable[[str], None]], None]
+Sweep = Callable[[list[str], str, str, Callable[[str], None], int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,12 @@ class Taken:
 
 
 class Disks:
-    """`sweep(trees, cgroup, record directory, done)` removes in the background."""
+    """`sweep(trees, cgroup, record directory, done, project)` removes in the background."""
 
     def __init__(self, rules: Rules, sweep: Sweep, slots: Slots, maps: Maps) -> None:
         self._rules, self._sweep, self.slots, self._maps = rules, sweep, slots, maps
         self._held: dict[str, Slot] = {}  # by image
+        self._projects: dict[str, int] = {}  # by directory, until the kernel counts nothing for them any more
         directory = f"{rules.state}/dynos"
         os.makedirs(directory, 0o711, exist_ok=True)
         self.quotas = projects.enforced(directory) and projects.proven(directory, rules.uid_first - 1)
@@ -65,14 +66,19 @@ class Disks:
                 f"project quotas are not in force in {self._rules.state}/dynos; mount it with prjquota, or set disk_ceiling"
                 ' = "auto" in dynod.toml'
             )
+        if way is Ceiling.QUOTA and plan.uid in self._projects.values():
+            raise BadPlan(
+                f"what an earlier dyno of uid {plan.uid} wrote is not all removed yet; try again in a moment"
+            )
         handover.make_scratch(plan.scratch)
         try:
             if way is Ceiling.QUOTA:
+                self._projects[plan.scratch] = plan.uid
                 projects.bind(plan.scratch, plan.uid, plan.limits.disk, plan.limits.inodes)
             handover.make_layers(plan.scratch)
             return Taken(self._open(plan.scratch, opened))
         except OSError:
-            self._sweep([plan.scratch], "", "", _said)
+            self._remove(plan.scratch, "", "", _said)
             raise
 
     def _open(self, scratch: str, opened: list[int]) -> int:
@@ -86,11 +92,20 @@ class Disks:
     def clear(self, scratch: str, slot: str, group: str, directory: str, done: Callable[[str], None]) -> None:
         """Remove what a dyno wrote, then its cgroup ('' for none) and its record's directory; then call done(why not)."""
         held = self._held.pop(slot, None)
-        trees = [scratch] if scratch and not slot else []
-        if held is None:
-            self._sweep(trees, group, directory, done)
+        if held is not None:
+            self.slots.clear(held, lambda: self._sweep([], group, directory, done, 0))
+        elif scratch and not slot:
+            self._remove(scratch, group, directory, done)
         else:
-            self.slots.clear(held, lambda: self._sweep(trees, group, directory, done))
+            self._sweep([], group, directory, done, 0)
+
+    def _remove(self, scratch: str, group: str, directory: str, done: Callable[[str], None]) -> None:
+        def removed(error: str) -> None:
+            if not error:
+                self._projects.pop(scratch, None)
+            done(error)
+
+        self._sweep([scratch], group, directory, removed, self._projects.get(scratch, 0))
 
     def upper(self, record: Record) -> int:
         """Open what a dyno wrote; raise FileNotFoundError if nothing is left of it.
@@ -134,7 +149,9 @@ class Disks:
         return ""
 
     def adopt(self, record: Record) -> None:
-        """Take a slot back into hand, if its dyno lives; of one that does not, nothing is left."""
+        """Take a slot back into hand, if its dyno lives; of one that does not, nothing is left. A quota is as it was."""
+        if self.quotas and record.disk and not record.slot:
+            self._projects[record.scratch] = record.uid
         slot = record.slot and self.slots.again(record.slot, record.device, (record.disk, record.inodes))
         if slot:
             self._held[slot.image] = slot
@@ -147,7 +164,9 @@ class Disks:
                 entry.path for entry in entries if ID.fullmatch(entry.name) and entry.path not in scratches
             ]
         for path in left:
-            self._sweep([path], "", "", _said)
+            if self.quotas and (project := projects.of(path)):
+                self._projects[path] = project
+            self._remove(path, "", "", _said)
 
 
 def _shape(limits: Limits) -> Shape:

@@ -16,9 +16,11 @@ FS_IOC_FSGETXATTR, FS_IOC_FSSETXATTR = 0x801C581F, 0x401C5820
 FS_XFLAG_PROJINHERIT = 0x200
 FS_QUOTA_PDQ_ENFD = 1 << 5
 QIF_LIMITS = 1 | 4  # blocks and inodes
+XFS_IOC_FREE_EOFBLOCKS, XFS_EOFBLOCKS_VERSION, XFS_EOF_FLAGS_PRID = 0x8080583A, 1, 1 << 3
 KIB = 1024  # the unit of a block limit, whatever the file system's blocks
 _FSXATTR = struct.Struct("5I8x")
 _DQBLK = struct.Struct("8QI4x")
+_EOFBLOCKS = struct.Struct("5I108x")
 _STATV = struct.Struct("BBH")
 _STATV_SIZE, _STATV_VERSION = 160, 1
 PROBE, PROBED = 64 * KIB, 1024 * KIB
@@ -52,6 +54,39 @@ def bind(directory: str, project: int, size: int, inodes: int) -> None:
         _read_back(fd, directory, project, (blocks, inodes))
     finally:
         os.close(fd)
+
+
+def of(directory: str) -> int:
+    """The project of what is made in a directory; 0 for none, and for a directory that is gone."""
+    with contextlib.suppress(OSError):
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            return int(_FSXATTR.unpack(fcntl.ioctl(fd, FS_IOC_FSGETXATTR, bytes(_FSXATTR.size)))[3])
+        finally:
+            os.close(fd)
+    return 0
+
+
+def counted(fd: int, project: int) -> tuple[int, int]:
+    """Bytes and files that the kernel counts for a project; none where it counts no longer."""
+    told = bytearray(_DQBLK.size)
+    with contextlib.suppress(OSError):
+        k.quotactl_fd(fd, k.Q_GETQUOTA, project, told)
+    _, _, size, _, _, files, *_ = _DQBLK.unpack(told)
+    return size, files
+
+
+def free_removed(fd: int, project: int) -> bool:
+    """Have XFS free now what was removed, which it does in the background (and what it keeps ready behind the ends of this project's files).
+
+    Give whether it was done; the other file systems do it while they remove, and do not know the question.
+    """
+    asked = _EOFBLOCKS.pack(XFS_EOFBLOCKS_VERSION, XFS_EOF_FLAGS_PRID, 0, 0, project)
+    try:
+        fcntl.ioctl(fd, XFS_IOC_FREE_EOFBLOCKS, asked)
+    except OSError:
+        return False
+    return True
 
 
 def _read_back(fd: int, directory: str, project: int, wanted: tuple[int, int]) -> None:

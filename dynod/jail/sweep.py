@@ -2,8 +2,8 @@
 
 It freezes cgroups too, which takes some grace periods of the kernel's and the time to reclaim memory.
 `Sweeping` is the host's side. One packet per job: {"job": n, "freeze": cgroup or "", "trees": [...], "groups": [...],
-"record": directory or ""} -> {"job": n, "error": "" or why}. Each job has a process of its own: a big tree does not hold up a small
-one. Trees are removed before the record, so that a host that died in between finds the rest.
+"record": directory or "", "project": number or 0} -> {"job": n, "error": "" or why}. Each job has a process of its own: a big tree
+does not hold up a small one. Trees are removed, and no longer counted, before the record, so that a host that died in between finds the rest.
 """
 
 import contextlib
@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
-from dynod.jail import packets
+from dynod.jail import packets, projects
 from dynod.jail.cgroups import Cgroups
 from dynod.jail.child import Jobs, apart
+from dynod.jail.diary import say
 from dynod.jail.loop import Loop
 from dynod.removal import remove_tree
 
@@ -37,15 +38,26 @@ class Sweeping:
     def busy(self) -> bool:
         return self._jobs.busy
 
-    def sweep(self, trees: Sequence[str], group: str, record: str, done: Callable[[str], None]) -> None:
-        """Remove directory trees, a cgroup ('' for none) and a record's directory; then call done(why not, or '')."""
+    def sweep(
+        self, trees: Sequence[str], group: str, record: str, done: Callable[[str], None], project: int = 0
+    ) -> None:
+        """Remove directory trees, a cgroup ('' for none) and a record's directory; then call done(why not, or '').
+
+        `project`: what the trees count for, if they have a quota: `done` comes when nothing is counted for it any more.
+        """
         groups = self._cgroups.directories(group) if group else ()
-        job = {"freeze": "", "trees": list(trees), "groups": list(groups), "record": record}
+        job = {
+            "freeze": "",
+            "trees": list(trees),
+            "groups": list(groups),
+            "record": record,
+            "project": project,
+        }
         self._jobs.give(job, lambda said, _: done(said["error"]))
 
     def freeze(self, group: str, done: Callable[[str], None]) -> None:
         """Freeze a cgroup and reclaim its memory, which may take a while; then call done(why not, or '')."""
-        job = {"freeze": group, "trees": [], "groups": [], "record": ""}
+        job = {"freeze": group, "trees": [], "groups": [], "record": "", "project": 0}
         self._jobs.give(job, lambda said, _: done(said["error"]))
 
 
@@ -65,6 +77,8 @@ def _run(door: socket.socket, job: dict[str, Any], freeze: Callable[[str], None]
             freeze(job["freeze"])
         for tree in job["trees"]:
             _remove_whole(tree)
+        if job["project"]:
+            let_go(os.path.dirname(job["trees"][0]), job["project"])
         for group in job["groups"]:
             remove_group(group)
         if job["record"]:
@@ -82,6 +96,30 @@ def _remove_whole(tree: str) -> None:
             remove_tree(tree)
             return
     remove_tree(tree)
+
+
+def let_go(directory: str, project: int) -> None:
+    """Wait until nothing is counted for a project whose trees, in this directory, are removed: its next dyno has all of its quota then.
+
+    Of a removed file more than its name may be left for a moment: XFS frees it in the background, and the kernel holds on to unwritten
+    files of a cgroup that has ended, until it has moved them to another's account. Of the latter nobody is told. A file that somebody
+    else holds open is counted for as long as that lasts, and is not waited for longer.
+    """
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for patience in PATIENCE:
+            if not any(projects.counted(fd, project)):
+                return
+            projects.free_removed(fd, project)
+            select.select([], [], [], patience / 1000)
+        size, files = projects.counted(fd, project)
+    finally:
+        os.close(fd)
+    if size or files:
+        say(
+            f"{size} bytes in {files} files and directories are removed and still counted for project {project}: somebody holds one of"
+            f" them open, and the next dyno of uid {project} has so much less; lsof +L1 tells who"
+        )
 
 
 def remove_group(directory: str) -> None:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from jailed import TestHost, close_all, read_until, record
+from jailed import TestHost, close_all, read_all, record
 
 from dynod.jail import packets, projects
 
@@ -14,6 +14,7 @@ pytestmark = pytest.mark.linux
 
 MIB = 1024 * 1024
 DISK, FILES = 64 * MIB, 2000
+UID = 700_042
 KINDS = {
     "ext4": (("mkfs.ext4", "-q", "-O", "quota,project", "-E", "quotatype=prjquota"), "prjquota"),
     "xfs": (("mkfs.xfs", "-q"), "pquota"),
@@ -60,22 +61,35 @@ def limits(**change):
 
 
 @contextlib.contextmanager
-def mounted(place, kind, option):
-    """A host whose directory of dynos is a file system of its own."""
-    image, (command, quota) = place / "image", KINDS[kind]
+def disk(place, kind, options, directory=None):
+    """A file system of its own, mounted."""
+    image, (command, _) = place / "image", KINDS[kind]
+    directory = directory or place / "disk"
     if shutil.which(command[0]) is None:
         pytest.skip(f"no {command[0]} here")
     image.touch()
     os.truncate(image, 400 * MIB)
     subprocess.run([*command, image], check=True)
-    host = TestHost()
-    directory = host.state / "dynos"
     directory.mkdir()
+    if subprocess.run(["mount", "-o", options, image, directory], check=False).returncode:
+        pytest.skip(f"this kernel has no project quotas for {kind}")
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", directory], check=True)
+
+
+@contextlib.contextmanager
+def mounted(place, kind, option):
+    """A host whose directory of dynos is a file system of its own."""
+    host = TestHost()
+    options = f"loop,{KINDS[kind][1]}" if option else "loop"
     with contextlib.ExitStack() as stack:
-        options = f"loop,{quota}" if option else "loop"
-        if subprocess.run(["mount", "-o", options, image, directory], check=False).returncode:
-            pytest.skip(f"this kernel has no project quotas for {kind}")
-        stack.callback(subprocess.run, ["umount", directory], check=True)
+        try:
+            directory = stack.enter_context(disk(place, kind, options, host.state / "dynos"))
+        except pytest.skip.Exception:
+            shutil.rmtree(host.top)
+            raise
         if (directory / "lost+found").exists():
             (directory / "lost+found").rmdir()
         host.start("--look", "0.05")
@@ -94,6 +108,16 @@ def host(request, tmp_path):
             assert not projects.enforced(str(made.state / "dynos"))
             pytest.skip(f"this kernel has no project quotas for {request.param}")
         yield made
+
+
+def filled(host):
+    """A dyno of UID that ended when its disk was full; give its plan and what it said."""
+    plan = host.plan("sh", "-c", FILL, uid=UID, limits=limits())
+    _, (stdin, stdout) = host.boot(plan)
+    os.close(stdin)
+    said = read_all(stdout)
+    host.ended(plan["id"])
+    return plan, said
 
 
 def test_a_dyno_that_fills_its_quota_is_told_so_and_the_others_write_on(host):
@@ -150,16 +174,57 @@ def test_a_dyno_without_a_ceiling_has_none(host):
 
 def test_the_next_dyno_of_the_same_uid_has_all_of_its_own(host):
     for _ in range(2):
-        plan = host.plan("sh", "-c", FILL, limits=limits())
-        plan["uid"] = 700_042
-        _, fds = host.boot(plan)
-        close_all(fds[:1])
-        said = read_until(fds[1], "\n6")
-        host.ended(plan["id"])
+        plan, said = filled(host)
         assert any(words in said for words in TOLD)
+        assert DISK * 0.9 < int(said.split()[-1]) <= DISK
         assert record(host, plan["id"])["slot"] == ""
-        close_all(fds[1:])
         host.forget(plan["id"])
+
+
+def test_no_dyno_gets_a_uid_while_the_disk_of_another_is_there(host):
+    plan, _ = filled(host)
+    for _ in range(2):
+        assert "uid 700042 wrote is not all removed" in host.refused(
+            host.plan("true", uid=UID, limits=limits())
+        )
+        host.kill()
+        host.start("--look", "0.05")
+    host.forget(plan["id"])
+    assert host.sh("true", uid=UID, limits=limits()) == (0, "")
+
+
+def test_a_file_that_somebody_holds_open_is_waited_for_no_longer_than_told(host):
+    plan, _ = filled(host)
+    with open(host.state / "dynos" / plan["id"] / "upper/app/big", "rb"):
+        host.forget(plan["id"])
+        assert not (host.state / "dynos" / plan["id"]).exists()
+        host.says("are removed and still counted for project 700042")
+    assert DISK * 0.9 < int(host.sh(FILL, uid=UID, limits=limits())[1].split()[-1]) <= DISK
+
+
+def test_what_a_host_before_the_machines_last_start_left_is_waited_for_too(host):
+    plan, _ = filled(host)
+    host.kill()
+    shutil.rmtree(host.run / "host")
+    with open(host.state / "dynos" / plan["id"] / "upper/app/big", "rb"):
+        host.start("--look", "0.05")
+        host.says("are removed and still counted for project 700042")
+
+
+@pytest.mark.parametrize(("kind", "asked"), [("ext4", False), ("xfs", True)])
+def test_what_was_removed_is_free_once_xfs_was_asked_and_elsewhere_unasked(tmp_path, kind, asked):
+    with disk(tmp_path, kind, "loop") as directory:
+        opened = os.open(directory, os.O_RDONLY)
+        try:
+            free = os.statvfs(directory).f_bfree
+            with open(directory / "big", "wb") as file:
+                file.write(bytes(DISK))
+                os.fsync(file.fileno())
+            (directory / "big").unlink()
+            assert projects.free_removed(opened, 0) == asked
+            assert os.statvfs(directory).f_bfree == free
+        finally:
+            os.close(opened)
 
 
 def test_quotas_that_only_count_are_no_ceiling(tmp_path):
