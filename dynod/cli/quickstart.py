@@ -18,6 +18,7 @@ from typing import Any
 
 from dynod.api.exports import cli_exports
 from dynod.cli.client import Client, Failed, Unreachable
+from dynod.cli.doctor import examine, lacking, report
 from dynod.host.config import BadSettings, as_argv, parser, settings
 from dynod.model.refused import Refusal, Refused
 from dynod.model.settings import Settings, control_socket
@@ -169,6 +170,21 @@ def _stop(up: "subprocess.Popen[bytes]", signals: int) -> None:
             up.send_signal(signal.SIGINT)
 
 
+def _examine(settings: Settings, *, anyway: bool) -> None:
+    """Ask the doctor first: what is missing is said with its remedy before anything fails for want of it. Raise Refused."""
+    checks = examine(settings)
+    for line in report([check for check in checks if check.needed and not check.ok]):
+        _say(line)
+    if (missing := lacking(checks)) and not anyway:
+        raise Refused(
+            Refusal.INVALID,
+            f"cannot start: this machine lacks {', '.join(missing)}; the remedies stand above, and --anyway tries all the same",
+        )
+    if notes := [check.name for check in checks if not check.needed and not check.ok]:
+        program = os.path.join(os.path.dirname(sys.executable), "dynod")
+        _say(f"what this machine could have besides: {', '.join(notes)} ({program} doctor tells)")
+
+
 def _quickstart(settings: Settings, config: str | None, example: str) -> int:
     read, write = os.pipe2(os.O_CLOEXEC)
     up_flags = ["--ready-fd", str(write), "--parent", str(os.getpid())]
@@ -195,6 +211,9 @@ def main(argv: Sequence[str]) -> int:
     flags.add_argument(
         "--example", default=_EXAMPLE, metavar="DIR", help="what to deploy (default examples/shell)"
     )
+    flags.add_argument(
+        "--anyway", action="store_true", help="start even where dynod doctor finds something missing"
+    )
     given = flags.parse_args(argv)
     try:
         wanted = settings(vars(given))
@@ -206,6 +225,7 @@ def main(argv: Sequence[str]) -> int:
             raise Refused(
                 Refusal.NOT_FOUND, f"cannot find the example app at {given.example}: say --example DIR"
             )
+        _examine(wanted, anyway=given.anyway)
         config = os.path.abspath(given.config) if given.config else None
         return _quickstart(wanted, config, os.path.abspath(given.example))
     except BadSettings as error:
