@@ -12,6 +12,7 @@ with blank("ast"):  # half a MiB, which inspect, that dataclasses want, has for 
 from dynod.unit import unit
 from router import takeover
 from router.master import Master, Options, listen, listen_tls
+from router.pulse import ROUND
 
 CHECK = "--check"  # of an old version to a new one (takeover.py)
 
@@ -47,6 +48,13 @@ def options(arguments: list[str]) -> Options:
         metavar="N",
         help="inherited listening sockets, instead of --listen (from systemd they come by themselves)",
     )
+    parser.add_argument(
+        "--look",
+        type=float,
+        default=ROUND,
+        metavar="S",
+        help=f"seconds between looks whether workers turn ({ROUND:g})",
+    )
     told = parser.parse_args(arguments)
     if told.workers < 1:
         parser.error("cannot serve with less than 1 worker")
@@ -61,6 +69,7 @@ def options(arguments: list[str]) -> Options:
         bool(unit().notify),
         told.tls,
         unit().named("router-tls"),
+        told.look,
     )
 
 

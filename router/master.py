@@ -2,7 +2,7 @@
 
 It holds one listening socket per worker (SO_REUSEPORT, so that the kernel spreads the connections): a worker that is killed loses
 the connections it had accepted, those still in its queue wait for its successor. On SIGUSR2 the program that is installed now takes
-over (takeover.py).
+over (takeover.py). A worker whose loop no longer turns is killed (pulse.py); whether the master does is systemd's to watch.
 """
 
 import contextlib
@@ -23,12 +23,14 @@ from dataclasses import dataclass
 
 from dynod.unit import unit
 from router import takeover, tickets, worker
+from router.pulse import ROUND, Pulse
 from router.takeover import Legacy
 from router.tls import new_context
 
 BACKLOG = 1024
 PR_SET_PDEATHSIG = 1
 STOP_LIMIT = 35.0  # a little over the workers' own drain limit
+WATCHED = 60.0  # seconds without a word, then systemd takes the master for stuck
 SOON = 1.0  # a worker that lives shorter than this is started again after this, not at once
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR2, signal.SIGIO}
@@ -51,6 +53,7 @@ class Options:
     supervised: bool = False
     tls: tuple[str, int] | None = None  # where TLS is listened for
     tls_fds: tuple[int, ...] = ()
+    look: float = ROUND  # seconds between two looks whether the workers turn
 
 
 def listen(options: Options) -> list[socket.socket]:
@@ -95,6 +98,11 @@ def announce(run: str, address: str, pids: Sequence[int], tls: str | None = None
     os.rename(f"{path}.new", path)
 
 
+def _say_ready() -> None:
+    """Tell systemd, and ask it to watch us: said by who keeps it, since a version before us in the same process may not."""
+    unit().say(f"READY=1\nWATCHDOG_USEC={WATCHED * 1e6:.0f}")
+
+
 class Master:
     """Keeps one process per listener. `run` returns when all of them have ended after SIGTERM."""
 
@@ -122,6 +130,8 @@ class Master:
         self._taken: set[int] = set(legacy.workers) if legacy is not None else set()  # the old program's
         self._old = set(self._taken)  # all that are to go, told or not
         self._due: dict[int, float] = {}  # which -> when to start it
+        self._pulse = Pulse()
+        self._look = time.monotonic() + options.look
         self._stopping = False
         self._address = _address(listeners[0])
         self._tls_address = _address(tls[0]) if tls else None
@@ -138,11 +148,11 @@ class Master:
             self._start(which)
         if not self._taken:
             self._announce()
-            unit().say("READY=1")
+            _say_ready()
         limit = float("inf")
         while self._workers or self._old or not self._stopping:
             now = time.monotonic()
-            until = min([limit, *self._due.values()])
+            until = min([limit, self._look, *self._due.values()])
             info = signal.sigtimedwait(_SIGNALS, max(0.0, min(until - now, 3600.0)))
             if info is not None and info.si_signo in {signal.SIGTERM, signal.SIGINT} and not self._stopping:
                 self._stopping = True
@@ -157,6 +167,7 @@ class Master:
             if time.monotonic() >= limit:
                 self._signal(signal.SIGKILL)
                 limit = float("inf")
+            self._look_after()
             changed = self._reap() | self._start_due()
             if self._took_over() or (changed and not self._taken):
                 self._announce()
@@ -173,13 +184,28 @@ class Master:
         fcntl.fcntl(ready, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)  # SIGIO when there is news
         self._starting[pid] = ready
         self._workers[pid] = (which, time.monotonic())
+        self._pulse.born(pid)
+
+    def _look_after(self) -> None:
+        """Tell systemd that we turn, and kill a worker that does not: it holds connections that nobody serves."""
+        if time.monotonic() < self._look:
+            return
+        self._look = time.monotonic() + self._options.look
+        unit().say("WATCHDOG=1")
+        for pid in self._pulse.stuck() if not self._stopping else ():
+            _log.warning("worker %d does not turn any more, it is killed", pid)
+            os.kill(pid, signal.SIGKILL)
 
     def _served(self) -> bool:
         """Whether every worker serves by now."""
         for pid, ready in list(self._starting.items()):
             with contextlib.suppress(BlockingIOError):
-                if os.read(ready, 1) or pid not in self._workers:
+                said = os.read(ready, 1)
+                if pid not in self._workers:
                     os.close(self._starting.pop(pid))
+                elif said:
+                    fcntl.fcntl(ready, fcntl.F_SETFL, os.O_NONBLOCK)  # no SIGIO for the next ones
+                    self._pulse.watch(pid, self._starting.pop(pid))
         return len(self._workers) == self._count and not self._starting
 
     def _took_over(self) -> bool:
@@ -190,7 +216,7 @@ class Master:
         for pid in self._taken & self._old:
             os.kill(pid, signal.SIGUSR1)
         self._taken.clear()
-        unit().say("READY=1")
+        _say_ready()
         _log.warning("took over, %d workers of before are leaving", len(self._old))
         return True
 
@@ -201,7 +227,7 @@ class Master:
                 "cannot hand over: %s", "one who took over is not done with it" if self._taken else why
             )
             return
-        unit().say("RELOADING=1")
+        unit().say("RELOADING=1\nWATCHDOG_USEC=0")  # another version may know no watchdog
         for ready in self._starting.values():
             os.close(ready)
         takeover.become(
@@ -224,11 +250,13 @@ class Master:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             mine = self._listeners[which % len(self._listeners)]
             secure = self._secure(which)
+            self._pulse.close()
             for listener in (*self._listeners, *self._tls):
                 if listener is not mine and (secure is None or listener is not secure.listener):
                     listener.close()
             place = (which, self._count)
-            worker.serve(self._options.run, self._options.state, mine, secure, place, says)
+            every = self._options.look / 2
+            worker.serve(self._options.run, self._options.state, mine, secure, place, says, every)
             status = 0
         except BaseException:  # noqa: BLE001  # a child of fork must never return into the parent's code
             traceback.print_exc()
@@ -249,6 +277,7 @@ class Master:
             if pid == 0:
                 break
             self._old.discard(pid)
+            self._pulse.forget(pid)
             which, since = self._workers.pop(pid, (None, 0.0))
             if which is None or self._stopping:
                 continue

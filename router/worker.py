@@ -24,6 +24,7 @@ from router.link import RoutesLink, last_certs
 from router.metrics import Metrics
 from router.negotiated import negotiated
 from router.proxy import Proxy
+from router.pulse import ROUND, beat
 from router.secure import HANDSHAKE, Secured, Shaking
 from router.server import Client
 from router.timers import Timers
@@ -191,7 +192,13 @@ class Worker:
 
 
 async def _serve(
-    run: str, state: str, listener: socket.socket, secure: Secure | None, place: tuple[int, int], says: int
+    run: str,
+    state: str,
+    listener: socket.socket,
+    secure: Secure | None,
+    place: tuple[int, int],
+    says: int,
+    every: float,
 ) -> None:
     loop = asyncio.get_running_loop()
     stop, leave = asyncio.Event(), asyncio.Event()
@@ -204,8 +211,8 @@ async def _serve(
     gc.enable()
     gc.set_threshold(50_000, 20, 50)  # a request leaves no cycles behind
     if says >= 0:
-        os.write(says, b"1")
-        os.close(says)
+        os.set_blocking(says, False)
+        beat(loop, says, every)
     await _either(stop, leave)
     if not stop.is_set():
         await worker.leave(stop)
@@ -234,7 +241,10 @@ def serve(
     secure: Secure | None = None,
     place: tuple[int, int] = (0, 1),
     says: int = -1,
+    every: float = ROUND / 2,
 ) -> None:
-    """Be a worker until SIGTERM, or until nobody is left after SIGUSR1. `place`: which one of how many; `says` gets a byte once it serves."""
+    """Be a worker until SIGTERM, or until nobody is left after SIGUSR1. `place`: which one of how many; `says` gets a byte once it serves,
+    and one `every` so many seconds while it does.
+    """
     _keep_memory()
-    uvloop.run(_serve(run, state, listener, secure, place, says))
+    uvloop.run(_serve(run, state, listener, secure, place, says, every))

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from dynod.model import settings as places
 from dynod.model.settings import Settings
 from dynod.up.components import plan
+from router.master import STOP_LIMIT
 
 UNITS = Path(__file__).parents[2] / "systemd"
 OF = {
@@ -88,6 +90,79 @@ def test_every_service_comes_back_says_when_it_serves_and_outlives_its_apps(unit
     assert values(service, "Type") == ["notify"]
     assert int(values(service, "OOMScoreAdjust")[0]) <= -900
     assert values(service, "MemoryMin")
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_a_program_that_hangs_is_killed_and_none_is_waited_for_without_end(unit):
+    """The router asks for its watchdog itself (tests/router/test_router_pulse.py). SIGKILL: who hangs hears no SIGABRT in time."""
+    service = f"{unit}.service"
+    assert values(service, "WatchdogSec") == ([] if unit == "dyno-router" else ["60"])
+    assert values(service, "WatchdogSignal") == ["SIGKILL"]
+    assert values(service, "KillMode") == ["process" if unit in {"dyno-host", "dyno-net"} else "mixed"]
+    assert values(service, "RestartSec") == ["100ms"]
+    assert 15 <= int(values(service, "TimeoutStopSec")[0]) <= 45
+    assert values(service, "OOMPolicy") == [
+        "continue"
+    ]  # one worker that the kernel killed is no reason to kill all
+
+
+def test_the_router_may_take_longer_to_stop_than_its_requests_to_end():
+    assert int(values("dyno-router.service", "TimeoutStopSec")[0]) > STOP_LIMIT
+
+
+def after(unit):
+    return set(" ".join(values(f"{unit}.service", "After")).split())
+
+
+def test_programs_start_in_the_order_in_which_they_need_one_another():
+    assert {"dyno-host.service", "dyno-net.service", "dyno-logplex.socket"} <= after("dynod")
+    assert "dyno-host.service" in after("dyno-logplex"), "who gives it the pipes"
+    assert "nftables.service" in after("dyno-net"), "which flushes all tables, ours too"
+    for unit in SERVICES:
+        assert not any("router" in other for other in after(unit)), "the router serves without all of them"
+        assert values(f"{unit}.service", "PartOf") == ["dynod.target"]
+        assert not {
+            other
+            for other in SERVICES
+            for key in ("Requires", "BindsTo")
+            if f"{other}.service" in " ".join(values(f"{unit}.service", key))
+        }, "nobody goes down with another"
+    for unit in SERVICES:
+        if unit not in {"dynod", "dyno-logplex"}:
+            assert "systemd-tmpfiles-setup.service" in after(unit)
+    for name in SOCKETS:
+        (service,) = values(f"{name}.socket", "Service")
+        assert values(f"{name}.socket", "Before") == [service]
+
+
+def test_what_the_machine_lacks_is_said_before_anything_starts_and_stops_nothing():
+    (said,) = values("dyno-host.service", "ExecStartPre")
+    assert said.startswith("-/opt/dynod/venv/bin/python -P -m dynod doctor ")
+    assert "--offline" in said, "no start waits for a name server"
+    words = said.split()[6:]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "dynod", "doctor", *words, "--help"], capture_output=True, check=False
+    )
+    assert done.returncode == 0
+
+
+def test_the_web_is_served_where_browsers_look_for_it_and_the_api_to_this_machine():
+    assert values("dyno-router.socket", "ListenStream") == ["0.0.0.0:80"]
+    assert values("dyno-router-tls.socket", "ListenStream") == ["0.0.0.0:443"]
+    assert values("dynod-api.socket", "ListenStream") == ["127.0.0.1:5000"]
+
+
+@pytest.mark.parametrize(
+    ("socket", "name", "program"),
+    [
+        ("dyno-router", "router", "router/__main__.py"),
+        ("dyno-router-tls", "router-tls", "router/__main__.py"),
+        ("dynod-api", "api", "dynod/daemon.py"),
+    ],
+)
+def test_a_program_finds_its_socket_by_the_name_that_the_unit_gives_it(socket, name, program):
+    assert values(f"{socket}.socket", "FileDescriptorName") == [name]
+    assert f'unit().named("{name}")' in (UNITS.parent / program).read_text()
 
 
 def test_what_the_services_keep_is_within_what_their_slice_keeps():
