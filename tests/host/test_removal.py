@@ -184,6 +184,7 @@ def grown(top):
     for name in ("a/b/c", "a/d", ".1/e"):
         (top / name).mkdir(parents=True)
         (top / name / "file").write_text("x")
+    (top / "file").write_text("x")
     return str(top)
 
 
