@@ -25,8 +25,8 @@ from dynod.engine.books import Books
 from dynod.engine.house import House
 from dynod.engine.machine import Machine
 from dynod.engine.requests import Requests
-from dynod.engine.routerlink import write_atomically
 from dynod.host import config
+from dynod.host.durable import write_atomically
 from dynod.host.log_link import LogLink
 from dynod.host.programs import stage
 from dynod.host.slugs import Slugs, slug_limits, slug_owner

@@ -27,7 +27,7 @@ from dynod.api.rendezvous import Rendezvous
 from dynod.api.rpc import serve_control
 from dynod.api.streams import Streams
 from dynod.engine.platform import Platform
-from dynod.host import authority
+from dynod.host.durable import write_durably
 from dynod.model.settings import Endpoint, Settings, control_socket
 from dynod.unit import unit
 
@@ -71,7 +71,7 @@ def seal_key(state: str) -> bytes:
         if len(found := file.read()) == SEAL_BYTES:  # anybody knows an empty one
             return found
     key = secrets.token_bytes(SEAL_BYTES)
-    authority.write(path, key, 0o600)
+    write_durably(path, key, 0o600)
     return key
 
 

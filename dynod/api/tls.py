@@ -13,7 +13,8 @@ import ssl
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from dynod.host.authority import AUTHORITY_DAYS, SERVER_DAYS, authority, issue, key_bytes, load, pem, write
+from dynod.host.authority import AUTHORITY_DAYS, SERVER_DAYS, authority, issue, key_bytes, load, pem
+from dynod.host.durable import write_durably
 
 __all__ = ["AUTHORITY_DAYS", "RENEW_DAYS", "SERVER_DAYS", "ca_path", "renew", "server_context"]
 
@@ -60,9 +61,11 @@ def renew(state: str, run: str, host: str, domain: str, now: _Now) -> tuple[str,
     if found is None or not _fresh(found, names, ca, now):
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = issue((ca_key, ca), key, names, "localhost", now)
-        write(key_path, key_bytes(key), 0o600)
-        write(path, pem(certificate), 0o644)
-    write(os.path.realpath(ca_path(run)), pem(ca), 0o644)  # under systemd RUN is not ours, and this is a link
+        write_durably(key_path, key_bytes(key), 0o600)
+        write_durably(path, pem(certificate), 0o644)
+    write_durably(
+        os.path.realpath(ca_path(run)), pem(ca), 0o644
+    )  # under systemd RUN is not ours, and this is a link
     return path, key_path
 
 

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from dynod.host.durable import rename_new
+from dynod.host.durable import rename_new, write_durably
 from dynod.model.app import Account
 from dynod.model.refused import Refusal, Refused
 
@@ -110,12 +110,7 @@ def _announcement(directory: str, ident: str) -> str:
 
 
 def _write(path: str, value: Mapping[str, Any]) -> None:
-    partial = f"{path}.{uuid.uuid4().hex}"
-    with open(partial, "x", opener=_private) as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    rename_new(partial, path)
+    write_durably(path, json.dumps(value).encode(), 0o600)
 
 
 async def announce_slug(directory: str, app: str, who: Account, wanted: Mapping[str, Any]) -> str:

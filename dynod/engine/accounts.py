@@ -6,6 +6,7 @@ import secrets
 import uuid
 from contextlib import suppress
 
+from dynod.host.durable import write_durably
 from dynod.model.app import Account
 from dynod.model.refused import Refusal, Refused
 
@@ -26,12 +27,7 @@ class Accounts:
             if found := file.read().strip():  # an empty one would let in who says nothing
                 return found
         token = str(uuid.UUID(bytes=secrets.token_bytes(16), version=4))
-        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="ascii") as file:
-            file.write(token + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(f"{path}.new", path)
+        write_durably(path, f"{token}\n".encode(), 0o600)
         return token
 
     def account(self, token: str) -> Account:

@@ -21,7 +21,8 @@ from dynod.engine.clock import now
 from dynod.engine.tasks import Tasks
 from dynod.host import certificates
 from dynod.host.acme import Acme, AcmeFailed, Proof
-from dynod.host.authority import key_bytes, load_key, write
+from dynod.host.authority import key_bytes, load_key
+from dynod.host.durable import write_durably
 from dynod.model.app import Account, AppId
 from dynod.model.domain import Certificate, Domain, DomainId, EndpointId
 from dynod.model.entry import Payload
@@ -140,7 +141,7 @@ class Acm:
             if key is None:
                 os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
                 key = certificates.new_key()
-                write(path, key_bytes(key), 0o600)
+                write_durably(path, key_bytes(key), 0o600)
             settings = self._settings
             self._acme = Acme(settings.acme_directory, key, settings.acme_email, settings.acme_trusted)
         return self._acme

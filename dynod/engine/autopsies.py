@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from dynod.core.effects import Died
-from dynod.engine.routerlink import write_atomically
+from dynod.host.durable import write_atomically
 from dynod.host.leavings import changed
 from dynod.model.app import AppId
 from dynod.model.autopsy import Autopsy, Changed

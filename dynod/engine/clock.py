@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from dynod.core.lifecycle import Now
-from dynod.engine.routerlink import write_atomically
+from dynod.host.durable import write_atomically
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import pwd
@@ -11,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dynod.engine.traffic import Counts
 from dynod.engine.unwritten import Job, disk_refused
+from dynod.host.durable import write_atomically
 from dynod.link import Call, serve
 from dynod.link.server import Connection, Notified
 from dynod.model.certs import CertTable
@@ -36,31 +36,6 @@ def _router() -> pwd.struct_passwd | None:
         return pwd.getpwnam(ROUTER_USER)
     except KeyError:
         return None
-
-
-def write_atomically(
-    path: str, data: bytes, mode: int = 0o644, reader: pwd.struct_passwd | None = None
-) -> None:
-    """Put a file there whole or not at all: temp, then rename(2). Survives a kill; a power cut may bring the older one back.
-
-    `reader`: a user whose group may read it too.
-    """
-    temp = f"{path}.new"
-    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    try:
-        if os.write(fd, data) < len(data):  # a disk that is filled by it takes what fits and says nothing
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), temp)
-        if reader is not None:
-            with contextlib.suppress(PermissionError):  # neither root nor of that group: it reads nothing
-                os.fchown(fd, -1, reader.pw_gid)
-                os.fchmod(fd, mode | 0o040)
-        os.rename(temp, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temp)
-        raise
-    finally:
-        os.close(fd)
 
 
 Late = Callable[[str, Job], None]

@@ -14,22 +14,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from dynod.host.durable import write_durably
+
 AUTHORITY_DAYS = 3650
 SERVER_DAYS = 397
 AGO = dt.timedelta(days=7)  # from when on they are valid: the clock may be set back after the first start
 _Now = dt.datetime
 Authority = tuple[ec.EllipticCurvePrivateKey, x509.Certificate]
-
-
-def write(path: str, data: bytes, mode: int) -> None:
-    partial = f"{path}.{uuid.uuid4().hex}"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    os.rename(partial, path)
 
 
 def key_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -114,8 +105,8 @@ def authority(state: str, now: _Now) -> tuple[ec.EllipticCurvePrivateKey, x509.C
     found = load(key_path, path)
     if found is None or found[1].not_valid_after_utc - now < dt.timedelta(days=SERVER_DAYS):
         found = _make(now)
-        write(key_path, key_bytes(found[0]), 0o600)
-        write(path, pem(found[1]), 0o644)
+        write_durably(key_path, key_bytes(found[0]), 0o600)
+        write_durably(path, pem(found[1]), 0o644)
     return found
 
 

@@ -10,9 +10,10 @@ from waiting import run, until
 
 from dynod.core.fleet import Fleet
 from dynod.engine import records
-from dynod.engine.routerlink import RouterLink, write_atomically
+from dynod.engine.routerlink import RouterLink
 from dynod.engine.tasks import Tasks
 from dynod.engine.unwritten import Unwritten
+from dynod.host.durable import write_atomically
 from dynod.link import connect
 from dynod.model.refused import Refused
 from dynod.model.route import RouteTable

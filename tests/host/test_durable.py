@@ -1,0 +1,36 @@
+"""Files that are whole or not there: their mode, and what a disk that takes no more leaves of them."""
+
+import os
+import resource
+
+import pytest
+
+from dynod.host.durable import write_durably
+
+
+@pytest.fixture
+def small_disk():
+    """No file may be larger than a page: what is more fails as on a full disk, in the middle of it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_secret_has_its_mode_whatever_the_umask_is(tmp_path):
+    before = os.umask(0)
+    try:
+        write_durably(f"{tmp_path}/key", b"secret", 0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "key").read_bytes() == b"secret"
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_what_cannot_be_written_whole_leaves_what_was_there(tmp_path):
+    write_durably(f"{tmp_path}/key", b"old", 0o600)
+    with pytest.raises(OSError, match="File too large"):
+        write_durably(f"{tmp_path}/key", bytes(10_000), 0o600)
+    assert (tmp_path / "key").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["key"]
