@@ -31,6 +31,7 @@ from dynod.model.entry import BuildSettled, Payload, SlugAdded
 from dynod.model.formation import process_type
 from dynod.model.refused import Refusal, Refused, disk_refusal
 from dynod.model.release import BuildId, BuildStatus, Release, ReleaseId, ReleaseStatus, Slug, SlugId
+from dynod.model.settings import Settings
 from dynod.removal import remove_tree
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _prepare(
     root: str,
     cache: str,
     ask: BuildAsk,
-    request: dict[str, Any],
+    asked: dict[str, Any],
     env: dict[str, str],
     uid: int,
     limits: Mapping[str, int],
@@ -86,7 +87,7 @@ def _prepare(
         os.link(f"{cache}/{CACHE}", f"{root}/{CACHE}")
     shutil.move(ask.source, f"{root}/source.tar")
     with open(f"{root}/request.json", "w", encoding="utf-8") as file:
-        json.dump(request, file)
+        json.dump(asked, file)
     for key, value in env.items():
         fd = os.open(f"{root}/env/{key}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as file:
@@ -114,7 +115,7 @@ def made_file(root: str, name: str) -> BinaryIO:
 
 def _result(root: str) -> Compiled:
     with made_file(root, "manifest.json") as file:
-        manifest = json.loads(file.read(1024 * 1024))
+        manifest = json.loads(file.read(MANIFEST_BYTES))
     types = {str(process_type(key)): str(value) for key, value in manifest["process_types"].items()}
     found = [str(pack) for pack in manifest.get("buildpacks", ())] if manifest.get("detected") else []
     # The plain pack is no choice: an app that gains a package.json later is to be found out anew.
@@ -263,46 +264,56 @@ async def _release(
     return release
 
 
-async def run(house: "House", actor: Account, app: App, build: BuildId, ask: BuildAsk) -> None:
-    """Build and release; whatever happens, the build is settled, its transcript ends, and its directory is gone."""
-    settings = house.settings
-    root = f"{settings.state}/builds/{build}"
-    output = house.outputs.current(build)
-    assert output is not None
-    request = {
+def request(settings: Settings, app: App, build: BuildId, ask: BuildAsk) -> dict[str, Any]:
+    """What slugc is told (slugc/manifest.py: BuildRequest): what to build, and what it may come to."""
+    return {
         "app": app.name,
         "stack": app.build_stack,
         "commit": ask.commit,
         "request_id": build,
         "buildpacks": list(ask.buildpacks or app.buildpacks),
         "checkout_bytes": settings.checkout_bytes,
+        "slug_bytes": settings.slug_bytes,
     }
+
+
+async def _built(
+    house: "House", app: App, build: BuildId, root: str, ask: BuildAsk, output: Output
+) -> Compiled | None:
+    """Build, and keep the cache; None where the transcript has said already why there is no slug."""
+    settings, state = house.settings, house.state(app)
+    config = {**state.config, **metadata.of_build(state, ask.commit, settings.domain)}
+    cache = f"{settings.state}/cache/{app.id}"
+    limits = {"manifest.json": MANIFEST_BYTES, "slug.tgz": settings.slug_bytes, CACHE: settings.cache_bytes}
+    asked = request(settings, app, build, ask)
+    await asyncio.to_thread(_prepare, root, cache, ask, asked, config, settings.uid_first - 1, limits)
+    async with doors.doors(f"{root}/doors", f"{root}/out", limits, house.tasks.spawn) as taken:
+        status = await _compile(house, app, build, root, output)
+    if status != 0:
+        return None
+    for name in ("manifest.json", "slug.tgz"):
+        taken[name].found()
+    made = await asyncio.to_thread(_result, root)
+    await asyncio.to_thread(_keep, taken[CACHE], cache)
+    if taken[CACHE].is_over:
+        output.line(
+            f" !     Warning: the build cache is larger than {settings.cache_bytes // 1024**2}M and was thrown away; "
+            "the next build begins without one"
+        )
+    return made
+
+
+async def run(house: "House", actor: Account, app: App, build: BuildId, ask: BuildAsk) -> None:
+    """Build and release; whatever happens, the build is settled, its transcript ends, and its directory is gone."""
+    root = f"{house.settings.state}/builds/{build}"
+    output = house.outputs.current(build)
+    assert output is not None
     try:
         os.makedirs(root, mode=0o700)
-        slug_uid = settings.uid_first - 1
-        state = house.state(app)
-        config = {**state.config, **metadata.of_build(state, ask.commit, settings.domain)}
-        cache = f"{settings.state}/cache/{app.id}"
-        limits = {
-            "manifest.json": MANIFEST_BYTES,
-            "slug.tgz": settings.slug_bytes,
-            CACHE: settings.cache_bytes,
-        }
-        await asyncio.to_thread(_prepare, root, cache, ask, request, config, slug_uid, limits)
-        async with doors.doors(f"{root}/doors", f"{root}/out", limits, house.tasks.spawn) as taken:
-            status = await _compile(house, app, build, root, output)
-        if status != 0:
+        made = await _built(house, app, build, root, ask, output)
+        if made is None:
             await _fail(house, actor, app, build)
             return
-        for name in ("manifest.json", "slug.tgz"):
-            taken[name].found()
-        made = await asyncio.to_thread(_result, root)
-        await asyncio.to_thread(_keep, taken[CACHE], cache)
-        if taken[CACHE].is_over:
-            output.line(
-                f" !     Warning: the build cache is larger than {settings.cache_bytes // 1024**2}M and was thrown away; "
-                "the next build begins without one"
-            )
         with made_file(root, "slug.tgz") as archive:
             release = await _release(house, actor, app, build, ask, made, archive)
         _launching(output, house, app, release)
