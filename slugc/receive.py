@@ -1,7 +1,8 @@
 """git's pre-receive hook on the host: a push to main becomes a build whose transcript the pusher reads as `remote:` lines.
 
 Run by git-receive-pack in the repository, with the new objects in quarantine and git's environment around it. DYNOD_CONTROL is the
-control plane's socket, DYNOD_APP the app's name, DYNOD_SCRATCH a directory for the source archive (the platform deletes it).
+control plane's socket, DYNOD_APP the app's name, DYNOD_SCRATCH a directory for the source archive (the platform deletes it), and
+DYNOD_CHECKOUT_BYTES how large that may be.
 Nothing of what was pushed is parsed or checked out here: git writes an archive, the build dyno opens it.
 """
 
@@ -16,11 +17,12 @@ from typing import Any
 
 from dynod.model.refused import disk_fault
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
+from slugc.output import human_size
 
 BRANCHES = ("refs/heads/main", "refs/heads/master")
 _EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's name for no files, in every repository
 _HEADS = "refs/heads/"
-CHECKOUT_BYTES = 1024**3  # HEROKU.md 3.1
+CHECKOUT_BYTES = 1024**3  # where a control plane of before this word says nothing; HEROKU.md 3.1
 CHUNK = 256 * 1024
 # What a `git archive` must not do, because a checkout would not: .gitattributes can leave files out and rewrite them.
 _ATTRIBUTES = "* -export-ignore -export-subst\n"
@@ -114,7 +116,7 @@ def _archive(commit: str) -> str:
     path = os.path.join(
         os.environ["DYNOD_SCRATCH"], f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}.tar"
     )
-    size = 0
+    size, limit = 0, int(os.environ.get("DYNOD_CHECKOUT_BYTES", CHECKOUT_BYTES))
     try:
         _neutral_attributes()
         with (
@@ -124,9 +126,9 @@ def _archive(commit: str) -> str:
             assert git.stdout is not None
             while chunk := git.stdout.read(CHUNK):
                 size += len(chunk)
-                if size > CHECKOUT_BYTES:
+                if size > limit:
                     git.kill()
-                    raise Rejected("cannot build: the checkout is larger than 1 GB")
+                    raise Rejected(f"cannot build: the checkout is larger than {human_size(limit)}")
                 out.write(chunk)
         if git.returncode:
             raise Rejected(f"cannot build: git archive ended with status {git.returncode}")

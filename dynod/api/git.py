@@ -212,6 +212,7 @@ class Git:
             "REMOTE_ADDR": request.remote or "",
             "DYNOD_CONTROL": control_socket(self._front.platform.settings.run),
             "DYNOD_APP": app.name,
+            "DYNOD_CHECKOUT_BYTES": str(self._front.platform.settings.checkout_bytes),
         }
 
     async def _backend(

@@ -7,7 +7,7 @@ import sys
 HOOK = """
 import os, sys
 print("-----> reading", sys.stdin.read().split()[2], file=sys.stderr, flush=True)
-for name in ("DYNOD_APP", "DYNOD_CONTROL", "DYNOD_SCRATCH"):
+for name in ("DYNOD_APP", "DYNOD_CONTROL", "DYNOD_SCRATCH", "DYNOD_CHECKOUT_BYTES"):
     print(f"{name}={os.environ[name]}", file=sys.stderr, flush=True)
 print("isdir", os.path.isdir(os.environ["DYNOD_SCRATCH"]), file=sys.stderr, flush=True)
 """

@@ -18,6 +18,7 @@ def test_a_push_runs_the_hook_and_shows_what_it_says(tmp_path):
         assert "remote: -----> reading refs/heads/main" in said
         assert "remote: DYNOD_APP=demo" in said
         assert f"remote: DYNOD_CONTROL={whole.run}/control.sock" in said
+        assert f"remote: DYNOD_CHECKOUT_BYTES={1024**3}" in said
         assert "remote: isdir True" in said
         assert os.listdir(f"{whole.state}/uploads") == []
         cloned = await shell(tmp_path, "git", "clone", "-q", address(whole), "copy", env=trusting(whole))
