@@ -116,13 +116,13 @@ def recalled_plan(house: "House", dyno: Dyno, live: Live) -> JailPlan:
     if state is None:
         raise Refused(Refusal.NOT_FOUND, f"cannot explain {dyno.name}: its app was destroyed")
     release = _release(state, dyno)
-    wiring = Wiring(live.uid, live.labels.get("netns", ""), live.labels.get("address", ""))
+    netns, address, address6 = (live.labels.get(name, "") for name in ("netns", "address", "address6"))
+    wiring = Wiring(live.uid, netns, address, address6)
     slug = None if release.slug is None else state.slugs[release.slug]
     tree = "" if slug is None else house.slugs.tree(slug.sha256)
     plan = _plan(house, state, release, dyno, tree, wiring, None)
-    stands_on = live.labels.get(
-        "skeleton", plan.lower[-1][0]
-    )  # another than today's, maybe: tidying lets it be
+    # Another than today's, maybe: tidying lets it be.
+    stands_on = live.labels.get("skeleton", plan.lower[-1][0])
     return replace(plan, lower=(*plan.lower[:-1], (stands_on, False)))
 
 

@@ -3,9 +3,13 @@
 import asyncio
 from types import SimpleNamespace
 
+from ledger_samples import Story, slug
+
+from dynod.core import launch
 from dynod.core.launch import Wiring
 from dynod.engine import launches
 from dynod.engine.machine import TURNS
+from dynod.model.settings import Settings
 from tests.core.test_reconcile import World
 
 
@@ -70,3 +74,17 @@ def test_a_one_off_that_somebody_waits_for_does_not_wait_for_the_crowd(monkeypat
         return asked, await attached, await fds
 
     assert asyncio.run(story()) == (True, "172.16.0.2", ())
+
+
+def test_a_dyno_that_an_earlier_daemon_launched_is_explained_with_both_its_addresses():
+    told = Story().deploy(slug())
+    (dyno,) = World().reconcile().fleet.dynos.values()
+    labels = {"netns": "/run/dynod/netns/1", "address": "172.16.0.2", "address6": "fd64:796e:6f64::2"}
+    house = SimpleNamespace(
+        ledger=told.ledger,
+        settings=Settings(),
+        slugs=SimpleNamespace(tree=lambda _: "/slug"),
+        machine=SimpleNamespace(stack_env={}, ground=launch.Ground("/stack", (), "/dynos", "/blank")),
+    )
+    plan = launches.recalled_plan(house, dyno, SimpleNamespace(uid=200_001, labels=labels))
+    assert "addresses 172.16.0.2, fd64:796e:6f64::2" in plan.describe()
