@@ -41,11 +41,11 @@ def usage() -> str:
 
 def _host(argv: Sequence[str]) -> NoReturn:
     """Become the fork server: what it does not import is not copied into every dyno's first page tables."""
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "dynod.jail", *argv, *_uids(argv)])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "dynod.jail", *argv, *_settled(argv)])
 
 
-def _uids(argv: Sequence[str]) -> list[str]:
-    """Say which uids are dynos' where nobody else does, as under systemd: the control plane reads the same settings."""
+def _settled(argv: Sequence[str]) -> list[str]:
+    """Say what dynod.toml settles where nobody else does, as under systemd: whose uids dynos are, and how much is kept ready."""
     if "--uid-first" in argv or "-h" in argv or "--help" in argv:
         return []
     from dynod.host.config import BadSettings, settings
@@ -55,7 +55,8 @@ def _uids(argv: Sequence[str]) -> list[str]:
     except BadSettings as error:
         print(f"dynod host: {error}", file=sys.stderr)
         raise SystemExit(1) from error
-    return ["--uid-first", str(made.uid_first), "--uid-count", str(made.uid_count)]
+    uids = ["--uid-first", str(made.uid_first), "--uid-count", str(made.uid_count)]
+    return uids if "--warm" in argv else [*uids, "--warm", str(made.warm)]
 
 
 def _main(word: str) -> Callable[[Sequence[str]], int | None]:

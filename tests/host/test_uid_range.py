@@ -87,7 +87,7 @@ def test_settings_take_the_range_and_refuse_one_that_is_a_real_users(tmp_path, m
         read(f"uid_first = {nobody}")
 
 
-def test_a_dyno_host_that_is_started_alone_takes_the_same_uids_as_the_control_plane(
+def test_a_dyno_host_that_is_started_alone_takes_its_uids_and_what_it_keeps_ready_from_dynod_toml(
     tmp_path, monkeypatch, capsys
 ):
     """As under systemd, whose unit knows nothing of dynod.toml."""
@@ -97,11 +97,13 @@ def test_a_dyno_host_that_is_started_alone_takes_the_same_uids_as_the_control_pl
     monkeypatch.setattr(config, "DEFAULT_FILE", str(tmp_path / "dynod.toml"))
     became = []
     monkeypatch.setattr(words.os, "execv", lambda path, argv: became.append(argv[4:]))
-    (tmp_path / "dynod.toml").write_text('uids = "300000:5000"')
+    (tmp_path / "dynod.toml").write_text('uids = "300000:5000"\nwarm = 9')
     words._host(["--run", "/r"])
+    words._host(["--run", "/r", "--warm", "2"])
     words._host(["--run", "/r", "--uid-first", "7", "--uid-count", "1"])
     assert became == [
-        ["--run", "/r", "--uid-first", "300001", "--uid-count", "4999"],
+        ["--run", "/r", "--uid-first", "300001", "--uid-count", "4999", "--warm", "9"],
+        ["--run", "/r", "--warm", "2", "--uid-first", "300001", "--uid-count", "4999"],
         ["--run", "/r", "--uid-first", "7", "--uid-count", "1"],
     ]
     (tmp_path / "dynod.toml").write_text('uids = "1"')
