@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shlex
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,20 @@ def test_every_operation_and_stream_is_documented():
     text = (ROOT / "docs" / "api.md").read_text()
     for row in (*OPERATIONS, *STREAMS):
         assert f"| `{row.name}` |" in text
+
+
+def test_every_key_of_dynod_toml_is_documented_with_its_default():
+    from dynod.host.config import from_toml
+    from dynod.model.settings import Settings
+
+    text = (ROOT / "docs" / "settings.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (?:`(.*?)` )?\|", text, re.MULTILINE))
+    said = {key: default for key, default in rows.items() if default}
+    assert {*rows, "sizes"} == {field.name for field in fields(Settings)}
+    assert "| `[sizes.NAME]` |" in text
+    for key, default in said.items():
+        assert from_toml(f"{key} = {default}", "the page")[key] == getattr(Settings(), key), key
+    assert not any(getattr(Settings(), key) for key in rows.keys() - said.keys())
 
 
 def test_the_version_is_one():
