@@ -147,9 +147,8 @@ def main(argv: Sequence[str]) -> int:
     """The `dynod serve` command: 0 after SIGTERM, 1 with one line if it cannot serve."""
     args = _parse(argv)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (most, most)
-    )  # one descriptor per dyno, where its memory rings by an eventfd
+    # One descriptor per dyno, where its memory rings by an eventfd.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     try:
         settings = config.settings(vars(args))

@@ -19,9 +19,8 @@ from router.timers import Timers
 
 WAITING = 10_000  # rows kept while logplex is away or slow
 BATCH = 200  # rows per frame: few enough for the frame's limit with the longest of lines
-TOGETHER = (
-    50  # requests summed up in one go: few enough for the processor's cache, and for those who wait meanwhile
-)
+# Requests summed up in one go: few enough for the processor's cache, and for those who wait meanwhile.
+TOGETHER = 50
 
 _log = logging.getLogger(__name__)
 Row = list[str | int]

@@ -11,9 +11,8 @@ from router.balance import NO_LIMIT, Queue, Target, targets
 CLOSE_DYNO = "http-disable-keepalive-to-dyno"
 MEMO = 4096  # spellings of Host remembered per table; who sends more of them makes us forget, and never stop to learn
 _HOST = re.compile(rb"(?:[^:\[\]]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
-_LABEL = re.compile(
-    r"[a-z0-9_-]{1,63}"
-)  # what a client may put in a wildcard's place: it goes into the access line
+# What a client may put in a wildcard's place: it goes into the access line.
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 
 
 class Site(NamedTuple):
@@ -23,9 +22,8 @@ class Site(NamedTuple):
     host: str
     targets: tuple[Target, ...]
     close_dyno: bool = False  # the app wants a connection per request
-    sticky: Mapping[bytes, Target] | None = (
-        None  # by cookie: the app wants each browser to stay with one dyno
-    )
+    # By cookie: the app wants each browser to stay with one dyno.
+    sticky: Mapping[bytes, Target] | None = None
 
 
 class Routes:

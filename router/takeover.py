@@ -60,9 +60,8 @@ def refusal() -> str:
 
 def become(legacy: Legacy, environment: dict[str, str]) -> NoReturn:
     """Become the program that is installed now."""
-    passed = os.memfd_create(
-        "takeover", 0
-    )  # not in the environment: who may look at that should not see keys
+    # Not in the environment: who may look at that should not see keys.
+    passed = os.memfd_create("takeover", 0)
     os.write(passed, write(legacy))
     for fd in (*legacy.listeners, *legacy.tls):
         os.set_inheritable(fd, True)

@@ -18,15 +18,13 @@ class Timers:
     keep_alive: float = 90.0  # a client between two requests
     head: float = 30.0  # a client within the head of a request
     dyno_idle: float = 55.0  # a connection to a dyno between two requests
-    fresh: float = (
-        1.0  # a request that cannot be sent twice goes only on a connection idle for less than this
-    )
+    # A request that cannot be sent twice goes only on a connection idle for less than this.
+    fresh: float = 1.0
     linger: float = 5.0  # reading on after an early answer, so that a reset does not destroy it
     drain: float = 30.0  # SIGTERM to the end of the last request
     welcome: float = 3.0  # a client that came just before SIGTERM, until the first byte of its request
-    leave: float = (
-        1.0  # from a dyno leaving the table to its SIGTERM, at most, while requests are under way there
-    )
+    # From a dyno leaving the table to its SIGTERM, at most, while requests are under way there.
+    leave: float = 1.0
     leave_all: float = 3600.0  # from another router's taking over to the end of the last WebSocket here
     goodbye: float = 0.5  # for the last access lines on the way out
     active: float = 30.0  # from the first request until the control plane hears which apps had some

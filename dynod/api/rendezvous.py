@@ -115,10 +115,8 @@ def _notice_silence(writer: asyncio.StreamWriter) -> None:
         (socket.TCP_KEEPIDLE, SILENCE),
         (socket.TCP_KEEPINTVL, AGAIN),
         (socket.TCP_KEEPCNT, ASKED),
-        (
-            socket.TCP_USER_TIMEOUT,
-            (SILENCE + ASKED * AGAIN) * 1000,
-        ),  # also where our own bytes wait for an answer
+        # Also where our own bytes wait for an answer.
+        (socket.TCP_USER_TIMEOUT, (SILENCE + ASKED * AGAIN) * 1000),
     ):
         connection.setsockopt(socket.IPPROTO_TCP, option, value)
 

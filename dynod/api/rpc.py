@@ -68,8 +68,7 @@ def handler(front: Front) -> Handler:
 async def serve_control(front: Front, path: str) -> asyncio.AbstractServer:
     """Listen; members of group dynod may connect, who they are is looked at with each call."""
     server = await serve(path, handler(front), mode=0o660)
-    with contextlib.suppress(
-        KeyError, PermissionError
-    ):  # no such group, or we are not root: its owner alone connects
+    # No such group, or we are not root: its owner alone connects.
+    with contextlib.suppress(KeyError, PermissionError):
         os.chown(path, -1, grp.getgrnam(auth.GROUP).gr_gid)
     return server

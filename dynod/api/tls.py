@@ -63,9 +63,8 @@ def renew(state: str, run: str, host: str, domain: str, now: _Now) -> tuple[str,
         certificate = issue((ca_key, ca), key, names, "localhost", now)
         write_durably(key_path, key_bytes(key), 0o600)
         write_durably(path, pem(certificate), 0o644)
-    write_durably(
-        os.path.realpath(ca_path(run)), pem(ca), 0o644
-    )  # under systemd RUN is not ours, and this is a link
+    # Under systemd RUN is not ours, and this is a link.
+    write_durably(os.path.realpath(ca_path(run)), pem(ca), 0o644)
     return path, key_path
 
 

@@ -7,40 +7,15 @@ _NO_LOGIN = "nobody logs in here: root and the group dynod may do everything"
 _OFFICIAL = 'the official heroku CLI has it, eval "$(dyno env)" turns it here'
 _NOT_HERE = "nothing of it is here"
 
+_FOREIGN = """
+access addons ci clients container data drains keys local members orgs pg pipelines psql redis reviewapps sessions spaces teams
+telemetry webhooks
+"""
 # Heroku's topics that are not ours. A near verb would lead astray.
 _TOPICS = {
     **dict.fromkeys(("login", "logout", "auth:login", "auth:logout"), _NO_LOGIN),
     **dict.fromkeys(("authorizations", "buildpacks", "regions", "stack", "stacks", "status"), _OFFICIAL),
-    **dict.fromkeys(
-        (
-            *(
-                "access",
-                "addons",
-                "ci",
-                "clients",
-                "container",
-                "data",
-                "drains",
-                "keys",
-                "local",
-                "members",
-                "orgs",
-                "pg",
-            ),
-            *(
-                "pipelines",
-                "psql",
-                "redis",
-                "reviewapps",
-                "sessions",
-                "spaces",
-                "teams",
-                "telemetry",
-                "webhooks",
-            ),
-        ),
-        _NOT_HERE,
-    ),
+    **dict.fromkeys(_FOREIGN.split(), _NOT_HERE),
 }
 
 

@@ -50,9 +50,8 @@ from dynod.core.succession import (
 from dynod.model.dyno import DynoId, DynoName, DynoState, Exit
 from dynod.model.formation import ECO, Formation, ProcessType
 
-RELOCATING = (
-    "Relocating dyno to a new server"  # Heroku's words for a host that failed; here the same one is back
-)
+# Heroku's words for a host that failed; here the same one is back.
+RELOCATING = "Relocating dyno to a new server"
 
 # -- the whole fleet --------------------------------------------------------------------------------------------------
 

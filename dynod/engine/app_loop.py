@@ -223,10 +223,8 @@ class AppLoop:
             await self.house.keep(self.app, fleet)
             self.fleet = fleet
             self.house.route_changed(self.app, fleet)
-        for (
-            then,
-            effects,
-        ) in steps:  # each with the fleet that it was decided for: a later step may have let a dyno go
+        # Each with the fleet that it was decided for: a later step may have let a dyno go.
+        for then, effects in steps:
             for effect in effects:
                 self._perform(then, effect)
 

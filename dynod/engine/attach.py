@@ -52,9 +52,8 @@ async def _more(fd: int, over: "asyncio.Future[int] | None") -> bool:
         return reading.done()
     finally:
         reading.cancel()
-        await asyncio.wait(
-            {reading}
-        )  # it lets go of the descriptor before that can be closed and be somebody else's
+        # It lets go of the descriptor before that can be closed and be somebody else's.
+        await asyncio.wait({reading})
 
 
 async def read_all(fd: int, over: "asyncio.Future[int] | None" = None) -> AsyncIterator[bytes]:
@@ -149,9 +148,8 @@ class Session:
             return
         self._open = False
         loop = asyncio.get_running_loop()
-        for fd in {self._in, self._out} - (
-            {self._in} if self._eof else set()
-        ):  # a closed one is somebody else's by now
+        # A closed one is somebody else's by now.
+        for fd in {self._in, self._out} - ({self._in} if self._eof else set()):
             loop.remove_reader(fd)
             loop.remove_writer(fd)
             with contextlib.suppress(OSError):

@@ -212,9 +212,8 @@ class Machine:
 
     def _hold_uid(self, live: Live) -> None:
         if self._uid_of.setdefault(live.id, live.uid) == live.uid:
-            with contextlib.suppress(
-                ValueError
-            ):  # held since it was launched, or of a range that was set otherwise
+            # Held since it was launched, or of a range that was set otherwise.
+            with contextlib.suppress(ValueError):
                 self.uids.hold(live.uid)
 
     def _free_uid(self, dyno: str) -> None:

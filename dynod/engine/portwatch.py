@@ -17,9 +17,8 @@ async def accepts(address: str, port: int) -> None:
     loop = asyncio.get_running_loop()
     while True:
         try:
-            async with asyncio.timeout(
-                1.0
-            ):  # wait_for of Python 3.11 loses a cancelling that meets a refusal
+            # wait_for of Python 3.11 loses a cancelling that meets a refusal.
+            async with asyncio.timeout(1.0):
                 _, writer = await asyncio.open_connection(address, port)
         except (OSError, TimeoutError):
             tick = asyncio.Event()

@@ -24,9 +24,8 @@ from dynod.wire.rpc import Notification, encode
 from dynod.wire.traffic import BadTraffic
 
 PATIENCE = 1.5  # seconds a stop waits for routers to take the newest table and end what is under way (router/timers.py: leave), and a sleep for their reports
-GATHERING = (
-    5.0  # seconds for all workers to connect again after a start; until then nobody knows who had requests
-)
+# Seconds for all workers to connect again after a start; until then nobody knows who had requests.
+GATHERING = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -66,9 +65,8 @@ class RouterLink(Notified):
         self._file = routes_file(settings.state)
         self._encoder = table_codec.Encoder()
         self._table = RouteTable()
-        self._takes: set[int] = (
-            set()
-        )  # who has the table and takes what is different in the next; older routers do not
+        # Who has the table and takes what is different in the next; older routers do not.
+        self._takes: set[int] = set()
         self._bytes = b""
         self._certs = b""
         self._generation = 0

@@ -116,9 +116,8 @@ def issue(
     """Sign a server's certificate for these names."""
     ca_key, ca = by
     issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
-    subject = x509.Name(
-        [x509.NameAttribute(NameOID.COMMON_NAME, common[:64])]
-    )  # no more (RFC 5280); nobody reads it
+    # No more (RFC 5280); nobody reads it.
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common[:64])])
     return (
         _base(subject, ca.subject, key.public_key(), now, SERVER_DAYS)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)

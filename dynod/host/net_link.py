@@ -69,9 +69,8 @@ class NetLink:
                 try:
                     return await (await self._connection()).call(method, params)
                 except Lost:
-                    return await (await self._connection()).call(
-                        method, params
-                    )  # every request may be repeated
+                    # Every request may be repeated.
+                    return await (await self._connection()).call(method, params)
         except (OSError, TimeoutError) as error:
             raise Refused(
                 Refusal.UNAVAILABLE,

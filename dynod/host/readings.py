@@ -85,9 +85,8 @@ def _read_v2(directory: str) -> Reading:
         rss=stat["anon"],
         cache=stat["file"],
         swap=_number(f"{directory}/memory.swap.current", 0),  # absent without swap
-        pgpgin=stat.get(
-            "pgpgin", stat["pgfault"]
-        ),  # version 2 counts no paging of a group: faults are the nearest
+        # Version 2 counts no paging of a group: faults are the nearest.
+        pgpgin=stat.get("pgpgin", stat["pgfault"]),
         pgpgout=stat.get("pgpgout", stat.get("pgsteal", 0)),
         used=used,
         peak=_number(f"{directory}/memory.peak", used),  # since Linux 5.19

@@ -171,9 +171,8 @@ class SlugTar:
             for _ in self.content():
                 pass
             self._bytes.exactly(self._padding)
-        while self._bytes.some(
-            CHUNK
-        ):  # padding behind the end: counted, and gzip's checksum at its end is checked
+        # Padding behind the end: counted, and gzip's checksum at its end is checked.
+        while self._bytes.some(CHUNK):
             pass
 
     # -- headers -------------------------------------------------------------------------------------------------

@@ -197,9 +197,8 @@ class Slugs:
         grave = tempfile.mkdtemp(prefix=_TEMPORARY, dir=self._directory)
         try:
             with suppress(FileNotFoundError):
-                os.rename(
-                    self.tree(sha256), f"{grave}/tree"
-                )  # at once, so that no half of it is ever taken for a slug
+                # At once, so that no half of it is ever taken for a slug.
+                os.rename(self.tree(sha256), f"{grave}/tree")
             with suppress(FileNotFoundError):
                 os.unlink(self.archive(sha256))
         except PermissionError as error:

@@ -19,10 +19,8 @@ from dynod.host.stack_etc import CA_BUNDLE, Directory, File, Gathered, Item, Lin
 from dynod.model.jail import Bind
 
 _TEMPORARY = ".new-"
-ROOTS, OURS = (
-    "stack",
-    "stacks",
-)  # apart: an older version, which is root, would remove what it does not know below dynos
+# Apart: an older version, which is root, would remove what it does not know below dynos.
+ROOTS, OURS = "stack", "stacks"
 
 # Programs that bring their own list of authorities are told the machine's: else a build behind a company's proxy fails. Tried in
 # the stack: git, curl, OpenSSL, Debian's python3 and its pip need nothing; node, requests and pips before 24.2 do.

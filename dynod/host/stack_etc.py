@@ -14,84 +14,23 @@ from dataclasses import dataclass
 
 from dynod.model.resolver import CANDIDATES, dyno_resolver
 
-DIRECTORIES = (
-    *(
-        "app",
-        "dev",
-        "etc",
-        "etc/profile.d",
-        "home",
-        "media",
-        "mnt",
-        "opt",
-        "proc",
-        "root",
-        "run",
-        "srv",
-        "sys",
-        "tmp",
-        "usr",
-    ),
-    *("var", "var/cache", "var/lib", "var/log", "var/tmp"),
-)
+_DIRECTORIES = """
+app dev etc etc/profile.d home media mnt opt proc root run srv sys tmp usr
+var var/cache var/lib var/log var/tmp
+"""
+DIRECTORIES = tuple(_DIRECTORIES.split())
 STICKY = frozenset({"tmp", "var/tmp"})
-MERGED = (
-    "bin",
-    "sbin",
-    "lib",
-    "lib32",
-    "lib64",
-    "libx32",
-)  # links into /usr, or real directories on older machines
-
+# Links into /usr, or real directories on older machines.
+MERGED = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 # Patterns below /etc. Each is there because programs of /usr read it; what holds credentials by nature is not.
-COPIED = (
-    *(
-        "alternatives",
-        "ld.so.cache",
-        "ld.so.conf",
-        "ld.so.conf.d",
-        "localtime",
-        "timezone",
-        "os-release",
-        "lsb-release",
-    ),
-    *(
-        "debian_version",
-        "protocols",
-        "services",
-        "rpc",
-        "networks",
-        "ethertypes",
-        "mime.types",
-        "magic",
-        "magic.mime",
-    ),
-    *(
-        "gai.conf",
-        "host.conf",
-        "shells",
-        "inputrc",
-        "terminfo",
-        "locale.alias",
-        "wgetrc",
-        "nanorc",
-        "vim",
-        "fonts",
-    ),
-    *(
-        "python3",
-        "python3.*",
-        "perl",
-        "php",
-        "java-*",
-        "ImageMagick-*",
-        "odbcinst.ini",
-        "freetds",
-        "ca-certificates.conf",
-    ),
-    *("ssl/openssl.cnf", "crypto-policies"),
-)
+_PATTERNS = """
+alternatives ld.so.cache ld.so.conf ld.so.conf.d localtime timezone os-release lsb-release
+debian_version protocols services rpc networks ethertypes mime.types magic magic.mime
+gai.conf host.conf shells inputrc terminfo locale.alias wgetrc nanorc vim fonts
+python3 python3.* perl php java-* ImageMagick-* odbcinst.ini freetds ca-certificates.conf
+ssl/openssl.cnf crypto-policies
+"""
+COPIED = tuple(_PATTERNS.split())
 FILTERED = ("pip.conf", "npmrc")
 CERTIFICATES = "ssl/certs"
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
@@ -111,27 +50,19 @@ shopt -s checkwinsize
 PS1='\\[\\033[01;34m\\]\\w\\[\\033[00m\\] \\[\\033[01;32m\\]$ \\[\\033[00m\\]'
 """
 HOSTS = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_NOLOGIN = "/usr/sbin/nologin"
 ACCOUNTS = (
-    *(
-        ("root", 0, "/root", "/bin/bash"),
-        ("daemon", 1, "/usr/sbin", "/usr/sbin/nologin"),
-        ("bin", 2, "/bin", "/usr/sbin/nologin"),
-    ),
-    *(("sys", 3, "/dev", "/usr/sbin/nologin"), ("mail", 8, "/var/mail", "/usr/sbin/nologin")),
-    *(
-        ("www-data", 33, "/var/www", "/usr/sbin/nologin"),
-        ("nobody", 65534, "/nonexistent", "/usr/sbin/nologin"),
-    ),
+    ("root", 0, "/root", "/bin/bash"),
+    ("daemon", 1, "/usr/sbin", _NOLOGIN),
+    ("bin", 2, "/bin", _NOLOGIN),
+    ("sys", 3, "/dev", _NOLOGIN),
+    ("mail", 8, "/var/mail", _NOLOGIN),
+    ("www-data", 33, "/var/www", _NOLOGIN),
+    ("nobody", 65534, "/nonexistent", _NOLOGIN),
 )
 GROUPS = (
-    ("root", 0),
-    ("daemon", 1),
-    ("bin", 2),
-    ("sys", 3),
-    ("tty", 5),
-    ("mail", 8),
-    ("www-data", 33),
-    ("nogroup", 65534),
+    *(("root", 0), ("daemon", 1), ("bin", 2), ("sys", 3), ("tty", 5), ("mail", 8)),
+    *(("www-data", 33), ("nogroup", 65534)),
 )
 
 

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 SUBUID = "/etc/subuid"
 USER = "dynod"
 FROM_SUBUID = "subuid"
-LEAST_FIRST, LAST = (
-    1_000,
-    2**31,
-)  # below it are the system's users; beyond it tools of old see negative numbers
+# Below it are the system's users; beyond it tools of old see negative numbers.
+LEAST_FIRST, LAST = 1_000, 2**31
 LEAST = 16  # a slug user and fifteen dynos: less is a slip of the pen
 _RANGE = re.compile(r"([0-9]{1,10}):([0-9]{1,10})")
 

@@ -17,9 +17,8 @@ from dynod.unit import unit
 from dynod.wire.rpc import BadFrame, Decoder, Frame, Notification, Request, Response, encode
 
 READ = 256 * 1024
-HELD = (
-    32 * 1024 * 1024
-)  # bytes of inputs that a handler has not taken; who sends more is hung up on (ours keep to 256 KiB, cli/run.py)
+# Bytes of inputs that a handler has not taken; who sends more is hung up on (ours keep to 256 KiB, cli/run.py).
+HELD = 32 * 1024 * 1024
 EACH = 64  # what an input costs beside its bytes
 _log = logging.getLogger(__name__)
 _END = object()

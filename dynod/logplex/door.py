@@ -73,9 +73,8 @@ class Door(Notified):
 
     def _refuse(self, why: str) -> None:
         self._refused += 1
-        if (
-            self._refused & (self._refused - 1) == 0
-        ):  # the 1st, 2nd, 4th, 8th ...: a flood of bad rows is no flood of ours
+        # The 1st, 2nd, 4th, 8th ...: a flood of bad rows is no flood of ours.
+        if self._refused & (self._refused - 1) == 0:
             _log.warning("refused, %d by now: %s", self._refused, why)
 
     # -- calls ---------------------------------------------------------------------------------------------------------

@@ -15,9 +15,8 @@ from dynod.logplex.lines import Splitter
 from dynod.logplex.spool import Spool, disk_refused
 
 _log = logging.getLogger(__name__)
-TURN = (
-    32 * 1024
-)  # bytes per dyno and turn of the loop: a flood waits in its own pipe and not in front of the others
+# Bytes per dyno and turn of the loop: a flood waits in its own pipe and not in front of the others.
+TURN = 32 * 1024
 CATCH_UP = 256 * 1024
 GULP = 64 * 1024  # bytes of a flood that are thrown away at once: a whole pipe of the usual size
 REST = 0.005  # seconds between two gulps of one dyno

@@ -162,6 +162,7 @@ Payload = (
     | AcmSet
 )
 
+# What changes which names there are, or whose certificates they show.
 NAMING = (
     AppCreated
     | AppRenamed
@@ -172,7 +173,7 @@ NAMING = (
     | EndpointSet
     | EndpointRemoved
     | AcmSet
-)  # what changes which names there are, or whose certificates they show
+)
 
 SECRET: frozenset[type[Payload]] = frozenset({ReleaseCreated, EndpointSet})
 

@@ -25,18 +25,16 @@ class Settings:
     state: str = "/var/lib/dynod"
     run: str = "/run/dynod"
     api: Endpoint = Endpoint("127.0.0.1", 5000)
-    rendezvous_port: int = (
-        0  # of the API's host, for attached sessions of the official CLI; 0: see api/server.py
-    )
+    # Of the API's host, for attached sessions of the official CLI; 0: see api/server.py.
+    rendezvous_port: int = 0
     router: Endpoint = Endpoint("127.0.0.1", 8080)
     router_tls: Endpoint | None = None  # host/config.py puts it beside `router` if nobody says otherwise
     metrics: Endpoint | None = None  # where Prometheus reads, on this machine only; nowhere without it
     domain: str = "localhost"
     owner_email: str = "admin@localhost"
     router_workers: int = 2
-    router_in_flight: int = (
-        50  # requests per dyno under way at once, then they wait; 0 for no limit (HEROKU.md 4.1)
-    )
+    # Requests per dyno under way at once, then they wait; 0 for no limit (HEROKU.md 4.1).
+    router_in_flight: int = 50
     router_backlog: int = 50  # requests per dyno that wait, then H11
     router_websockets: int = 10_000  # per dyno and worker, then H22; 0 for no limit
     router_connections_per_address: int = 0  # of one client address, per worker; 0 for no limit
@@ -46,9 +44,8 @@ class Settings:
     acme_directory: str = "https://acme-v02.api.letsencrypt.org/directory"
     acme_email: str = ""
     acme_trusted: str = ""  # PEM file of who signed the ACME server's own certificate; else the system's
-    uid_first: int = (
-        200_000  # dynos run as uids uid_first .. uid_first + uid_count - 1; uid_first - 1 owns slugs
-    )
+    # Dynos run as uids uid_first .. uid_first + uid_count - 1; uid_first - 1 owns slugs.
+    uid_first: int = 200_000
     uid_count: int = 4_000
     uids: str = ""  # FIRST:COUNT or subuid, which sets the two above (host/uid_range.py)
     warm: int = 4  # embryos, namespaces and the like kept ready
@@ -66,9 +63,8 @@ class Settings:
     build_disk: int = 4 * 1024**3  # for all that a build writes, its app's cache included
     cache_bytes: int = 1024**3  # what an app's build cache may hold from one build to the next
     disk_ceiling: str = "auto"  # how dynos are kept to their size's disk: a word of model.jail.Ceiling
-    log_rate: int = (
-        2_000  # lines, or kibibytes, a second that each dyno may log; 0 for no limit (logplex/flood.py)
-    )
+    # Lines, or kibibytes, a second that each dyno may log; 0 for no limit (logplex/flood.py).
+    log_rate: int = 2_000
     sizes: tuple[DynoSize, ...] = ()  # [sizes.NAME] in dynod.toml, beside Heroku's own
     lab_time: bool = False  # whether `dyno lab:advance` may let time pass: for tests, never where apps count
 

@@ -70,9 +70,8 @@ def ledger_shape() -> str:
 
 
 def _dump(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(
-        errors="surrogatepass"
-    )  # as json.loads does
+    # As json.loads does.
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
 
 
 def _written(value: Payload | Ledger) -> object:

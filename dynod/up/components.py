@@ -38,12 +38,8 @@ def plan(settings: Settings, config: str | None) -> Sequence[Sequence[Component]
 
     The endpoints in `settings` must have their real ports by now.
     """
-    dynod = (
-        sys.executable,
-        "-P",
-        "-m",
-        "dynod",
-    )  # -P: what lies in the current directory is not ours to import
+    # -P: what lies in the current directory is not ours to import.
+    dynod = (sys.executable, "-P", "-m", "dynod")
     where = ("--state", settings.state, "--run", settings.run)
     uids = ("--uid-first", str(settings.uid_first), "--uid-count", str(settings.uid_count))
     warm = ("--warm", str(settings.warm))

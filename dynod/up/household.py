@@ -141,9 +141,8 @@ class Household:
 
     async def _why(self, post: _Post) -> str:
         name = post.component.name
-        await asyncio.wait(
-            [post.child.ended], timeout=1.0
-        )  # its end is often a moment behind the closed pipe
+        # Its end is often a moment behind the closed pipe.
+        await asyncio.wait([post.child.ended], timeout=1.0)
         how = (
             f"ended with status {post.child.ended.result()}"
             if post.child.ended.done()

@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-Version = tuple[
-    int, int, int, tuple[tuple[int, int, str], ...]
-]  # the tag's parts as (0, number, '') or (1, 0, text)
+# The tag's parts as (0, number, '') or (1, 0, text).
+Version = tuple[int, int, int, tuple[tuple[int, int, str], ...]]
 
 _NUMBER = r"(?:0|[1-9]\d*)"
 _FULL = re.compile(
