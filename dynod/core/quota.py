@@ -4,7 +4,7 @@ Heroku's rules (HEROKU.md 1.6, 10.5): R14 warns every 20 s while rss + swap + ca
 R15 kills at twice the quota, where page cache does not count. So the kernel's own limit, which counts page cache and the kernel's
 memory on top, stands somewhat above twice the quota (`ceiling`): at exactly twice it would always be the kernel that kills. What
 grows too fast to be read before is killed by the kernel there, and is told as R15 all the same (core/lifecycle.py).
-Who reads and when is engine/watch_memory.py's business; where the numbers come from is host/readings.py's.
+Who reads and when is engine/watch_memory.py's business; where the numbers come from is host/meter.py's.
 """
 
 import math

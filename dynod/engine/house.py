@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from dynod.core import activity, config_vars, room, scaling, sleeping, why
+from dynod.core import activity, config_vars, disk, scaling, sleeping, why
 from dynod.core.effects import SIGKILL, Effect
 from dynod.core.events import Exited, MemoryVastlyExceeded
 from dynod.core.fleet import Desired, Draw, Fleet, Habit, handover
@@ -130,7 +130,7 @@ class House:
     async def open(self, machine: Machine) -> None:
         """Recall every app's dynos, tell the routers, then meet the dyno host and adopt what runs."""
         self.machine = machine
-        recorded = await self.observations.dynos()
+        recorded = await self.observations.fleets()
         self.eco.recall(await self.observations.tally("eco"))
         for app in {*self.ledger.apps, *(AppId(key) for key in recorded)}:
             loop = self._add_loop(app, self._recalled(app, recorded.get(app)))
@@ -203,9 +203,9 @@ class House:
         """The dyno host says that what a dyno writes to is full, or broken, which it does not survive."""
         for app, loop in self._loops.items():
             if (dyno := loop.fleet.dynos.get(DynoId(found.id))) is not None:
-                for line in room.lines(found.fault, found.disk):
+                for line in disk.lines(found.fault, found.disk):
                     self.say(app, str(dyno.name), line)
-                if found.fault == room.BROKEN:
+                if found.fault == disk.BROKEN:
                     self.tasks.spawn(self.machine.signal(dyno.id, SIGKILL))
                 return
 
@@ -239,16 +239,16 @@ class House:
         """Write the fleet's record; it is there for the next daemon before anything is done about it."""
         if fleet.dynos or app in self.ledger.apps:
             encoder = self._encoders.setdefault(app, records.Encoder())
-            job = partial(self.observations.put_dyno, app, encoder.encode(fleet))
+            job = partial(self.observations.put_fleet, app, encoder.encode(fleet))
         else:
             self._encoders.pop(app, None)
-            job = partial(self.observations.delete_dyno, app)
+            job = partial(self.observations.delete_fleet, app)
         await self.unwritten.write(("fleet", app), job)
         self.eco.seen(app, fleet)
 
     async def recall(self, app: AppId) -> Fleet:
         """The fleet as it was kept; an unreadable record is an empty fleet, whose dynos the host then ends."""
-        return self._recalled(app, (await self.observations.dynos()).get(app))
+        return self._recalled(app, (await self.observations.fleets()).get(app))
 
     def _recalled(self, app: AppId, data: bytes | None) -> Fleet:
         try:
@@ -312,7 +312,7 @@ class House:
         loop.end()
         self._routes.forget(app)
         self._encoders.pop(app, None)
-        await self.unwritten.write(("fleet", app), partial(self.observations.delete_dyno, app))
+        await self.unwritten.write(("fleet", app), partial(self.observations.delete_fleet, app))
         with contextlib.suppress(ConnectionError, Refused):
             await self.log.forget(app)
         state = self.settings.state

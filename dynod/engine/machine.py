@@ -13,7 +13,7 @@ from dynod.core.launch import Ground, Wiring
 from dynod.engine.tasks import Tasks, pause
 from dynod.host.jail_link import Booted, DiskFault, Ended, JailLink, Joined, Live, Stranger
 from dynod.host.net_link import NetLink, Wired
-from dynod.host.users import Uids
+from dynod.host.uids import Uids
 from dynod.link import RemoteRefused
 from dynod.model.jail import Bind, JailPlan, JoinPlan
 from dynod.model.refused import Refusal, Refused

@@ -1,6 +1,6 @@
 """What the API can ask of the platform: the seam between dynod/api/ (words) and the engine (deeds).
 
-`Platform` is a Protocol because two exist: the engine itself (engine/house.py) and the API tests' small one.
+`Platform` is a Protocol because two exist: the engine's (engine/requests.py) and the API tests' small one.
 Reads answer from the folded ledger at once. Writes return when the change is on the disk. Both raise Refused.
 """
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from dynod.core.quota import CADENCE, Finding, Load, Reading, Watched, load_after, look, samples
 from dynod.engine.tasks import Tasks
 from dynod.host.alarms import Alarms
-from dynod.host.readings import Meter, meter
+from dynod.host.meter import Meter, meter
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoId, DynoName
 

@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from dynod.core.quota import vast
-from dynod.host.readings import Meter, counter
+from dynod.host.meter import Meter, counter
 
 PAUSE = 1.0
 _THREADS = 4  # registrations that wait for the kernel at a time

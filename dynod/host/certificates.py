@@ -1,6 +1,6 @@
 """Certificates that people bring, and those that we ask for: PEM texts into `Certificate` values, and what is wrong with them in words.
 
-The one place that looks into X.509, besides the local authority (api/tls.py).
+The one place that looks into X.509, besides the machine's own authority (authority.py).
 """
 
 import datetime as dt

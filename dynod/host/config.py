@@ -1,7 +1,7 @@
 """Settings from where a person writes them: flags first, then dynod.toml, then the defaults of model.settings.
 
-One entry point, `settings(argv)`; every error names the file or flag, the key and what is allowed. Both `dynod up` and
-`dynod serve` read through this, so that a flag of one means the same to the other.
+One entry point, `settings(flags)`; every error names the file or flag, the key and what is allowed. Every program that knows dynod.toml
+reads through this, so that a flag of one means the same to the others.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from dataclasses import fields, replace
 from typing import Any, NoReturn
 
 from dynod.host.sizes import BadSize, read_sizes
-from dynod.host.uid_range import SUBUID, BadRange, Uids, check_free, chosen, circles, people
+from dynod.host.uid_range import SUBUID, BadRange, UidRange, all_groups, all_users, check_free, chosen
 from dynod.model.jail import Ceiling
 from dynod.model.settings import Endpoint, Settings
 
@@ -209,7 +209,7 @@ def _with_uids(said: Mapping[str, Any]) -> Settings:
         range_ = None if explicit else chosen(said.get("uids"), subuid)
         if range_ is not None:
             made = replace(made, uid_first=range_.first, uid_count=range_.count)
-        check_free(Uids(made.uid_first, made.uid_count), people(), circles())
+        check_free(UidRange(made.uid_first, made.uid_count), all_users(), all_groups())
     except BadRange as error:
         raise BadSettings(str(error)) from error
     return made

@@ -25,7 +25,7 @@ class BadRange(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Uids:
+class UidRange:
     """`first` to `first + count - 1` are dynos'; the one before them is the slug user's."""
 
     first: int
@@ -41,7 +41,7 @@ def entry(subuid: str) -> str | None:
     return None
 
 
-def read_uids(text: str, where: str) -> Uids:
+def read_uids(text: str, where: str) -> UidRange:
     """Read FIRST:COUNT; raise BadRange."""
     found = _RANGE.fullmatch(text.strip())
     if found is None:
@@ -53,10 +53,10 @@ def read_uids(text: str, where: str) -> Uids:
         )
     if first < LEAST_FIRST or first + count > LAST:
         raise BadRange(f"cannot use {where} {text!r}: uids must lie from {LEAST_FIRST} to {LAST - 1}")
-    return Uids(first + 1, count - 1)
+    return UidRange(first + 1, count - 1)
 
 
-def chosen(said: str | None, subuid: str) -> Uids | None:
+def chosen(said: str | None, subuid: str) -> UidRange | None:
     """What is written in dynod.toml (None: nothing) and in /etc/subuid; None if neither says anything. Raise BadRange."""
     given = entry(subuid)
     if said is None or said == FROM_SUBUID:
@@ -70,7 +70,7 @@ def chosen(said: str | None, subuid: str) -> Uids | None:
     return read_uids(said, "uids")
 
 
-def check_free(uids: Uids, users: Iterable[tuple[str, int]], groups: Iterable[tuple[str, int]]) -> None:
+def check_free(uids: UidRange, users: Iterable[tuple[str, int]], groups: Iterable[tuple[str, int]]) -> None:
     """Raise BadRange if one of them, or the slug user's, is somebody's."""
     ours = range(uids.first - 1, uids.first + uids.count)
     for kind, there in (("user", users), ("group", groups)):
@@ -82,9 +82,9 @@ def check_free(uids: Uids, users: Iterable[tuple[str, int]], groups: Iterable[tu
                 )
 
 
-def people() -> tuple[tuple[str, int], ...]:
+def all_users() -> tuple[tuple[str, int], ...]:
     return tuple((user.pw_name, user.pw_uid) for user in pwd.getpwall())
 
 
-def circles() -> tuple[tuple[str, int], ...]:
+def all_groups() -> tuple[tuple[str, int], ...]:
     return tuple((group.gr_name, group.gr_gid) for group in grp.getgrall())

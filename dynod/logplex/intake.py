@@ -72,7 +72,7 @@ class Intake:
         return self._pipe >= 0
 
     def attach(self, pipe: int) -> None:
-        """Read this pipe from now on; a second end of the same pipe is closed at once.."""
+        """Read this pipe from now on; a second end of the same pipe is closed at once."""
         if self._pipe >= 0 or self.ended:
             os.close(pipe)
             return

@@ -1,4 +1,4 @@
-"""What a person can set, with its defaults. daemon.py reads dynod.toml and the command line into this."""
+"""What a person can set, with its defaults (docs/settings.md). host/config.py reads dynod.toml and flags into this."""
 
 from dataclasses import dataclass
 

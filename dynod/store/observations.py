@@ -1,4 +1,4 @@
-"""What happened to dynos, and the engine's records of the live ones: STATE/observations.db.
+"""What happened to dynos, and the engine's record of each app's live ones: STATE/observations.db.
 
 Written without waiting for the disk (synchronous=OFF): it survives a killed daemon, not a power cut, after which no dyno
 lives anyway. A file that a power cut spoiled is set aside and a new one begun: nothing here was ever decided.
@@ -33,7 +33,7 @@ _SCHEMA = Schema(
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """`what` is a word (`up`, `crashed`, `cycled`, `memory`), `detail` free text, `at` epoch seconds."""
+    """`what` is a word of core/lifecycle.py's notes (`starting`, `stopping`, `crashed`...), `detail` free text, `at` epoch seconds."""
 
     dyno: str
     name: str
@@ -84,15 +84,18 @@ class Observations:
         )
         return [Observation(*row) for row in reversed(rows)]
 
-    async def put_dyno(self, dyno: str, record: bytes) -> None:
+    # The table that they lie in is called `dyno`, and its key `id`: a step that was ever released never changes.
+    async def put_fleet(self, app: str, record: bytes) -> None:
+        """Keep what the engine must know again of an app's dynos, in place of what was kept before."""
         await self._database.write(
-            lambda db: db.execute("REPLACE INTO dyno VALUES (?, ?)", (dyno, record)).rowcount
+            lambda db: db.execute("REPLACE INTO dyno VALUES (?, ?)", (app, record)).rowcount
         )
 
-    async def delete_dyno(self, dyno: str) -> None:
-        await self._database.write(lambda db: db.execute("DELETE FROM dyno WHERE id = ?", (dyno,)).rowcount)
+    async def delete_fleet(self, app: str) -> None:
+        await self._database.write(lambda db: db.execute("DELETE FROM dyno WHERE id = ?", (app,)).rowcount)
 
-    async def dynos(self) -> Mapping[str, bytes]:
+    async def fleets(self) -> Mapping[str, bytes]:
+        """Every app's record."""
         return await self._database.read(
             lambda db: dict(db.execute("SELECT id, record FROM dyno").fetchall())
         )

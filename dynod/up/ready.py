@@ -1,4 +1,4 @@
-"""RUN/ready.json: what tools and tests need to know of a running platform (ARCHITECTURE.md, the outside of the house)."""
+"""RUN/ready.json: what tools and tests need to know of a running platform (ARCHITECTURE.md, "Sockets and files under RUN")."""
 
 import contextlib
 import json

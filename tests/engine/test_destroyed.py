@@ -91,7 +91,7 @@ async def house(tmp_path, slugs=None):
 async def nothing_left(made, app):
     assert await made.log.forgotten.get() == app.id
     assert made.loops() == ()
-    assert await made.observations.dynos() == {}
+    assert await made.observations.fleets() == {}
     assert not made.deeds.endings
     assert not made.sessions
 

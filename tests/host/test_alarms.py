@@ -6,7 +6,7 @@ from support.waiting import run
 
 from dynod.host import alarms
 from dynod.host.alarms import Alarms
-from dynod.host.readings import Meter
+from dynod.host.meter import Meter
 
 QUOTA = 1000
 

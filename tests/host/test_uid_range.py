@@ -6,7 +6,7 @@ import pytest
 
 from dynod.host import config
 from dynod.host.config import BadSettings, settings
-from dynod.host.uid_range import BadRange, Uids, check_free, chosen, entry, read_uids
+from dynod.host.uid_range import BadRange, UidRange, check_free, chosen, entry, read_uids
 
 SUBUID = "me:100000:65536\ndynod:300000:5000\ndynod:900000:10\n"
 
@@ -16,9 +16,9 @@ SUBUID = "me:100000:65536\ndynod:300000:5000\ndynod:900000:10\n"
     [
         (None, "", None),
         (None, "me:100000:65536", None),
-        (None, SUBUID, Uids(300_001, 4_999)),
-        ("subuid", SUBUID, Uids(300_001, 4_999)),
-        ("400000:16", SUBUID, Uids(400_001, 15)),
+        (None, SUBUID, UidRange(300_001, 4_999)),
+        ("subuid", SUBUID, UidRange(300_001, 4_999)),
+        ("400000:16", SUBUID, UidRange(400_001, 15)),
     ],
 )
 def test_dynod_toml_wins_over_subuid_and_the_first_of_a_range_owns_slugs(said, subuid, got):

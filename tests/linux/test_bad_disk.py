@@ -118,13 +118,13 @@ def test_what_happened_to_dynos_is_written_once_there_is_room(disk):
             await observations.note(notes)
         for note in notes:
             await late.write(note, lambda note=note: observations.note([note]))
-        await late.write("fleet", lambda: observations.put_dyno("a1", records.encode(Fleet(active=7.0))))
+        await late.write("fleet", lambda: observations.put_fleet("a1", records.encode(Fleet(active=7.0))))
         assert len(late.waiting) > 100
         written = await behind(late)
         free()
         await written.wait()
         assert await observations.history("a1", 1000) == notes
-        assert records.decode((await observations.dynos())["a1"]).active == 7.0
+        assert records.decode((await observations.fleets())["a1"]).active == 7.0
         await observations.close()
         await tasks.close()
 

@@ -10,7 +10,7 @@ from support.waiting import run
 
 from dynod.core.quota import Watched, look
 from dynod.host.alarms import Alarms
-from dynod.host.readings import Meter, meter
+from dynod.host.meter import Meter, meter
 from dynod.model.formation import MIB
 
 V1 = os.path.exists("/sys/fs/cgroup/memory/tasks")

@@ -66,15 +66,15 @@ def test_the_history_is_bounded(tmp_path) -> None:
 
 def test_records_of_dynos(tmp_path) -> None:
     async def write(observations: Observations) -> None:
-        await observations.put_dyno("d1", b"one")
-        await observations.put_dyno("d2", b"\0two")
-        await observations.put_dyno("d1", b"one again")
-        await observations.put_dyno("d3", b"")
-        await observations.delete_dyno("d3")
-        await observations.delete_dyno("d9")
+        await observations.put_fleet("d1", b"one")
+        await observations.put_fleet("d2", b"\0two")
+        await observations.put_fleet("d1", b"one again")
+        await observations.put_fleet("d3", b"")
+        await observations.delete_fleet("d3")
+        await observations.delete_fleet("d9")
 
     using(tmp_path, write)
-    found = using(tmp_path, lambda observations: observations.dynos())
+    found = using(tmp_path, lambda observations: observations.fleets())
     assert found == {"d1": b"one again", "d2": b"\0two"}
 
 
@@ -84,7 +84,7 @@ from dynod.store.observations import Observation, Observations
 
 async def main():
     observations = await Observations.open(sys.argv[1])
-    await observations.put_dyno("d1", b"alive")
+    await observations.put_fleet("d1", b"alive")
     await observations.note([Observation("d1", "web.1", "a1", "up", 1.0)])
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -97,7 +97,7 @@ def test_they_survive_a_killed_daemon(tmp_path) -> None:
     assert ended.returncode == -signal.SIGKILL
 
     async def look(observations: Observations) -> None:
-        assert await observations.dynos() == {"d1": b"alive"}
+        assert await observations.fleets() == {"d1": b"alive"}
         assert len(await observations.history("a1")) == 1
 
     using(tmp_path, look)
@@ -129,15 +129,15 @@ def test_a_spoiled_file_is_set_aside(tmp_path, spoil) -> None:
 
     async def note(observations: Observations) -> None:
         await observations.note([up(number) for number in range(1000)])
-        await observations.put_dyno("d1", b"x" * 5000)
+        await observations.put_fleet("d1", b"x" * 5000)
 
     using(tmp_path, note, keep=10_000)
     path = tmp_path / "observations.db"
     path.write_bytes(spoil(path.read_bytes()))
     (tmp_path / "observations.db-wal").write_bytes(b"old")
-    assert using(tmp_path, lambda observations: observations.dynos()) == {}
+    assert using(tmp_path, lambda observations: observations.fleets()) == {}
     assert (tmp_path / "observations.db.damaged").exists()
-    using(tmp_path, lambda observations: observations.put_dyno("d1", b"x"))
+    using(tmp_path, lambda observations: observations.put_fleet("d1", b"x"))
 
 
 def test_a_second_daemon_is_refused(tmp_path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynod.host.users import Uids
+from dynod.host.uids import Uids
 from dynod.model.refused import Refusal, Refused
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from dynod.core.quota import Reading
-from dynod.host.readings import meter, runnable
+from dynod.host.meter import meter, runnable
 
 V1 = {
     "memory.usage_in_bytes": "900\n",
