@@ -5,8 +5,6 @@ Failures are kept in memory alone: after a restart of the control plane each dom
 
 import asyncio
 import os
-import random
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -14,9 +12,9 @@ from dynod.core import acme as rules
 from dynod.core import domains
 from dynod.core.acme import Attempt, Wanted
 from dynod.core.ledger import Ledger
-from dynod.core.names import draw_name
 from dynod.engine.books import Books
 from dynod.engine.certs import Certs
+from dynod.engine.chance import new_id, new_name
 from dynod.engine.clock import now
 from dynod.engine.tasks import Tasks
 from dynod.host import certificates
@@ -158,5 +156,5 @@ def _kept(wanted: Wanted, certificate: Certificate, ledger: Ledger) -> Sequence[
     state = ledger.apps.get(wanted.app)
     if state is None:
         return ()
-    made = EndpointId(str(uuid.uuid4()))
-    return domains.fetched(state, wanted.domain, certificate, made, lambda: draw_name(random.getrandbits(64)))
+    made = EndpointId(new_id())
+    return domains.fetched(state, wanted.domain, certificate, made, new_name)

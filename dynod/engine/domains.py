@@ -1,12 +1,10 @@
 """What can be asked about domains and certificates: finds what is named, lets core/domains.py decide, commits."""
 
-import random
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
 from dynod.core import domains as rules
 from dynod.core.ledger import AppState, Ledger
-from dynod.core.names import draw_name
+from dynod.engine.chance import new_id, new_name
 from dynod.engine.clock import now
 from dynod.host import certificates
 from dynod.model.app import Account, App, AppId
@@ -16,14 +14,6 @@ from dynod.model.refused import Refusal, Refused
 
 Commit = Callable[[Account, AppId, Callable[[Ledger], Sequence[Payload]]], Awaitable[object]]
 Status = Callable[[Domain], tuple[str, str]]
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())
-
-
-def _draw() -> str:
-    return draw_name(random.getrandbits(64))
 
 
 def unmanaged(_: Domain) -> tuple[str, str]:
@@ -90,7 +80,7 @@ class Domains:
         )
 
     async def add(self, actor: Account, app: App, name: str, endpoint: str | None) -> Domain:
-        wanted, made = hostname(name), DomainId(_new_id())
+        wanted, made = hostname(name), DomainId(new_id())
         await self._change(
             actor,
             app,
@@ -118,8 +108,10 @@ class Domains:
         return rules.endpoint(self._state(app), ident)
 
     async def add_endpoint(self, actor: Account, app: App, chain: str, key: str) -> SniEndpoint:
-        certificate, made = certificates.read(chain, key, now().wall), EndpointId(_new_id())
-        await self._change(actor, app, lambda _, state: rules.add_endpoint(state, certificate, made, _draw))
+        certificate, made = certificates.read(chain, key, now().wall), EndpointId(new_id())
+        await self._change(
+            actor, app, lambda _, state: rules.add_endpoint(state, certificate, made, new_name)
+        )
         return self.endpoint(app, made)
 
     async def update_endpoint(

@@ -9,15 +9,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
-import uuid
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from dynod.core import activity, config_vars, disk, scaling, sleeping, why
 from dynod.core.effects import SIGKILL, Effect
 from dynod.core.events import Exited, MemoryVastlyExceeded
-from dynod.core.fleet import Desired, Draw, Fleet, Habit, handover
+from dynod.core.fleet import Desired, Fleet, Habit, handover
 from dynod.core.ledger import AppState, Ledger
 from dynod.core.lifecycle import Dyno, Now
 from dynod.engine import builds, clock, one_offs, phase, records
@@ -27,6 +25,7 @@ from dynod.engine.app_loop import Active, AppLoop, Happened, Reconcile, Rescaled
 from dynod.engine.autopsies import Autopsies
 from dynod.engine.books import Books
 from dynod.engine.certs import Certs
+from dynod.engine.chance import DRAW
 from dynod.engine.domains import Domains
 from dynod.engine.eco import Eco
 from dynod.engine.machine import Machine
@@ -65,18 +64,6 @@ from dynod.store.observations import Observations
 
 Rule = Callable[[AppState], Sequence[Payload]]
 _log = logging.getLogger(__name__)
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())
-
-
-DRAW = Draw(
-    new_id=_new_id,
-    cycle=random.random,
-    port=lambda: random.randint(3000, 59_999),
-    number=lambda: random.randint(1000, 9999),
-)
 
 
 class House:

@@ -6,18 +6,16 @@ and releases then come about is the house's and its rooms' business.
 
 import asyncio
 import contextlib
-import random
-import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from dynod.core import changes
 from dynod.core.effects import SIGTERM
 from dynod.core.ledger import AppState, Ledger
 from dynod.core.lifecycle import Dyno, Kind
-from dynod.core.names import draw_name
 from dynod.core.why import causes
 from dynod.engine import builds, clock, inside, launches, one_offs
 from dynod.engine.app_loop import Quiet, Restart, StopDyno
+from dynod.engine.chance import new_id, new_name
 from dynod.engine.house import House
 from dynod.engine.platform import Attached, BuildAsk, Quota, Readings, RunAsk, SlugAsk
 from dynod.engine.readings import readings
@@ -34,10 +32,6 @@ from dynod.removal import remove_tree
 from dynod.store.observations import Observation
 
 HISTORY = 500  # observations of one dyno that are joined
-
-
-def _new_id() -> str:
-    return str(uuid.uuid4())
 
 
 class Requests:
@@ -98,7 +92,7 @@ class Requests:
         return state.app
 
     async def create_app(self, actor: Account, name: str | None, stack: str | None) -> App:
-        app_id = AppId(_new_id())
+        app_id = AppId(new_id())
         if stack is not None and stack != self._house.machine.stack:
             raise Refused(
                 Refusal.INVALID, f"cannot use stack {stack}: this machine has {self._house.machine.stack}"
@@ -106,14 +100,14 @@ class Requests:
 
         def rule(ledger: Ledger) -> Sequence[Payload]:
             wanted = app_name(name) if name is not None else self._free_name(ledger)
-            return changes.create_app(ledger, wanted, actor, self._house.machine.stack, iter(_new_id, ""))
+            return changes.create_app(ledger, wanted, actor, self._house.machine.stack, iter(new_id, ""))
 
         await self._house.books.commit(actor, app_id, rule)
         return self._house.ledger.apps[app_id].app
 
     @staticmethod
     def _free_name(ledger: Ledger) -> AppName:
-        while (name := draw_name(random.getrandbits(64))) in ledger.names:
+        while (name := new_name()) in ledger.names:
             pass
         return name
 
@@ -155,7 +149,7 @@ class Requests:
         self, actor: Account, app: App, changed: Mapping[str, str | None]
     ) -> Mapping[str, str]:
         await self._house.releasing(
-            actor, app, lambda state: changes.set_config(state, changed, ReleaseId(_new_id()))
+            actor, app, lambda state: changes.set_config(state, changed, ReleaseId(new_id()))
         )
         return self._house.state(app).config
 
@@ -169,14 +163,14 @@ class Requests:
         release = await self._house.releasing(
             actor,
             app,
-            lambda state: changes.create_release(state, slug, description, ReleaseId(_new_id()), _new_id),
+            lambda state: changes.create_release(state, slug, description, ReleaseId(new_id()), new_id),
         )
         assert release is not None
         return release
 
     async def rollback(self, actor: Account, app: App, release: Release) -> Release:
         made = await self._house.releasing(
-            actor, app, lambda state: changes.rollback(state, release, ReleaseId(_new_id()), _new_id)
+            actor, app, lambda state: changes.rollback(state, release, ReleaseId(new_id()), new_id)
         )
         assert made is not None
         return made
@@ -201,7 +195,7 @@ class Requests:
         return self._house.state(app).builds
 
     async def start_build(self, actor: Account, app: App, ask: BuildAsk) -> Build:
-        build_id = BuildId(_new_id())
+        build_id = BuildId(new_id())
         packs = ask.buildpacks or app.buildpacks
 
         def rule(state: AppState) -> Sequence[Payload]:

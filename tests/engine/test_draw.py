@@ -2,7 +2,7 @@
 
 import uuid
 
-from dynod.engine.house import DRAW
+from dynod.engine.chance import DRAW
 
 MANY = 1000
 
