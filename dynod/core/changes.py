@@ -116,7 +116,7 @@ def set_config(
     if found is None:
         return ()
     config, description = found
-    slug = _slug_of(state, state.deployed)
+    slug = state.slug_of(state.deployed)
     return (_release(state, release_id, description, slug, config),)
 
 
@@ -151,7 +151,7 @@ def rollback(
         raise Refused(Refusal.NOT_FOUND, f"{what}: it has no such release")
     if found.status is not ReleaseStatus.SUCCEEDED:
         raise Refused(Refusal.INVALID, f"{what}: {_NO_ROLLBACK[found.status]}")
-    slug = _slug_of(state, found)
+    slug = state.slug_of(found)
     release = _release(state, release_id, f"Rollback to v{found.version}", slug, found.config)
     return (release, *_taking_effect(state, release.status, slug, new_id))
 
@@ -167,12 +167,8 @@ def settle_release(
         )
     return (
         ReleaseSettled(release_id, status),
-        *_taking_effect(state, status, _slug_of(state, found), new_id),
+        *_taking_effect(state, status, state.slug_of(found), new_id),
     )
-
-
-def _slug_of(state: AppState, release: Release | None) -> Slug | None:
-    return None if release is None or release.slug is None else state.slugs[release.slug]
 
 
 def _release(

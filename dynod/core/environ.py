@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from dynod.model.formation import MIB
+from dynod.model.formation import MIB, ProcessType
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -67,8 +67,8 @@ def expanded(command: str, env: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, command)
 
 
-def one_off_command(asked: str, process_types: Mapping[str, str]) -> str:
+def one_off_command(asked: str, process_types: Mapping[ProcessType, str]) -> str:
     """A first word that names a process type stands for its command (HEROKU.md 1.10, row "command lookup")."""
     word, space, rest = asked.partition(" ")
-    command = process_types.get(word)
+    command = process_types.get(ProcessType(word))
     return asked if command is None else command + space + rest

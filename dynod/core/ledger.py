@@ -74,6 +74,10 @@ class AppState:
         """The release whose release phase is running."""
         return next((each for each in reversed(self.releases) if each.status is ReleaseStatus.PENDING), None)
 
+    def slug_of(self, release: Release | None) -> Slug | None:
+        """The slug that a release stands on; None for one that has none."""
+        return None if release is None or release.slug is None else self.slugs[release.slug]
+
     @property
     def next_version(self) -> int:
         return self.releases[-1].version + 1 if self.releases else 1

@@ -18,7 +18,7 @@ BUILD = "runtime-dyno-build-metadata"
 
 def of_dyno(state: AppState, release: Release, dyno: DynoId, domain: str) -> Mapping[str, str]:
     """What a dyno of this release finds in its environment; nothing, unless the app has a feature for it."""
-    slug = None if release.slug is None else state.slugs[release.slug]
+    slug = state.slug_of(release)
     told = {}
     if state.features.get(DYNO):
         told = {**_app(state, domain), "HEROKU_DYNO_ID": dyno, **_release(state, release, slug)}
@@ -33,8 +33,7 @@ def of_build(state: AppState, commit: str, domain: str) -> Mapping[str, str]:
     if state.features.get(DYNO):
         told = {**_app(state, domain)}
         if (current := state.current) is not None:
-            slug = None if current.slug is None else state.slugs[current.slug]
-            told |= _release(state, current, slug)
+            told |= _release(state, current, state.slug_of(current))
     if state.features.get(BUILD):
         told |= _build(commit, deploy_description(commit))
     return told

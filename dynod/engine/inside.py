@@ -8,11 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dynod.core import activity
-from dynod.core.environ import argv, inside, one_off_command
+from dynod.core.environ import argv, inside
 from dynod.core.lifecycle import Dyno, Phase
 from dynod.engine import launches
 from dynod.engine.attach import Session
-from dynod.engine.one_offs import window
+from dynod.engine.one_offs import command_line, window
 from dynod.engine.platform import Attached, RunAsk
 from dynod.model.app import Account, App
 from dynod.model.dyno import DynoView
@@ -42,18 +42,15 @@ def _running(house: "House", app: App, which: str) -> Dyno:
 async def run(house: "House", actor: Account, app: App, which: str, ask: RunAsk) -> Attached:
     """Start a command in a dyno, with the environment it was launched with; raise Refused."""
     dyno = _running(house, app, which)
-    if not ask.command.strip():
-        raise Refused(Refusal.INVALID, "cannot run an empty command")
+    state = house.state(app)
+    release = next((each for each in state.releases if each.id == dyno.release), None)
+    command = command_line(state, release, ask.command)
     launched = house.plans.get(dyno.id)
     if launched is None:
         raise Refused(
             Refusal.GONE,
             f"cannot enter {dyno.name} of {app.name}: what it was launched with is not known any more; restart it",
         )
-    state = house.state(app)
-    slug = next((each.slug for each in state.releases if each.id == dyno.release), None)
-    types = {} if slug is None else state.slugs[slug].process_types
-    command = one_off_command(ask.command, {str(key): value for key, value in types.items()})
     columns, lines = window(ask.env)
     stdio = Stdio.PIPE if ask.force_no_tty else Stdio.PTY
     session = str(uuid.uuid4())

@@ -51,9 +51,9 @@ async def slug_tree(house: "House", state: AppState, release: Release, dyno: Dyn
 
     Raise Refused when the archive is gone or cannot be unpacked, SlugDamaged (R17) when it is not what it was.
     """
-    if release.slug is None:
+    slug = state.slug_of(release)
+    if slug is None:
         return ""
-    slug = state.slugs[release.slug]
     tree = house.slugs.tree(slug.sha256)
     if os.path.isdir(tree):
         return tree
@@ -118,7 +118,7 @@ def recalled_plan(house: "House", dyno: Dyno, live: Live) -> JailPlan:
     release = _release(state, dyno)
     netns, address, address6 = (live.labels.get(name, "") for name in ("netns", "address", "address6"))
     wiring = Wiring(live.uid, netns, address, address6)
-    slug = None if release.slug is None else state.slugs[release.slug]
+    slug = state.slug_of(release)
     tree = "" if slug is None else house.slugs.tree(slug.sha256)
     plan = _plan(house, state, release, dyno, tree, wiring, None)
     # Another than today's, maybe: tidying lets it be.

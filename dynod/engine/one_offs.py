@@ -9,6 +9,7 @@ from dynod.core import activity, one_offs
 from dynod.core.cycling import cycle_at
 from dynod.core.environ import expanded, one_off_command
 from dynod.core.events import HungUp
+from dynod.core.ledger import AppState
 from dynod.core.lifecycle import Dyno, Kind
 from dynod.engine import clock, launches
 from dynod.engine.app_loop import Happened, StartOneOff
@@ -104,6 +105,14 @@ def window(env: Mapping[str, str]) -> tuple[int, int]:
     return number("COLUMNS", 80), number("LINES", 24)
 
 
+def command_line(state: AppState, release: Release | None, asked: str) -> str:
+    """What a dyno of this release is to run for what was asked; raise Refused for nothing."""
+    if not asked.strip():
+        raise Refused(Refusal.INVALID, "cannot run an empty command")
+    slug = state.slug_of(release)
+    return one_off_command(asked, {} if slug is None else slug.process_types)
+
+
 async def run(house: "House", actor: Account, app: App, ask: RunAsk) -> tuple[DynoView, Attached | None]:
     """`POST /apps/{app}/dynos`; raise Refused."""
     state = house.state(app)
@@ -111,10 +120,7 @@ async def run(house: "House", actor: Account, app: App, ask: RunAsk) -> tuple[Dy
     assert release is not None
     if ask.ttl is not None and not 1 <= ask.ttl <= 86_400:
         raise Refused(Refusal.INVALID, "cannot use that time_to_live: it must be 1 to 86400 seconds")
-    types = state.slugs[release.slug].process_types if release.slug is not None else {}
-    command = one_off_command(ask.command, {str(key): value for key, value in types.items()})
-    if not ask.command.strip():
-        raise Refused(Refusal.INVALID, "cannot run an empty command")
+    command = command_line(state, release, ask.command)
     streams = Stdio.PIPE if ask.force_no_tty else Stdio.PTY
     stdio = streams if ask.attach else Stdio.LOG
     size = ask.size or DEFAULT_SIZE
