@@ -117,7 +117,7 @@ class Lines:
             now = time.time_ns() // 1000
             rows: list[Row] = []
             for app, (count, since) in self._lost.items():
-                when = datetime.fromtimestamp(since / 1_000_000, UTC).isoformat()
+                when = datetime.fromtimestamp(since / 1_000_000, UTC).isoformat(timespec="microseconds")
                 rows.append(
                     [app, now, "heroku", "logplex", f"Error L12: {count} messages dropped since {when}."]
                 )

@@ -13,11 +13,11 @@ import uuid
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from dynod.link import Lost, Peer, connect
+from dynod.model.codes import l12
 from dynod.model.log import LogLine, LogQuery, Source
 from dynod.model.refused import Refusal, Refused
 from dynod.model.spoken import LOGPLEX
@@ -187,9 +187,7 @@ class LogLink:
     def _tell_dropped(self) -> None:
         now = time.time_ns() // 1000
         for app, (count, since) in self._dropped.items():
-            when = datetime.fromtimestamp(since / 1_000_000, UTC).isoformat()
-            text = f"Error L12: {count} messages dropped since {when}."
-            self._put([app, now, str(Source.HEROKU), "logplex", text])
+            self._put([app, now, str(Source.HEROKU), "logplex", l12(count, since)])
         self._dropped.clear()
 
     # -- lines in ------------------------------------------------------------------------------------------------------

@@ -5,9 +5,8 @@ taken, and paid off before the next: over time no dyno gets more than its rate. 
 does (HEROKU.md 5.3, L12): the app is never made to wait for its log.
 """
 
-from datetime import UTC, datetime
-
 from dynod.logplex.records import Record
+from dynod.model.codes import l12
 
 RATE = 2_000  # lines or kibibytes a second, of one dyno
 BURST = 10.0  # seconds of the rate that may come at once
@@ -16,8 +15,7 @@ NO_LIMIT = 0
 
 def overflow(process: str, dropped: int, since: int, at: int) -> Record:
     """The line that tells of the loss, times in microseconds; it bears the dyno's name, where Heroku's says log-shuttle."""
-    when = datetime.fromtimestamp(since / 1_000_000, UTC).isoformat(timespec="microseconds")
-    return Record(at, "heroku", process, f"Error L12: {dropped} messages dropped since {when}.")
+    return Record(at, "heroku", process, l12(dropped, since))
 
 
 class Allowance:

@@ -1,9 +1,8 @@
 """One listener's queue, pure: bounded, and honest about what it lost."""
 
-from datetime import UTC, datetime
-
 from dynod.logplex.query import matches
 from dynod.logplex.records import Record
+from dynod.model.codes import l11
 from dynod.model.log import LogQuery
 
 ROWS = 2_000
@@ -14,9 +13,7 @@ Numbered = tuple[int, Record]
 
 def overflow(dropped: int, since: int, at: int) -> Record:
     """The line that tells a listener of its loss (HEROKU.md 5.3, L11)."""
-    when = datetime.fromtimestamp(since // 1_000_000, UTC).isoformat()
-    text = f"Error L11 (Tail buffer overflow) -> This tail session dropped {dropped} messages since {when}."
-    return Record(at, "heroku", "logplex", text)
+    return Record(at, "heroku", "logplex", l11(dropped, since))
 
 
 class Tail:

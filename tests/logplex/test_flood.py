@@ -80,6 +80,7 @@ def test_what_was_dropped_is_told_once_since_the_first():
     line = overflow("web.1", 222, 1_660_914_206_143_643, 7)
     assert line.text == "Error L12: 222 messages dropped since 2022-08-19T13:03:26.143643+00:00."
     assert (line.source, line.process, line.at) == ("heroku", "web.1", 7)
+    assert overflow("web.1", 1, 5_000_000, 7).text.endswith("since 1970-01-01T00:00:05.000000+00:00.")
 
 
 # -- for real --------------------------------------------------------------------------------------------------------------
