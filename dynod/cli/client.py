@@ -21,10 +21,8 @@ class Failed(Exception):
 
 def _error(error: tuple[str, str]) -> Exception:
     kind, message = error
-    for refusal in Refusal:
-        if refusal.id == kind:
-            return Refused(refusal, message)
-    return Failed(f"{kind}: {message}")
+    refusal = Refusal.named(kind)
+    return Failed(f"{kind}: {message}") if refusal is None else Refused(refusal, message)
 
 
 class Client:

@@ -219,7 +219,7 @@ class LogLink:
                         case Response(_, None, _):
                             return
                         case Response(_, (kind, message), _):
-                            raise _refused(kind, message)
+                            raise Refused(Refusal.named(kind) or Refusal.UNAVAILABLE, message)
                         case _:
                             pass
         except BadFrame as bad:
@@ -227,10 +227,6 @@ class LogLink:
         finally:
             writer.close()
         raise Lost("logplex went away")
-
-
-def _refused(kind: str, message: str) -> Refused:
-    return Refused(next((refusal for refusal in Refusal if refusal.id == kind), Refusal.UNAVAILABLE), message)
 
 
 def _away(what: str) -> Refused:

@@ -24,10 +24,8 @@ class RemoteRefused(Refused):
 
 def _refused(error: tuple[str, str]) -> Exception:
     kind, message = error
-    for refusal in Refusal:
-        if refusal.id == kind:
-            return RemoteRefused(refusal, message)
-    return RuntimeError(f"{kind}: {message}")
+    refusal = Refusal.named(kind)
+    return RuntimeError(f"{kind}: {message}") if refusal is None else RemoteRefused(refusal, message)
 
 
 class Stream:

@@ -24,6 +24,11 @@ class Refusal(Enum):
         self.id = id_
         self.status = status
 
+    @classmethod
+    def named(cls, id_: str) -> "Refusal | None":
+        """The refusal that this id stands for, None if it is none of ours: who said it then has a bug."""
+        return next((each for each in cls if each.id == id_), None)
+
 
 class Refused(Exception):  # a refusal is an answer, not a fault
     """`Refused(Refusal.NOT_FOUND, "cannot find app demo; ...")`: lower case, what could not be done, the way out."""

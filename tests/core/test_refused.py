@@ -7,6 +7,15 @@ import pytest
 from dynod.model.refused import DISK_ERRS, DISK_FULL, Refusal, Refused, disk_fault, disk_refusal
 
 
+@pytest.mark.parametrize("refusal", Refusal)
+def test_a_refusal_is_known_by_the_id_it_is_sent_with(refusal):
+    assert Refusal.named(refusal.id) is refusal
+
+
+def test_another_id_is_no_refusal():
+    assert Refusal.named("internal") is None
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [
