@@ -4,24 +4,15 @@ The exit status is the dyno host's word, the rest comes from what was observed w
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from dynod.core.effects import Died
 from dynod.core.lifecycle import Dyno
 from dynod.model.dyno import DynoId, DynoState, dyno_name, exit_words
+from dynod.model.observation import Observation
 
 _ENDS = {
     str(state): state for state in (DynoState.CRASHED, DynoState.DOWN, DynoState.COMPLETE, DynoState.IDLE)
 }
-
-
-class Observed(Protocol):
-    @property
-    def what(self) -> str: ...
-    @property
-    def detail(self) -> str: ...
-    @property
-    def at(self) -> float: ...
 
 
 def ended_unseen(
@@ -30,7 +21,7 @@ def ended_unseen(
     status: int,
     labels: Mapping[str, str],
     dyno: Dyno | None,
-    seen: Sequence[Observed],
+    seen: Sequence[Observation],
     now: float,
 ) -> Died:
     """`dyno`: as the fleet has it, if it is still there; `seen`: its observations, oldest first; `now`: epoch seconds."""

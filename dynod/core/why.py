@@ -5,7 +5,6 @@ something starts or stops because of it; what is read later is only joined.
 """
 
 from collections.abc import Iterable
-from typing import Protocol
 
 from dynod.core.ledger import AppState
 from dynod.model.autopsy import Cause
@@ -20,30 +19,12 @@ from dynod.model.entry import (
     ReleaseSettled,
 )
 from dynod.model.formation import Formation
+from dynod.model.observation import Observation
 
 _ENDS = {"crashed": "crashed", "down": "stopped", "idle": "stopped", "complete": "completed", "lost": "lost"}
 _ASKED = {"stopping", "hung up"}  # told with the end that follows
 _PASSING = {"frozen", "thawed"}
 _CRASHED = ("it crashed", "it could not be started")  # what core/reconcile.py says of a retry
-
-
-class Observed(Protocol):
-    """An observation, as the store keeps it; `what` and `detail` are those of a Note (core/effects.py)."""
-
-    @property
-    def dyno(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def what(self) -> str: ...
-
-    @property
-    def at(self) -> float: ...
-
-    @property
-    def detail(self) -> str: ...
 
 
 def reason(entry: Entry, before: AppState | None, after: AppState | None) -> str:
@@ -80,10 +61,10 @@ def _scale(rows: Iterable[Formation], before: Iterable[Formation]) -> str:
     return " ".join(said or (f"{row.type}={row.quantity}" for row in rows))
 
 
-def causes(observed: Iterable[Observed]) -> tuple[Cause, ...]:
+def causes(observed: Iterable[Observation]) -> tuple[Cause, ...]:
     """Make one line of every start and stop, freeze and thaw, oldest first. A dyno that is told to stop has its line once it has ended."""
     made: list[Cause] = []
-    asked: dict[str, Observed] = {}
+    asked: dict[str, Observation] = {}
     crash: dict[str, str] = {}  # of each name, the last one
     for each in observed:
         if each.what == "starting":
@@ -105,5 +86,5 @@ def causes(observed: Iterable[Observed]) -> tuple[Cause, ...]:
     return tuple(sorted(made, key=lambda cause: cause.at))
 
 
-def _cause(observed: Observed, what: str, why: str) -> Cause:
+def _cause(observed: Observation, what: str, why: str) -> Cause:
     return Cause(observed.at, DynoId(observed.dyno), observed.name, what, why)

@@ -32,8 +32,8 @@ from dynod.engine.app_loop import Happened
 from dynod.host.jail_link import Ended as HostEnded
 from dynod.model.app import AppId
 from dynod.model.dyno import DynoId
+from dynod.model.observation import Observation
 from dynod.model.refused import Refused
-from dynod.store.observations import Observation
 
 if TYPE_CHECKING:
     from dynod.engine.house import House

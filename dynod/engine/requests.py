@@ -25,11 +25,11 @@ from dynod.model.dyno import DynoName, DynoView, dyno_name
 from dynod.model.entry import Payload
 from dynod.model.formation import Formation, Scale
 from dynod.model.log import LogLine, LogQuery
+from dynod.model.observation import Observation
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import Build, BuildId, Release, ReleaseId, Slug
 from dynod.model.traffic import AppTraffic
 from dynod.removal import remove_tree
-from dynod.store.observations import Observation
 
 HISTORY = 500  # observations of one dyno that are joined
 

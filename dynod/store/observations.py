@@ -8,9 +8,10 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Self
 
+from dynod.model.observation import Observation
 from dynod.store.database import Database, Schema
 from dynod.store.protocol import Damaged
 
@@ -29,18 +30,6 @@ _SCHEMA = Schema(
         ("CREATE TABLE tally (name TEXT PRIMARY KEY, record BLOB NOT NULL) STRICT",),
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """`what` is a word of core/lifecycle.py's notes (`starting`, `stopping`, `crashed`...), `detail` free text, `at` epoch seconds."""
-
-    dyno: str
-    name: str
-    app: str
-    what: str
-    at: float
-    detail: str = ""
 
 
 class Observations:

@@ -1,24 +1,21 @@
 """What is known of a dyno that ended while nobody wrote its end down."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from dynod.core.lifecycle import Phase
 from dynod.core.unseen import ended_unseen
 from dynod.model.dyno import DynoId, DynoState, dyno_name
+from dynod.model.observation import Observation
 from tests.core.test_lifecycle import dyno
 
 LABELS = {"release": "v7"}
 ID = DynoId("d1")
 
 
-@dataclass(frozen=True)
-class Seen:
-    what: str
-    detail: str
-    at: float
-
-
-STORY = [Seen("starting", "a deploy", 10.0), Seen("crashed", "exited with status 3", 20.0)]
+STORY = [
+    Observation(ID, "web.1", "a1", "starting", 10.0, "a deploy"),
+    Observation(ID, "web.1", "a1", "crashed", 20.0, "exited with status 3"),
+]
 
 
 def test_what_was_observed_is_told():

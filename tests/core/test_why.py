@@ -1,7 +1,5 @@
 """Reasons in words, and the lines of `dyno why` made of observations."""
 
-from dataclasses import dataclass
-
 import pytest
 from ledger_samples import APP, Story, after, slug
 
@@ -22,6 +20,7 @@ from dynod.model.entry import (
     ReleaseSettled,
 )
 from dynod.model.formation import Scale, dyno_size, process_type
+from dynod.model.observation import Observation
 from dynod.model.release import ReleaseId, ReleaseStatus
 from tests.core.test_lifecycle import NOW, dyno
 
@@ -81,17 +80,11 @@ def test_the_rest(payload, words):
     assert reasons(deployed(), (payload,)) == [words]
 
 
-@dataclass(frozen=True)
-class Seen:
-    dyno: str
-    name: str
-    what: str
-    at: float
-    detail: str
-
-
 def told(*notes: tuple[str, str, str], name: str = "web.1") -> list[str]:
-    observed = [Seen(dyno, name, what, float(at), detail) for at, (dyno, what, detail) in enumerate(notes)]
+    observed = [
+        Observation(dyno, name, "a1", what, float(at), detail)
+        for at, (dyno, what, detail) in enumerate(notes)
+    ]
     return [f"{each.dyno} {each.what}: {each.why}" for each in why.causes(observed)]
 
 

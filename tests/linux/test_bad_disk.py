@@ -15,10 +15,11 @@ from dynod.engine.tasks import Tasks
 from dynod.engine.unwritten import Unwritten
 from dynod.host.durable import write_atomically
 from dynod.link import connect
+from dynod.model.observation import Observation
 from dynod.model.refused import Refused
 from dynod.model.route import RouteTable
 from dynod.model.settings import Settings, routes_file, routes_socket
-from dynod.store.observations import Observation, Observations
+from dynod.store.observations import Observations
 from dynod.wire import table as table_codec
 
 pytestmark = pytest.mark.linux("mount")

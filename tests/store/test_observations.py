@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dynod.store.observations import Observation, Observations
+from dynod.model.observation import Observation
+from dynod.store.observations import Observations
 from dynod.store.protocol import Unreadable
 
 
@@ -80,7 +81,8 @@ def test_records_of_dynos(tmp_path) -> None:
 
 CHILD = """
 import asyncio, os, signal, sys
-from dynod.store.observations import Observation, Observations
+from dynod.model.observation import Observation
+from dynod.store.observations import Observations
 
 async def main():
     observations = await Observations.open(sys.argv[1])
