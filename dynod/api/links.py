@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from dynod.model.domain import own_hostname, web_url
 from dynod.model.refused import Refusal, Refused
 
 DAY = 86_400.0
@@ -74,8 +75,10 @@ class Links:
 
     def web(self, name: str) -> str:
         """Return where an app answers."""
-        port = "" if self.web_port == 80 else f":{self.web_port}"
-        return f"http://{name}.{self.domain}{port}/"
+        return web_url(name, self.domain, self.web_port)
+
+    def hostname(self, name: str) -> str:
+        return own_hostname(name, self.domain)
 
     def git(self, name: str) -> str:
         return f"{self.api}/{name}.git"

@@ -124,7 +124,7 @@ def collaborator(app: App) -> Json:
 
 def domain(app: App, links: Links) -> Json:
     """Render the name that every app has from the platform."""
-    hostname = f"{app.name}.{links.domain}"
+    hostname = links.hostname(app.name)
     return {
         "id": fixed_id("domain", f"{app.id}:{hostname}"),
         "acm_status": None,
@@ -149,7 +149,7 @@ def custom_domain(
         "acm_status": None if acm is None else acm[0],
         "acm_status_reason": None if acm is None else acm[1] or None,
         "app": of_app(app),
-        "cname": f"{app.name}.{links.domain}",
+        "cname": links.hostname(app.name),
         "created_at": stamp(one.created_at),
         "hostname": one.hostname,
         "kind": "custom",

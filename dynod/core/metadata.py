@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from dynod.core.changes import deploy_description
 from dynod.core.ledger import AppState
+from dynod.model.domain import own_hostname
 from dynod.model.dyno import DynoId
 from dynod.model.release import Release, Slug
 
@@ -43,7 +44,7 @@ def _app(state: AppState, domain: str) -> dict[str, str]:
     return {
         "HEROKU_APP_ID": state.app.id,
         "HEROKU_APP_NAME": state.app.name,
-        "HEROKU_APP_DEFAULT_DOMAIN_NAME": f"{state.app.name}.{domain}",
+        "HEROKU_APP_DEFAULT_DOMAIN_NAME": own_hostname(state.app.name, domain),
     }
 
 

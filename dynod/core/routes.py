@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dynod.core.fleet import Fleet
 from dynod.core.lifecycle import Dyno, Phase, asleep
 from dynod.model.app import App, AppId
-from dynod.model.domain import Hostname
+from dynod.model.domain import Hostname, own_hostname
 from dynod.model.formation import WEB, Formation
 from dynod.model.route import AppRoute, Backend, Limits, RouteTable, Standing
 from dynod.model.settings import Settings
@@ -81,6 +81,6 @@ def table(
 ) -> RouteTable:
     """Make the whole table anew; every app answers at NAME.domain and at its custom domains."""
     apps = {route.app: route for route in routes}
-    own = {f"{route.name}.{domain}": route.app for route in apps.values()}
+    own = {own_hostname(route.name, domain): route.app for route in apps.values()}
     hosts: dict[str, str] = {name: app for name, app in custom.items() if app in apps}
     return RouteTable(generation, apps, hosts | own, limits)

@@ -26,6 +26,7 @@ from dynod.engine.platform import BuildAsk, SlugAsk
 from dynod.engine.tidy import tidy
 from dynod.host.slugs import Stored
 from dynod.model.app import Account, App, AppId
+from dynod.model.domain import web_url
 from dynod.model.dyno import DynoId
 from dynod.model.entry import BuildSettled, Payload, SlugAdded
 from dynod.model.formation import process_type
@@ -209,15 +210,10 @@ def _launching(output: Output, house: "House", app: App, release: Release) -> No
             " !     Release command declared: this new release will not be available until the command succeeds."
         )
     output.line(f"       Released v{release.version}")
-    output.line(f"       {web_url(house, app)} deployed to Heroku")
+    settings = house.settings
+    output.line(f"       {web_url(app.name, settings.domain, settings.router.port)} deployed to Heroku")
     output.line()
     output.line("Verifying deploy... done.")
-
-
-def web_url(house: "House", app: App) -> str:
-    """Where an app answers."""
-    port = house.settings.router.port
-    return f"http://{app.name}.{house.settings.domain}{'' if port == 80 else f':{port}'}/"
 
 
 async def _follow_phase(house: "House", app: App, release: Release, output: Output) -> None:

@@ -14,6 +14,7 @@ from dynod.engine import clock
 from dynod.host.authority import Authority, authority, issue, pem
 from dynod.host.certificates import key_text, moment, new_key
 from dynod.model.certs import CertTable, Served
+from dynod.model.domain import own_hostname
 
 RENEW = dt.timedelta(days=60)  # before the end
 
@@ -50,7 +51,7 @@ class Certs:
         for state in self._ledger().apps.values():
             yield from _custom(state)
             if "." not in self._domain:
-                name = f"{state.app.name}.{self._domain}"
+                name = own_hostname(state.app.name, self._domain)
                 yield name, self._issued((name,))
 
     def _fallback(self) -> Served:

@@ -1,4 +1,4 @@
-"""The names an app answers to besides its own, and the certificates that speak for them (HEROKU.md 4.6)."""
+"""The names an app answers to, its own and custom ones, and the certificates that speak for them (HEROKU.md 4.6)."""
 
 import re
 from dataclasses import dataclass
@@ -44,6 +44,16 @@ def covers(pattern: str, name: str) -> bool:
         return True
     label, _, rest = name.partition(".")
     return pattern.startswith("*.") and pattern[2:] == rest and label != "*"
+
+
+def own_hostname(app: str, domain: str) -> str:
+    """The name that every app has from the platform."""
+    return f"{app}.{domain}"
+
+
+def web_url(app: str, domain: str, port: int) -> str:
+    """Where an app answers; the port is the router's."""
+    return f"http://{own_hostname(app, domain)}{'' if port == 80 else f':{port}'}/"
 
 
 @dataclass(frozen=True, slots=True)
