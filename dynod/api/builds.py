@@ -1,10 +1,11 @@
 """Builds: from a source that was PUT to us, or (over the unix socket) from a path that slugc's git hook made."""
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from dynod.api import fields, render, shapes, uploads
+from dynod.api import fields, render, uploads
 from dynod.api.follow import follow
 from dynod.api.operation import Ask
 from dynod.engine.platform import BuildAsk
@@ -63,7 +64,7 @@ async def create(ask: Ask) -> Any:
 
 async def create_source(ask: Ask) -> Any:
     """Hand out a place for a tarball: PUT it there, then name its get_url in a build."""
-    ident = shapes.fixed_id("source", f"{ask.account.id}:{uploads.fresh_path('')}")
+    ident = str(uuid.uuid4())
     url = ask.links.blob("source", ident)
     return {"source_blob": {"put_url": url, "get_url": url}}
 

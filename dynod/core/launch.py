@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dynod.core import quota
-from dynod.core.environ import argv
+from dynod.core.environ import PATH, argv
 from dynod.core.lifecycle import Dyno
 from dynod.model.formation import DynoSize
 from dynod.model.jail import Bind, Ceiling, JailPlan, Limits, Stdio
@@ -120,7 +120,7 @@ def build_plan(
         argv=("/usr/bin/python3", "-m", "slugc", "build", "/build", "/tmp/build"),
         env={
             **stack_env,
-            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "PATH": PATH,
             "HOME": "/app",
             "PYTHONPATH": "/opt/dynod",
             "PYTHONDONTWRITEBYTECODE": "1",

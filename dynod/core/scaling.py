@@ -7,6 +7,7 @@ from dataclasses import replace
 from dynod.model.app import AppName
 from dynod.model.formation import (
     DEFAULT_SIZE,
+    ECO,
     MAX_DYNOS,
     SIZES,
     WEB,
@@ -21,7 +22,7 @@ from dynod.model.release import Slug
 MAX_ECO = 2  # running at the same time in one app
 
 _QUANTITY = re.compile(r"([+-]?)([0-9]{1,6})", re.ASCII)
-_APART = (SIZES["eco"], SIZES["basic"])  # each mixes only with itself
+_APART = (ECO, SIZES["basic"])  # each mixes only with itself
 
 Rows = dict[ProcessType, Formation]
 
@@ -127,7 +128,7 @@ def _check_limits(app: AppName, rows: Rows) -> None:
         raise Refused(
             Refusal.INVALID, f"cannot scale app {app} to {total} dynos: an app may have {MAX_DYNOS} in all"
         )
-    eco = sum(row.quantity for row in rows.values() if row.size == SIZES["eco"])
+    eco = sum(row.quantity for row in rows.values() if row.size == ECO)
     if eco > MAX_ECO:
         raise Refused(
             Refusal.INVALID,
