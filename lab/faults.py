@@ -4,11 +4,12 @@ The plug is pulled by Machine.cut, memory is a flag of the machine; here is what
 mapper), clocks that jump, networks that dawdle (netem).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lab.machine import Machine
+from lab.way import LabError
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,12 @@ class Disk:
         """Return the script that makes a file system on it and mounts it on a directory, which it empties of what lies below."""
         return (
             f"modprobe dm_flakey; modprobe dm_delay; mkfs.ext4 -q -F {self.device}; "
-            f'dmsetup create {self.name} --table "{self._linear()}"; mkdir -p {directory}; '
+            f'dmsetup create {self.name} --table "{self.linear()}"; mkdir -p {directory}; '
             f"mount /dev/mapper/{self.name} {directory}"
         )
 
     def healthy(self) -> str:
-        return self._load(self._linear())
+        return self._load(self.linear())
 
     def slow(self, read: int, write: int) -> str:
         """Every read and write takes so many milliseconds more."""
@@ -92,7 +93,8 @@ class Disk:
         """Writes are thrown away without a word, as a disk does whose cache loses its power."""
         return self._load(f"0 $(blockdev --getsz {self.device}) flakey {self.device} 0 0 3600 1 drop_writes")
 
-    def _linear(self) -> str:
+    def linear(self) -> str:
+        """Return the device mapper's table of a healthy disk, for a shell to finish."""
         return f"0 $(blockdev --getsz {self.device}) linear {self.device} 0"
 
     def _load(self, table: str) -> str:
@@ -101,3 +103,31 @@ class Disk:
             f'dmsetup suspend --nolockfs {self.name}; dmsetup load {self.name} --table "{table}"; '
             f"dmsetup resume {self.name}"
         )
+
+
+DISK = Disk()
+SPOKEN: dict[str, tuple[str, Callable[..., Fault]]] = {
+    "full": ("[DIRECTORY]: fill its file system", lambda directory="/var/lib/dynod": full(directory)),
+    "clock": ("SECONDS: set it forward, or back by a number below 0", lambda seconds: clock(int(seconds))),
+    "network": (
+        "[INTERFACE]: 200 ms, and one packet of 100 lost",
+        lambda name="eth0": slow_network(interface=name),
+    ),
+    "memory": ("SERVICE LIMIT: give a service no more, as in: memory dynod 24M", memory),
+    "slow-disk": (
+        "[MILLISECONDS]: every read and write takes so much longer",
+        lambda ms="200": Fault(DISK.slow(int(ms), int(ms)), DISK.healthy()),
+    ),
+    "erring-disk": (": writes fail", lambda: Fault(DISK.erring(), DISK.healthy())),
+    "forgetting-disk": (": writes are thrown away", lambda: Fault(DISK.forgetting(), DISK.healthy())),
+}
+
+
+def spoken(words: Sequence[str]) -> Fault:
+    """Make what a person says into a fault; raise LabError."""
+    name, *more = words
+    try:
+        return SPOKEN[name][1](*more)
+    except (KeyError, TypeError, ValueError):
+        every = "; ".join(f"{name} {about}" for name, (about, _) in SPOKEN.items()).replace(" : ", ": ")
+        raise LabError(f"cannot do {' '.join(words)!r}; there is {every}") from None

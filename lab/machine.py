@@ -7,6 +7,7 @@ found: nested KVM may be there and hang all the same, so a boot is tried under a
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -21,6 +22,7 @@ CACHE = (ROOT / ".cache/lab").resolve()
 BOOT_CAP = 900.0  # seconds until the way in is open; one of them took 300 on a machine ten times as busy as it has processors
 KVM_CAP = 40.0
 STOP_CAP = 90.0
+PID = "qemu.pid"
 TCG = ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max")
 KVM = ("-accel", "kvm", "-cpu", "host")
 
@@ -73,6 +75,7 @@ class Machine:
                 stderr=console,
                 start_new_session=True,
             )
+        (self.home / PID).write_text(f"{self._qemu.pid}\n")  # for `lab cut`, another process
         self.enter(cap)
         return time.monotonic() - began
 
@@ -246,6 +249,18 @@ COMMAND_LINE = (
     "root=/dev/vda rw console=ttyS0 quiet loglevel=4 net.ifnames=0 mitigations=off nokaslr random.trust_cpu=on "
     "systemd.show_status=no panic=-1 audit=0 apparmor=0"
 )
+
+
+def cut_from_outside(home: Path) -> None:
+    """Pull the plug of a machine that another process has started; raise LabError."""
+    try:
+        pid = int((home / PID).read_text())
+        argv = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except (OSError, ValueError):
+        argv = []
+    if not any(f"{home}/" in word for word in argv):
+        raise LabError(f"cannot pull the plug: no machine runs in {home}; make lab starts one")
+    os.kill(pid, signal.SIGKILL)
 
 
 def acceleration() -> tuple[str, ...]:
