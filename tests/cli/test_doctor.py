@@ -100,6 +100,34 @@ def test_root_without_a_capability_is_a_containers(monkeypatch):
     assert kernel.root(Settings()).ok
 
 
+def test_root_of_a_user_namespace_is_no_root(monkeypatch):
+    monkeypatch.setattr(kernel.os, "geteuid", lambda: 0)
+    there = {"/proc/self/status": [f"CapEff:\t{(1 << 41) - 1:016x}"], "/proc/self/uid_map": ["0 1000 1"]}
+    files(monkeypatch, kernel, there)
+    assert (kernel.root(Settings()).ok, kernel.root(Settings()).found) == (
+        False,
+        "root of a user namespace alone",
+    )
+    there["/proc/self/uid_map"] = ["         0          0 4294967295"]
+    assert kernel.root(Settings()).ok
+
+
+@pytest.mark.parametrize(
+    ("why", "remedy"),
+    [
+        ("mnt, net: Operation not permitted", kernel.OUTSIDE),
+        ("Permission denied", kernel.OUTSIDE),
+        ("Invalid argument", "its own"),
+    ],
+)
+def test_what_may_not_be_done_is_a_container_and_not_an_old_kernel(monkeypatch, why, remedy):
+    monkeypatch.setattr(kernel.os, "geteuid", lambda: 0)
+    done = type("Done", (), {"stdout": json.dumps({"veth": why}), "stderr": "", "returncode": 0})
+    monkeypatch.setattr(kernel.subprocess, "run", lambda *_, **__: done)
+    (check,) = kernel._tried("any", {"veth": "its own"})
+    assert (check.ok, check.found, check.remedy) == (False, why, remedy)
+
+
 def test_who_is_not_root_is_told_what_was_not_tried(monkeypatch):
     monkeypatch.setattr(kernel.os, "geteuid", lambda: 1000)
     assert not kernel.root(Settings()).ok
@@ -132,6 +160,14 @@ def test_a_taken_port_is_seen_and_who_holds_it_is_named(which):
 
 def doctor_pid():
     return Path("/proc/self").resolve().name
+
+
+def test_who_only_talks_over_a_port_does_not_hold_it():
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        address = held.getsockname()
+        with socket.create_connection(address), held.accept()[0]:
+            held.close()
+            assert list(reach.holders(address[1])) == []
 
 
 def test_a_port_that_dynod_holds_is_well(tmp_path):
@@ -286,7 +322,7 @@ def test_what_python_apps_are_built_with_and_what_was_compiled_is_looked_for(mon
     monkeypatch.setattr(programs.glob, "glob", lambda _: [])
     monkeypatch.setattr(programs.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(programs.os.path, "exists", lambda _: False)
-    for check in (programs.pip(Settings()), programs.reader(Settings()), programs.init(Settings())):
+    for check in (programs.pip(Settings()), programs.router_parts(Settings()), programs.init(Settings())):
         assert (check.ok, check.needed) == (False, False)
         assert "apt-get install" in check.remedy
 

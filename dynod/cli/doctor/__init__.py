@@ -46,7 +46,7 @@ CHECKS: tuple[Checking, ...] = (
     places.ceiling,
     places.clock,
     places.clock_kept,
-    programs.reader,
+    programs.router_parts,
     programs.init,
 )
 

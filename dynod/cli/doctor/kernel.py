@@ -2,6 +2,7 @@
 dynod/net/trial.py), since a list of modules tells nothing of a container that may not use them.
 """
 
+import errno
 import json
 import os
 import re
@@ -33,9 +34,11 @@ CAPABILITIES = {
     "CAP_SETFCAP": 31,
 }  # what walls take: systemd/dyno-host.service has these, and one that is no more than welcome
 OUTSIDE = "this looks like a container: run it on the machine itself, or in a virtual one"
+_WHOLE_MAP = ["0", "0", "4294967295"]  # of the machine's own user namespace: user_namespaces(7)
+_REFUSED = (os.strerror(errno.EPERM), os.strerror(errno.EACCES))
 _WALLS = {
-    "namespaces": f"use a kernel that has them; or {OUTSIDE}",
-    "user namespaces": f"sysctl -w user.max_user_namespaces=10000; or {OUTSIDE}",
+    "namespaces": "use a kernel that has them",
+    "user namespaces": "sysctl -w user.max_user_namespaces=10000",
     "idmapped mounts": "put the state on ext4, XFS or Btrfs: --state DIR",
     "overlayfs": "use a kernel that has it: modprobe overlay says more",
     "seccomp": "use a kernel with CONFIG_SECCOMP_FILTER, on x86-64 or arm64",
@@ -51,6 +54,8 @@ def root(_: Settings) -> Check:
     name = "user"
     if uid := os.geteuid():
         return Check(name, f"uid {uid}", ok=False, remedy="run it as root: sudo dynod doctor")
+    if (map_ := " ".join(lines("/proc/self/uid_map")).split()) and map_ != _WHOLE_MAP:
+        return Check(name, "root of a user namespace alone", ok=False, remedy=OUTSIDE)
     masks = [int(line.split()[1], 16) for line in lines("/proc/self/status") if line.startswith("CapEff:")]
     missing = [name for name, bit in CAPABILITIES.items() if not all(mask >> bit & 1 for mask in masks)]
     found = f"root without {', '.join(missing)}" if missing else "root"
@@ -117,7 +122,7 @@ def _tried(module: str, remedies: dict[str, str], *words: str) -> tuple[Check, .
         told = {}
     last = done.stderr.strip().rpartition("\n")[2] or f"it ended with {done.returncode}"
     return tuple(
-        Check(name, why or "tried, works", not why, remedy)
+        Check(name, why or "tried, works", not why, OUTSIDE if why.endswith(_REFUSED) else remedy)
         for name, remedy in remedies.items()
         for why in [told.get(name, f"cannot be tried: {last}")]
     )

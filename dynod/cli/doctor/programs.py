@@ -54,11 +54,13 @@ def pip(_: Settings) -> Check:
     )
 
 
-def reader(_: Settings) -> Check:
-    """The router reads heads with a compiled part, where there is one."""
-    there = importlib.util.find_spec("router_heads") is not None
-    found = "compiled" if there else "Python's, which takes half as much time again"
-    return Check("router's reader", found, there, "apt-get install gcc python3-dev, then make", needed=False)
+def router_parts(_: Settings) -> Check:
+    """The router reads heads and shakes hands with compiled parts, where there are such."""
+    missing = [name for name in ("heads", "hands") if importlib.util.find_spec(f"router_{name}") is None]
+    found = f"Python's own for {' and '.join(missing)}, which take longer" if missing else "compiled"
+    return Check(
+        "router's parts", found, not missing, "apt-get install gcc python3-dev, then make", needed=False
+    )
 
 
 def init(_: Settings) -> Check:

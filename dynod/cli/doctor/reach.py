@@ -186,7 +186,7 @@ def firewalls(_: Settings) -> Check:
         found = obstacles()
     except OSError as error:
         why = str(error).partition("\n")[0]
-        return Check(name, f"cannot look: {why}", ok=False, remedy="see nftables", needed=False)
+        return Check(name, f"cannot look: {why}", ok=False, remedy="run it as root", needed=False)
     if not found:
         return Check(name, "let dynos out", ok=True)
     what, _sign, remedy = found[0].partition("; ")
