@@ -53,7 +53,8 @@ def namespaces() -> None:
     """Raise OSError naming those that cannot be had."""
     refused = {name: said for name, flag in NAMESPACES.items() if (said := why(lambda: k.unshare(flag)))}  # noqa: B023  # called at once
     if refused:
-        raise OSError(0, "; ".join(f"{name}: {said}" for name, said in refused.items()))
+        reasons = {said: [name for name in refused if refused[name] == said] for said in refused.values()}
+        raise OSError(0, "; ".join(f"{', '.join(names)}: {said}" for said, names in reasons.items()))
 
 
 def user_namespace() -> int:
@@ -103,7 +104,7 @@ def trials(directory: str) -> dict[str, str]:
     return {
         "namespaces": why(namespaces),
         "user namespaces": no_map,
-        "idmapped mounts": "not without user namespaces" if no_map else no_mount,
+        "idmapped mounts": f"not without user namespaces: {no_map}" if no_map else no_mount,
         # What it is laid over is another trial's matter.
         "overlayfs": why(lambda: overlay(directory, 0 if no_mount else userns)),
         "seccomp": why(filtered),

@@ -105,8 +105,9 @@ def test_root_of_a_container_is_told_so_and_what_it_may_not_do():
     assert checks["user"]["found"] == "root without CAP_NET_ADMIN, CAP_SYS_ADMIN"
     assert CONTAINER in checks["user"]["remedy"]
     assert {"user", "namespaces", "idmapped mounts", "overlayfs", "veth", "nftables"} <= set(lacks)
-    assert "mnt: Operation not permitted" in checks["namespaces"]["found"]
-    assert CONTAINER in checks["namespaces"]["remedy"]
+    assert checks["namespaces"]["found"] == "mnt, pid, net, ipc, uts, cgroup: Operation not permitted"
+    for name in ("namespaces", "idmapped mounts", "overlayfs", "veth", "nftables"):
+        assert CONTAINER in checks[name]["remedy"], name
 
 
 def test_root_of_a_user_namespace_alone_may_not_do_it_either(state):
@@ -115,7 +116,8 @@ def test_root_of_a_user_namespace_alone_may_not_do_it_either(state):
         "--user",
         "--map-root-user",
     )
-    assert {"user namespaces", "idmapped mounts"} <= set(lacks)
+    assert {"user", "user namespaces", "idmapped mounts"} <= set(lacks)
+    assert checks["user"]["found"] == "root of a user namespace alone"
     assert "user.max_user_namespaces" in checks["user namespaces"]["remedy"]
 
 
