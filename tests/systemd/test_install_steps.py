@@ -33,8 +33,9 @@ PYTHON = """#!/bin/sh
 case "$*" in
   "-m venv "*)
     mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp {base}/m/version "$3/version"
-    echo "command = python -m venv $3" >"$3/pyvenv.cfg"
-    for word in dyno dynod; do echo "#!$3/bin/python" >"$3/bin/$word"; done ;;
+    place=$(realpath "$3") # as venv and pip write it, however they were called
+    echo "command = python -m venv $place" >"$3/pyvenv.cfg"
+    for word in dyno dynod; do echo "#!$place/bin/python" >"$3/bin/$word"; done ;;
   "-m pip "*) [ ! -e {base}/m/offline ] || {{ echo "ERROR: there is no network" >&2; exit 1; }} ;;
   "-c "*) [ ! -e {base}/m/no-exchange ] || exit 1; exec {python} "$@" ;;
   "-P -m dynod version") [ ! -e {base}/m/broken ] ;;
