@@ -65,12 +65,12 @@ class Handed:
         return cls(trees, next(rest), next(rest) if plan.netns else None, tuple(rest))
 
 
-def embryo(door: socket.socket, doors: Sequence[str], base: str, program: int | None) -> NoReturn:
-    """Prepare, tell the host, wait for a plan, become a dyno. `doors`: see Cgroups; `base`: an empty directory; `program`: see
+def embryo(door: socket.socket, doors: Sequence[str], cradle: int, program: int | None) -> NoReturn:
+    """Prepare, tell the host, wait for a plan, become a dyno. `doors`: see Cgroups; `cradle`: see mounts; `program`: see
     init.compiled.
     """
     try:
-        prepare(door, doors, base, program)
+        prepare(door, doors, cradle, program)
         packets.send(door, {"ready": True})
         plan = JailPlan.from_json(packets.receive(door)[0])
         _, fds = packets.receive(door)
@@ -83,10 +83,10 @@ def embryo(door: socket.socket, doors: Sequence[str], base: str, program: int | 
         os._exit(1)
 
 
-def prepare(door: socket.socket, doors: Sequence[str], base: str, program: int | None) -> None:
+def prepare(door: socket.socket, doors: Sequence[str], cradle: int, program: int | None) -> None:
     """All that needs no plan."""
     prctl.set_pdeathsig(signal.SIGKILL)
-    only([door.fileno(), *([] if program is None else [program])])
+    only([door.fileno(), cradle, *([] if program is None else [program])])
     gc.disable()
     os.setsid()
     signal.set_wakeup_fd(-1)
@@ -98,9 +98,9 @@ def prepare(door: socket.socket, doors: Sequence[str], base: str, program: int |
     _write("/proc/self/oom_score_adj", OOM_SCORE)
     for path in doors:
         _write(path, "0")
-    k.unshare(k.CLONE_NEWNS | k.CLONE_NEWUTS | k.CLONE_NEWIPC | k.CLONE_NEWCGROUP)
+    k.unshare(k.CLONE_NEWUTS | k.CLONE_NEWIPC | k.CLONE_NEWCGROUP)
     k.join_new_session_keyring()
-    mounts.base(base)
+    mounts.base(cradle)
     resource.setrlimit(resource.RLIMIT_CORE, NO_CORE)
     os.setgroups([])
     prctl.set_no_new_privs(1)

@@ -30,7 +30,7 @@ class Nursery:
     """The host's handle. When one dies its embryos die with it, and are asked for again of the next."""
 
     def __init__(self, loop: Loop, base: str, program: int | None) -> None:
-        """`base`: an empty directory for embryos to mount on; `program`: what their inits become (init.compiled)."""
+        """`base`: an empty directory to mount on; `program`: what their inits become (init.compiled)."""
         self._loop = loop
         self._waiting: dict[str, Born] = {}
         self._child = Child(
@@ -86,14 +86,14 @@ def nursery(door: socket.socket, base: str, program: int | None) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     # A joined command whose joiner was killed is ours to reap: its dyno's end waits for that.
     prctl.set_child_subreaper(1)
-    mounts.apart(os.path.dirname(base))
+    cradle = mounts.cradle(base)
     own_pid_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     while True:
         asked, (fd,) = packets.receive(door)
         theirs = socket.socket(fileno=fd)
         if "embryo" in asked:
             try:
-                pid = _bear(theirs, asked["doors"], base, program, own_pid_namespace)
+                pid = _bear(theirs, asked["doors"], cradle, program, own_pid_namespace)
             except OSError as error:  # no process, no memory, no further namespace
                 packets.send(door, {"embryo": asked["embryo"], "error": error.strerror})
             else:
@@ -119,14 +119,14 @@ def _fork_or_hang_up(theirs: socket.socket, program: int | None, *, join: bool) 
 
 
 def _bear(
-    theirs: socket.socket, doors: Sequence[str], base: str, program: int | None, own_pid_namespace: int
+    theirs: socket.socket, doors: Sequence[str], cradle: int, program: int | None, own_pid_namespace: int
 ) -> int:
     """Fork a child that is PID 1 of a new pid namespace; the nursery's later children are in its own again."""
     k.unshare(k.CLONE_NEWPID)
     try:
         pid = os.fork()
         if pid == 0:
-            embryo(theirs, doors, base, program)
+            embryo(theirs, doors, cradle, program)
     finally:
         k.setns(own_pid_namespace, k.CLONE_NEWPID)
     return pid

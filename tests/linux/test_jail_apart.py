@@ -1,12 +1,19 @@
-"""What embryos begin with: copies of the machine's mounts, but of no dyno's pinned network, or each boot would cost as many dynos as there are."""
+"""What embryos begin with: mounts of their own and no copy of the machine's, dynos' pinned networks least of all, or each boot would cost
+as many dynos as there are.
+"""
 
 import contextlib
+import json
 import os
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
-from jailed import TestHost, children
+from jailed import TestHost, close_all, read_all
+
+from dynod.jail import mounts
+from dynod.jail import syscalls as k
 
 pytestmark = pytest.mark.linux("ip", "nsenter", "unshare")
 
@@ -38,23 +45,50 @@ def pinned(host, name):
             path.parent.rmdir()
 
 
-def seen_by_nursery(host):
-    assert host.sh("true")[0] == 0  # whoever has forked an embryo has its name
-    (nursery,) = [
-        pid
-        for pid in children(host.process.pid)
-        if Path(f"/proc/{pid}/comm").read_text() == "dynod-nursery\n"
-    ]
-    return [line.split()[4] for line in Path(f"/proc/{nursery}/mountinfo").read_text().splitlines()]
+def seen(mountinfo):
+    """Where something is mounted, and what kind it is."""
+    rows = [line.split() for line in mountinfo.splitlines()]
+    return [(row[4], row[row.index("-") + 1]) for row in rows]
 
 
-def test_embryos_have_no_copy_of_pinned_networks_and_dynos_are_in_theirs_all_the_same(host):
+def seen_by(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+        return {at for at, _ in seen(Path(f"/proc/{pid}/mountinfo").read_text())}
+    return set()
+
+
+def in_cradle(directory):
+    """What a process finds that enters a cradle, and whether its maker is where it was."""
+    answer, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            home = os.readlink("/proc/self/ns/mnt")
+            cradle = mounts.cradle(str(directory))
+            back = os.readlink("/proc/self/ns/mnt") == home
+            proc = os.open("/proc", os.O_PATH)
+            k.setns(cradle, k.CLONE_NEWNS)
+            with open(os.open("self/mountinfo", os.O_RDONLY, dir_fd=proc)) as file:
+                mounted = seen(file.read())
+            read_only = bool(os.statvfs("/").f_flag & os.ST_RDONLY)
+            os.write(write, json.dumps([back, mounted, os.listdir("/"), read_only]).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    os.waitpid(pid, 0)
+    return json.loads(read_all(answer))
+
+
+def test_a_cradle_holds_nothing_of_the_machine_s_and_nothing_can_be_put_into_it(host, tmp_path):
+    with pinned(host, "before"):
+        assert in_cradle(tmp_path) == [True, [["/", "tmpfs"]], ["small"], True]
+    assert os.listdir(tmp_path) == []
+
+
+def test_dynos_see_no_pinned_network_nor_anything_of_the_machine_s_and_are_in_theirs_all_the_same(host):
     with pinned(host, "before") as before:
         host.start()
         with pinned(host, "after") as after:
-            seen = seen_by_nursery(host)
-            assert "/" in seen
-            assert [path for path in seen if path.startswith(str(host.run))] == []
             for path in (before, after):
                 assert os.stat(path).st_dev == os.stat("/proc/self/ns/net").st_dev, (
                     "it stays for everybody else"
@@ -62,9 +96,19 @@ def test_embryos_have_no_copy_of_pinned_networks_and_dynos_are_in_theirs_all_the
                 inode = str(os.stat(path).st_ino)
                 _, said = host.sh("readlink /proc/self/ns/net", netns=path)
                 assert inode in said
+            booted, fds = host.boot(host.plan("cat", netns=after))
+            places = seen_by(booted["pid"])
+            assert {at for at in places if not at.startswith(("/proc/", "/dev/"))} == {
+                *("/", "/proc", "/dev"),
+                "/usr",  # by its plan
+            }
+            assert not any("netns" in at for at in places)
+            close_all(fds)
+            host.ended("d3")
+            host.forget("d3")
 
 
-def test_what_the_machine_lets_go_of_elsewhere_the_nursery_lets_go_of_too(host, tmp_path):
+def test_what_the_machine_lets_go_of_elsewhere_nobody_here_holds_on_to(host, tmp_path):
     """Or a disk that was mounted when the host began could never be taken out again. As under systemd: all mounts are shared, and
     RUN lies on one of its own."""
     host.run.mkdir(exist_ok=True)
@@ -72,13 +116,22 @@ def test_what_the_machine_lets_go_of_elsewhere_the_nursery_lets_go_of_too(host, 
     # shared among themselves, and with no mount of the test's own namespace, which may be shared too
     begin = f'mount --make-rshared / && {own} && mount -t tmpfs none {tmp_path} && exec "$@"'
     host.start(under=("unshare", "-m", "--propagation", "private", "sh", "-c", begin, "sh"))
-    assert str(tmp_path) in seen_by_nursery(host)
+    booted, fds = host.boot(host.plan("cat"))
+    all_of_it = [
+        host.process.pid,
+        *(each.pid for each in psutil.Process(host.process.pid).children(recursive=True)),
+    ]
+    assert booted["pid"] in all_of_it
+    assert str(tmp_path) in seen_by(host.process.pid)
     there = ("nsenter", f"--mount=/proc/{host.process.pid}/ns/mnt")
     (host.run / "netns").mkdir()
     subprocess.run([*there, "mount", "-t", "tmpfs", "none", host.run / "netns"], check=True)
     subprocess.run([*there, "umount", tmp_path], check=True)
-    seen = seen_by_nursery(host)
-    assert str(tmp_path) not in seen
-    assert str(host.run / "netns") not in seen
+    for pid in all_of_it:
+        assert str(tmp_path) not in seen_by(pid)
+    assert str(host.run / "netns") not in seen_by(booted["pid"])
     subprocess.run([*there, "umount", host.run / "netns"], check=True)
     (host.run / "netns").rmdir()
+    close_all(fds)
+    host.ended("d1")
+    host.forget("d1")
