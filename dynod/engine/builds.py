@@ -53,11 +53,11 @@ class Compiled:
     pin: tuple[str, ...]  # buildpacks that were found, to be used from now on (HEROKU.md 3.2)
 
 
-async def _fail(house: "House", actor: Account, app: App, build: BuildId) -> None:
+async def fail(house: "House", actor: Account, app: AppId, build: BuildId) -> None:
     """Settle a build that failed; where the disk is full, as soon as there is room."""
 
     async def settle() -> None:
-        await house.books.commit(actor, app.id, failed(app.id, build))
+        await house.books.commit(actor, app, failed(app, build))
 
     await house.unwritten.write(("build", build), settle)
 
@@ -116,9 +116,13 @@ def made_file(root: str, name: str) -> BinaryIO:
 
 def _result(root: str) -> Compiled:
     with made_file(root, "manifest.json") as file:
-        manifest = json.loads(file.read(MANIFEST_BYTES))
-    types = {str(process_type(key)): str(value) for key, value in manifest["process_types"].items()}
-    found = [str(pack) for pack in manifest.get("buildpacks", ())] if manifest.get("detected") else []
+        said = file.read(MANIFEST_BYTES)
+    try:
+        manifest = json.loads(said)
+        types = {str(process_type(key)): str(value) for key, value in manifest["process_types"].items()}
+        found = [str(pack) for pack in manifest.get("buildpacks", ())] if manifest.get("detected") else []
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"the build's manifest.json says nothing that is known: {error!r}") from error
     # The plain pack is no choice: an app that gains a package.json later is to be found out anew.
     pin = tuple(found) if found != [PLAIN] else ()
     return Compiled(types, str(manifest.get("buildpack", "")), pin)
@@ -308,7 +312,7 @@ async def run(house: "House", actor: Account, app: App, build: BuildId, ask: Bui
         os.makedirs(root, mode=0o700)
         made = await _built(house, app, build, root, ask, output)
         if made is None:
-            await _fail(house, actor, app, build)
+            await fail(house, actor, app.id, build)
             return
         with made_file(root, "slug.tgz") as archive:
             release = await _release(house, actor, app, build, ask, made, archive)
@@ -318,11 +322,16 @@ async def run(house: "House", actor: Account, app: App, build: BuildId, ask: Bui
     except (Refused, OSError, ValueError, KeyError, RuntimeError) as error:
         output.line(f" !     {disk_refusal(error) or error}")
         output.line(" !     Push failed")
-        await _fail(house, actor, app, build)
+        await fail(house, actor, app.id, build)
+    except Exception:  # a bug, which must not keep the app from building until a restart
+        output.line(" !     dynod itself has failed, its log says how")
+        output.line(" !     Push failed")
+        await fail(house, actor, app.id, build)
+        raise
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(ask.source)  # it was not taken
         house.outputs.close(build)
+        with contextlib.suppress(OSError):
+            os.unlink(ask.source)  # it was not taken; what cannot be removed is swept away with the uploads
         with contextlib.suppress(OSError):  # tidying comes by again
             await asyncio.to_thread(remove_tree, root)
 

@@ -167,7 +167,7 @@ class House:
         for app, state in self.ledger.apps.items():
             for build in state.builds:
                 if build.status is BuildStatus.PENDING:
-                    await self.books.commit(self.owner(), app, builds.failed(app, build.id))
+                    await builds.fail(self, self.owner(), app, build.id)
             if (pending := state.pending) is not None:
                 await phase.settle(self, app, pending.id, ReleaseStatus.FAILED)
 

@@ -5,6 +5,7 @@ task, and its completion goes back to that loop as a message.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ from dynod.model.refused import Refused
 
 if TYPE_CHECKING:
     from dynod.engine.house import House
+
+_log = logging.getLogger(__name__)
 
 
 class Deeds:
@@ -92,6 +95,9 @@ class Deeds:
             address = await launches.launch(house, app, dyno)
         except (Refused, ConnectionError, RuntimeError, OSError) as error:
             event: Launched | LaunchFailed = LaunchFailed(launches.reason(dyno, error))
+        except Exception:  # noqa: BLE001  # a bug must not leave a dyno on its way for ever
+            _log.exception("app %s: cannot boot %s", app, dyno.name)
+            event = LaunchFailed(f"cannot start {dyno.name}: dynod itself has failed, its log says how")
         else:
             event = Launched(address)
         finally:

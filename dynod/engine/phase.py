@@ -4,16 +4,18 @@ The old release keeps running until the command has ended with 0; anything else 
 """
 
 import asyncio
-import contextlib
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dynod.core import changes
 from dynod.core.effects import SIGTERM
+from dynod.core.ledger import Ledger
 from dynod.engine.app_loop import StopDyno
 from dynod.engine.attach import read_all
 from dynod.engine.one_offs import Asked, start
 from dynod.model.app import Account, App, AppId
+from dynod.model.entry import Payload
 from dynod.model.formation import DEFAULT_SIZE, RELEASE
 from dynod.model.jail import Stdio
 from dynod.model.refused import Refused
@@ -24,12 +26,18 @@ if TYPE_CHECKING:
 
 
 async def settle(house: "House", app: AppId, release: ReleaseId, status: ReleaseStatus) -> None:
-    """Write down how the phase ended; a release that succeeded takes effect with this."""
-    await house.books.commit(
-        house.owner(),
-        app,
-        lambda ledger: changes.settle_release(ledger.apps[app], release, status, house.draw.new_id),
-    )
+    """Write down how the phase ended, where the disk is full as soon as there is room; a release that succeeded takes effect with this."""
+
+    def rule(ledger: Ledger) -> Sequence[Payload]:
+        state = ledger.apps.get(app)
+        if state is None or state.pending is None or state.pending.id != release:
+            return ()
+        return changes.settle_release(state, release, status, house.draw.new_id)
+
+    async def write() -> None:
+        await house.books.commit(house.owner(), app, rule)
+
+    await house.unwritten.write(("release", release), write)
 
 
 async def _output(house: "House", app: App, name: str, release: Release, asked: Asked) -> None:
@@ -86,6 +94,5 @@ async def run(house: "House", actor: Account, app: App, release: Release) -> Non
         if (output := house.outputs.current(release.id)) is not None:
             output.line(f" !     {refused}")
     finally:
-        with contextlib.suppress(Refused, KeyError):
-            await settle(house, app.id, release.id, status)
+        await settle(house, app.id, release.id, status)
         house.outputs.close(release.id)

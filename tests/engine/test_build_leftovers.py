@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from dynod.engine.builds import made_file
+from dynod.engine.builds import _result, made_file
+from dynod.model.refused import Refused
 
 
 @pytest.fixture
@@ -37,3 +38,22 @@ def test_nobody_waits_for_a_pipe(root):
     os.mkfifo(root / "out/slug.tgz")
     with pytest.raises(ValueError, match=r"the build's slug\.tgz is no file"):
         made_file(str(root), "slug.tgz")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "[]",
+        "7",
+        "{}",
+        '{"process_types": 7}',
+        '{"process_types": ["web"]}',
+        '{"process_types": {"a b": "c"}}',
+        '{"process_types": {}, "buildpacks": 7, "detected": true}',
+    ],
+)
+def test_a_manifest_that_says_nothing_known_is_a_failed_build_and_no_bug(root, said):
+    (root / "out/manifest.json").write_text(said)
+    with pytest.raises((ValueError, Refused)):
+        _result(str(root))

@@ -16,14 +16,14 @@ from dynod.engine import builds
 from dynod.engine.accounts import Accounts
 from dynod.engine.books import Books
 from dynod.engine.house import House
-from dynod.engine.platform import RunAsk, SlugAsk
+from dynod.engine.platform import BuildAsk, RunAsk, SlugAsk
 from dynod.engine.requests import Requests
 from dynod.host.jail_link import Ended
 from dynod.host.slugs import Stored
 from dynod.model.entry import BuildSettled, BuildStarted
 from dynod.model.formation import process_type
 from dynod.model.refused import Refusal, Refused
-from dynod.model.release import BuildId, ReleaseId, Slug, SlugId
+from dynod.model.release import BuildId, BuildStatus, ReleaseId, Slug, SlugId
 from dynod.model.settings import Settings
 from dynod.store.memory import MemoryStore
 from dynod.store.observations import Observations
@@ -73,11 +73,11 @@ class Log:
 
 
 @contextlib.asynccontextmanager
-async def house(tmp_path, slugs=None):
+async def house(tmp_path, slugs=None, store=None):
     """The house, and what people ask of it."""
     settings = Settings(state=str(tmp_path), run=str(tmp_path))
     observations = await Observations.open(settings.state)
-    books = await Books.open(MemoryStore(lambda: 1.0))
+    books = await Books.open(store or MemoryStore(lambda: 1.0))
     made = House(settings, Accounts(f"{tmp_path}/secrets", "me@x"), books, observations, slugs, Log())
     made.machine = Machine(made.on_exit)
     try:
@@ -202,3 +202,29 @@ def test_who_changed_nothing_is_not_given_the_release_that_another_made_meanwhil
             assert (first.version, second) == (3, None)
 
     run(story())
+
+
+def test_a_fault_of_ours_leaves_no_dyno_and_no_build_on_its_way(tmp_path, caplog):
+    """Nobody could start another build until a restart, and who waits at the one-off would wait for ever."""
+
+    async def broken(dyno):
+        raise ZeroDivisionError
+
+    async def story():
+        async with house(tmp_path) as (made, asks):
+            made.machine.take = broken
+            app = await asks.create_app(made.owner(), "demo", None)
+            with pytest.raises(Refused, match="cannot start run"):
+                await asks.run(made.owner(), app, LS)
+            (tmp_path / "builds").mkdir()
+            source = tmp_path / "source"
+            source.write_bytes(b"")
+            build = await asks.start_build(made.owner(), app, BuildAsk(str(source), "", ""))
+            said = b"".join([data async for data in asks.build_output(app, build)])
+            assert said.endswith(b" !     dynod itself has failed, its log says how\n !     Push failed\n")
+            assert asks.build(app, build.id).status is BuildStatus.FAILED
+            await asks.destroy_app(made.owner(), app)
+            await nothing_left(made, app)
+
+    run(story())
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError] * 2
