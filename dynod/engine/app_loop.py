@@ -143,10 +143,16 @@ class AppLoop:
                 await self._take([message for message, _ in batch])
             except Exception:  # noqa: BLE001  # the guard that CONTRIBUTING.md names: one app's bug stays that app's
                 _log.exception("app %s: a step failed, reading its dynos anew", self.app)
-                self.fleet = await self.house.recall(self.app)
+                await self._recall()
             for _, done in batch:
                 if done is not None and not done.done():
                     done.set_result(None)
+
+    async def _recall(self) -> None:
+        try:
+            self.fleet = await self.house.recall(self.app)
+        except Exception:  # noqa: BLE001  # on a disk that errs, say: what is in memory is the best there is, and the loop must go on
+            _log.exception("app %s: cannot read its dynos, going on with those it had", self.app)
 
     async def _next(self) -> list[_Letter]:
         habit = self.house.desired(self.app).habit

@@ -1,6 +1,7 @@
 """The loop of one app: kept before acted upon, one timer, a bug that stays in its app."""
 
 import asyncio
+import errno
 from dataclasses import replace
 
 from dynod.core.effects import AskActivity, Boot, Reap, Signal, WatchPort
@@ -113,6 +114,23 @@ def test_a_failed_step_reads_the_record_anew_and_the_loop_goes_on():
         return loop.fleet.dynos["d1"].phase
 
     assert play(story) == "starting"
+
+
+def test_a_record_that_cannot_be_read_either_ends_no_loop():
+    async def story(loop, house):
+        await loop.ask(Reconcile("start"))
+        before, house.fail = loop.fleet, True
+
+        async def errs(app):
+            raise OSError(errno.EIO, "the disk errs")
+
+        house.recall = errs
+        await loop.ask(Happened("d1", Launched("172.16.0.2")))
+        assert loop.fleet == before
+        await loop.ask(Happened("d1", Launched("172.16.0.2")))
+        assert loop.fleet != before
+
+    play(story)
 
 
 def test_a_scale_tries_again_at_once_what_waits_after_crashes():
