@@ -204,6 +204,19 @@ def test_an_address_that_is_not_this_machines_is_told_as_such():
     assert "--api" in check.remedy
 
 
+def test_on_a_machine_with_units_the_remedy_names_the_one_that_listens(monkeypatch):
+    there = {
+        f"/etc/systemd/system/{unit}"
+        for unit in ("dynod-api.socket", "dyno-router.socket", "dyno-router-tls.socket")
+    }
+    monkeypatch.setattr(reach.os.path, "exists", lambda path: path in there)
+    for which in ("api", "router", "router_tls"):
+        check = reach.port(which)(Settings(**{which: Endpoint("192.0.2.1", 5000)}))
+        (named,) = re.findall(r"systemctl edit (\S+)", check.remedy)
+        assert which.replace("_", "-") in named
+    assert "systemctl" not in reach.port("metrics")(Settings(metrics=Endpoint("192.0.2.1", 1))).remedy
+
+
 def test_an_address_that_nobody_asks_for_is_well():
     assert reach.port("metrics")(Settings()).ok
 

@@ -110,6 +110,13 @@ def test_root_of_a_container_is_told_so_and_what_it_may_not_do():
         assert CONTAINER in checks[name]["remedy"], name
 
 
+def test_root_that_may_not_lay_cables_is_told_so():
+    checks, lacks = examined(f"{DOCTOR} --offline", before=("setpriv", "--bounding-set", "-net_admin"))
+    assert {"user", "veth", "nftables"} <= set(lacks)
+    assert {"namespaces", "user namespaces", "overlayfs"}.isdisjoint(lacks)
+    assert checks["veth"]["found"].endswith("Operation not permitted")
+
+
 def test_root_of_a_user_namespace_alone_may_not_do_it_either(state):
     checks, lacks = examined(
         f"echo 0 >/proc/sys/user/max_user_namespaces; {DOCTOR} --offline --state {state}",

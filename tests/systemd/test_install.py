@@ -75,10 +75,15 @@ def test_what_was_written_by_a_person_is_kept_by_an_upgrade_and_by_an_uninstall(
     assert (machine / "var/lib/dynod/ledger.db").read_text() == "everything"
     assert config.exists()
     assert "kept" in said
+    kept = machine / "etc/dynod/units"  # the addresses, which dynod.toml names too
     left = [
         path
         for path in machine.rglob("*")
-        if "dyno" in path.name and path.name not in {"dynod", "dynod.toml"}
+        if "dyno" in path.name and path.name not in {"dynod", "dynod.toml"} and kept not in path.parents
     ]
     assert left == []
+    assert sorted(path.name for path in kept.iterdir()) == [
+        "dyno-router-tls.socket.d",
+        "dyno-router.socket.d",
+    ]
     assert not (machine / "opt/dynod").exists()

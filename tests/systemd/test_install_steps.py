@@ -26,6 +26,7 @@ for top in {layers}; do
   mount -t overlay -o lowerdir=/$top,upperdir={base}/m/upper/$top,workdir={base}/m/work/$top overlay /$top
 done
 mount -t tmpfs run /run && mkdir -p /run/systemd/system
+ip link set lo up
 echo ready
 read end
 """
@@ -78,6 +79,7 @@ class Machine:
             [
                 "unshare",
                 "--mount",
+                "--net",
                 "--propagation",
                 "private",
                 "sh",
@@ -92,7 +94,7 @@ class Machine:
         self.sh(f"echo one >{base}/m/version")
 
     def run(self, script, **env):
-        argv = ["nsenter", "-t", str(self._life.pid), "-m", "sh", "-c", f"cd /\n{script}"]
+        argv = [*self.inside, "sh", "-c", f"cd /\n{script}"]
         named = {
             "PATH": f"{self.base}/m/bin:{os.environ['PATH']}",
             "PYTHON": f"{self.base}/m/bin/python3",
@@ -101,6 +103,10 @@ class Machine:
         return subprocess.run(
             argv, env={"HOME": "/", **named}, capture_output=True, text=True, check=False, timeout=120
         )
+
+    @property
+    def inside(self):
+        return ["nsenter", "-t", str(self._life.pid), "-m", "-n"]
 
     def sh(self, script):
         done = self.run(script)
@@ -201,6 +207,33 @@ def test_an_address_that_no_socket_unit_takes_is_refused_before_anything_is_done
     ) == (2, True)
     assert machine.left() == set()
     assert machine.log() == []
+
+
+HOLD = "import socket, sys; held = socket.create_server((sys.argv[1], int(sys.argv[2]))); print(flush=True); sys.stdin.read()"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "name", "value"),
+    [
+        ("0.0.0.0", 80, "ROUTER", "0.0.0.0:80"),
+        ("127.0.0.1", 443, "ROUTER", "0.0.0.0:80"),
+        ("127.0.0.1", 5000, "API", "127.0.0.1:5000"),
+    ],
+)
+def test_a_port_that_another_holds_is_told_while_another_can_still_be_chosen(
+    machine, host, port, name, value
+):
+    argv = [*machine.inside, sys.executable, "-c", HOLD, host, str(port)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        done = machine.run(f"sh {ROOT}/systemd/install install")
+        holder.stdin.close()
+    assert done.returncode == 1
+    asked = f"{value.rpartition(':')[0]}:{port}"
+    assert done.stderr.startswith(f"cannot install dynod with {name}={value}: {asked} is held by python")
+    assert f"(pid {holder.pid}); stop it, or choose another: make install {name}=" in done.stderr
+    assert machine.left() == set()
+    machine.install()
 
 
 def test_what_was_installed_is_taken_off_and_what_is_kept_is_named(machine):

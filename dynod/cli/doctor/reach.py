@@ -19,7 +19,7 @@ PATIENCE = 2.0  # seconds for a name server; one that takes longer is no help to
 _OURS = "dynod"
 _LISTENS = "0A"  # TCP_LISTEN in /proc/net/tcp
 _PROGRAMS = ("dynod", "router")
-SOCKETS = ("dynod-api.socket", "dyno-router.socket", "dyno-router-tls.socket")
+_UNITS = {"api": "dynod-api.socket", "router": "dyno-router.socket", "router_tls": "dyno-router-tls.socket"}
 # RFC 1035: number 1, recursion desired, one question: who serves the root? Everybody who answers questions knows.
 _QUESTION = bytes.fromhex("0001 0100 0001 0000 0000 0000 00 0002 0001")
 _DNS = 53
@@ -54,7 +54,9 @@ def port(which: str) -> Callable[[Settings], Check]:
 
 def _setting(which: str) -> str:
     flag = f"--{which.replace('_', '-')} HOST:PORT" if which != "metrics" else ""
-    return f'{flag}{", or " if flag else ""}{which} = "HOST:PORT" in dynod.toml'
+    unit = f"/etc/systemd/system/{_UNITS.get(which)}"
+    there = f", and systemctl edit {os.path.basename(unit)}" if os.path.exists(unit) else ""
+    return f'{flag}{", or " if flag else ""}{which} = "HOST:PORT" in dynod.toml{there}'
 
 
 def _refused(endpoint: Endpoint) -> OSError | None:
@@ -103,7 +105,10 @@ def _sockets() -> str:
     """What systemd listens on for our programs."""
     try:
         done = subprocess.run(
-            ["systemctl", "show", "-P", "Listen", *SOCKETS], capture_output=True, text=True, check=False
+            ["systemctl", "show", "-P", "Listen", *_UNITS.values()],
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except OSError:
         return ""
