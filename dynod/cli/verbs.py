@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from dynod.cli.building import BUILDING
 from dynod.cli.options import Flag, Verb
 
 _ENV = Flag("env", "more config vars for it: A=1;B=2", short="e", value="VARS", blank=True)
@@ -80,15 +81,7 @@ VERBS: tuple[Verb, ...] = (
         flags=(Flag("num", "which end: 1 is the newest (default), 2 the one before", short="n", value="N"),),
         reads=True,
     ),
-    Verb("builds", "builds:builds", "list builds, the newest first", reads=True),
-    Verb("builds:info", "builds:info", "show a build", words="[BUILD]", most=1, reads=True),
-    Verb(
-        "builds:output",
-        "builds:output",
-        "print what a build said, live while it runs",
-        words="[BUILD]",
-        most=1,
-    ),
+    *BUILDING,
     Verb("certs", "certs:certs", "list SSL certificates", reads=True),
     Verb(
         "certs:add",

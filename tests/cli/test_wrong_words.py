@@ -93,7 +93,7 @@ def test_flags_before_the_verb_are_told_to_come_behind(type_in):
     ("verb", "says"),
     [
         ("login", "nobody logs in here"),
-        ("buildpacks:set", 'eval "$(dyno env)"'),
+        ("buildpacks:search", 'eval "$(dyno env)"'),
         ("pg:psql", "nothing of it is here"),
         ("addons", "nothing of it is here"),
         ("conifg:set", "did you mean config:set?"),
