@@ -81,14 +81,28 @@ def _bare_env(state: str) -> dict[str, str]:
 
 
 def prepare(state: str, hook: Sequence[str]) -> None:
-    """Write the hook that every repository shares; it names this interpreter, so it is written at each start."""
+    """Take away the locks that a killed predecessor left; write the hook that all share, which names this interpreter."""
     directory = f"{state}/git/hooks"
     os.makedirs(directory, mode=0o755, exist_ok=True)
+    for name in os.listdir(f"{state}/git"):
+        if name.endswith(".git"):
+            _unlock(f"{state}/git/{name}")
     partial = f"{directory}/.{uuid.uuid4().hex}"
     with open(partial, "x") as file:
         file.write(f"#!/bin/sh\nexec {shlex.join(hook)}\n")
     os.chmod(partial, 0o755)  # noqa: S103  # a program that every push runs
     os.rename(partial, f"{directory}/pre-receive")
+
+
+def _unlock(repository: str) -> None:
+    """Git takes nobody's lock away, and refuses each push to what it names. One is held for a moment: whose git still ran has let go of it."""
+    for directory, below, names in os.walk(repository):
+        if directory == repository:
+            below[:] = ["refs"]
+        for name in names:
+            if name.endswith(".lock"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{directory}/{name}")
 
 
 def repository_path(state: str, app_id: str) -> str:
@@ -229,7 +243,7 @@ class Git:
         )
         feeding = asyncio.ensure_future(_feed(request, child))
         try:
-            return await _answer(request, child)
+            return await _answer(request, child, repository_path(self._state, app.id) if more else "")
         finally:
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
@@ -253,7 +267,8 @@ async def _feed(request: web.Request, child: asyncio.subprocess.Process) -> None
         pass  # git has heard enough; its answer says why
 
 
-async def _answer(request: web.Request, child: asyncio.subprocess.Process) -> web.StreamResponse:
+async def _answer(request: web.Request, child: asyncio.subprocess.Process, pushed: str) -> web.StreamResponse:
+    """Pass git's answer on; it ends, and with it the client's push to the repository `pushed`, once what was done is on the disk."""
     assert child.stdout is not None
     status, headers = await _head(child.stdout)
     response = web.StreamResponse(status=status, headers=headers)
@@ -261,6 +276,8 @@ async def _answer(request: web.Request, child: asyncio.subprocess.Process) -> we
     with contextlib.suppress(ConnectionError):  # the client has gone
         async for chunk in _chunks(child.stdout):
             await response.write(chunk)
+        if pushed:  # git syncs what a ref says, and not the rename of its lock into its place
+            await asyncio.to_thread(to_disk, pushed)
         await response.write_eof()
     return response
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -177,3 +178,23 @@ def test_what_git_acknowledges_is_told_to_reach_the_disk(tmp_path):
 
     os.makedirs(tmp_path / "git")
     asyncio.run(story())
+
+
+def test_a_lock_that_a_power_cut_left_keeps_nobody_from_pushing(tmp_path):
+    async def story(whole):
+        await whole.ask("POST", "/apps", {"name": "demo"})
+        tree = await work_tree(tmp_path / "work")
+        assert (await push(whole, tree))[0] == 0
+        (repository,) = (path for path in Path(whole.state, "git").iterdir() if path.suffix == ".git")
+        locks = [repository / name for name in ("HEAD.lock", "packed-refs.lock", "refs/heads/main.lock")]
+        for lock in locks:
+            lock.touch()
+        await shell(tree, "git", "commit", "-q", "--allow-empty", "-m", "second")
+        status, said = await push(whole, tree)
+        assert status != 0
+        assert "main.lock" in said
+        git.prepare(whole.state, hook(HOOK))  # as the next start does
+        assert not any(lock.exists() for lock in locks)
+        assert (await push(whole, tree))[0] == 0
+
+    run(story, hook=hook(HOOK))

@@ -79,6 +79,18 @@ def repositories(state: Path) -> list[str]:
     return said
 
 
+def locked(state: Path) -> list[str]:
+    """What nobody can push to any more."""
+    return sorted(str(path.relative_to(state)) for path in (state / "git").rglob("*.lock"))
+
+
+def pushed(state: Path, app: str) -> str:
+    """What the newest commit of an app's repository says; changes.py has each say its page."""
+    path = state / "git" / f"{app}.git"
+    words = ["git", "-c", f"safe.directory={path}", "-C", path, "log", "-1", "--format=%s", "main"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def running(client: Client, app: str, run: str) -> tuple[dict[str, int], dict[str, int]]:
     """(formation, what runs by count of processes), once they agree."""
     formation = {row["type"]: row["quantity"] for row in client.call("formation.list", {"app": app})}
@@ -120,6 +132,8 @@ def main(app: str, at: str = "/var/lib/dynod", run: str = "/run/dynod") -> None:
                 **databases(state),
                 **slugs(state),
                 "repositories that err": repositories(state),
+                "locked": locked(state),
+                "pushed": pushed(state, client.call("apps.info", {"app": app})["id"]),
                 "count": client.call("config.info", {"app": app}).get("COUNT", "0"),
                 "slug": slug,
                 "version": newest["version"],

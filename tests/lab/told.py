@@ -53,11 +53,19 @@ class Told:
     def holds(self, found, served, before=None, after=None):
         """Hold a machine to it: `found` is what look.py found there, `served` what the app's page says."""
         assert (found["ledger.db"], found["observations.db"], found["gaps"]) == ("ok", "ok", [])
-        assert found["unlike their archive"] == found["half made"] == found["repositories that err"] == []
+        assert (
+            found["unlike their archive"]
+            == found["half made"]
+            == found["repositories that err"]
+            == found["locked"]
+            == []
+        )
         assert found["running"] == found["formation"]
         for what in ("count", "web", "worker"):
             if allowed := self.allowed(what, before=before, after=after):
                 assert str({**found, **found["formation"]}[what]) in allowed, what
+        if allowed := self.allowed("push", before=before, after=after):
+            assert found["pushed"] in allowed, allowed
         assert served == found["page"], "served is what lies in the slug of the newest release"
         if allowed := self.allowed(*CODE, before=before, after=after):
             assert {found["slug"], found["page"].removeprefix("page ").strip()} & allowed, allowed
