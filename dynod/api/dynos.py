@@ -54,6 +54,11 @@ def _run_ask(body: Any, *, attach: bool) -> RunAsk:
     )
 
 
+def _meeting(ask: Ask, attached: Attached, wanted: RunAsk) -> str:
+    host, pipe = ask.links.api_host, wanted.force_no_tty
+    return ask.front.rendezvous.offer(attached, host, pipe=pipe, command=wanted.command)
+
+
 async def create(ask: Ask) -> Any:
     """Start a one-off; with `attach`, its `attach_url` is where the client meets it."""
     body = fields.mapping(ask.body)
@@ -61,7 +66,7 @@ async def create(ask: Ask) -> Any:
     one, attached = await ask.platform.run(ask.account, ask.app, wanted)
     url = None
     if attached is not None:
-        url = ask.front.rendezvous.offer(attached, ask.links.api_host, pipe=wanted.force_no_tty)
+        url = _meeting(ask, attached, wanted)
     return render.dyno(ask.app, one, url)
 
 
@@ -70,14 +75,14 @@ async def run_inside(ask: Ask) -> Any:
     one = _dyno(ask, ask.params["dyno"])
     wanted = _run_ask(fields.mapping(ask.body), attach=True)
     attached = await ask.platform.exec(ask.account, ask.app, one.id, wanted)
-    url = ask.front.rendezvous.offer(attached, ask.links.api_host, pipe=wanted.force_no_tty)
+    url = _meeting(ask, attached, wanted)
     return render.dyno(ask.app, one, url)
 
 
 async def forward_url(ask: Ask) -> Any:
     """A connection to a port of a dyno that runs, met at `attach_url`."""
     one, attached = await _dialed(ask)
-    url = ask.front.rendezvous.offer(attached, ask.links.api_host, pipe=False, raw=True)
+    url = ask.front.rendezvous.offer(attached, ask.links.api_host, pipe=False, command=None)
     return render.dyno(ask.app, one, url)
 
 

@@ -47,6 +47,13 @@ _KNOWN = {
     },
 }
 
+_ABSENT = {
+    "runtime-heroku-exec": (
+        "cannot open ssh into a dyno, as ps:exec, ps:copy, ps:forward and ps:socks of the heroku CLI do: use "
+        "`heroku run:inside web.1 bash`, or `dyno ps:exec`, `dyno ps:copy` and `dyno ps:forward` on this machine"
+    )
+}
+
 
 def _json(name: str, *, enabled: bool) -> Any:
     return render.feature("app", name, _KNOWN.get(name, {}), enabled=enabled)
@@ -58,9 +65,8 @@ def _name(ask: Ask) -> str:
     for name in {**_KNOWN, **ask.platform.features(ask.app)}:
         if ident in {name, shapes.fixed_id("app-feature", name)}:
             return name
-    raise Refused(
-        Refusal.NOT_FOUND, f"cannot find the feature {ident[:100]!r}; there are {', '.join(sorted(_KNOWN))}"
-    )
+    unknown = f"cannot find the feature {ident[:100]!r}; there are {', '.join(sorted(_KNOWN))}"
+    raise Refused(Refusal.NOT_FOUND, _ABSENT.get(ident, unknown))
 
 
 async def index(ask: Ask) -> Any:

@@ -14,6 +14,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 from dynod.api.sentinel import Raw, Sentinel
@@ -24,11 +25,25 @@ END_OF_INPUT = b"\x04"
 CLAIM = 60.0  # seconds for the client to come (R13)
 HELLO = 10.0  # seconds for the secret line
 IDLE = 3600.0
-LINGER = 0.25
+LINGER, LINGER_MOST = (
+    0.25,
+    5.0,
+)  # seconds for that last byte; a client that was slow to come has twice the time it took for that
+STATUS = 5.0  # seconds for an exit status once the output has ended
 READ = 64 * 1024
 # A client whose machine or network went away says nothing: after so many seconds of silence it is asked, so often, and is gone then.
 SILENCE, AGAIN, ASKED = 60, 15, 4
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """`made` is when, by the loop's clock."""
+
+    attached: Attached
+    meet: Callable[..., Awaitable[None]]
+    timer: asyncio.TimerHandle
+    made: float
 
 
 class Rendezvous:
@@ -39,7 +54,7 @@ class Rendezvous:
         self.host = host
         self.port = port
         self._other = other
-        self._offers: dict[bytes, tuple[Attached, Callable[..., Awaitable[None]], asyncio.TimerHandle]] = {}
+        self._offers: dict[bytes, _Offer] = {}
         self._server: asyncio.Server | None = None
         self._sessions: set[asyncio.Task[None]] = set()
 
@@ -58,31 +73,31 @@ class Rendezvous:
                 self._server = await serve(host=self.host, port=0)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def offer(self, attached: Attached, host: str, *, pipe: bool, raw: bool = False) -> str:
-        r"""Return the URL that joins once; hang up if nobody comes within a minute. `pipe`: \x04 means end of input; `raw`: no byte of
-        the output is held back for the CLI's sake.
+    def offer(self, attached: Attached, host: str, *, pipe: bool, command: str | None) -> str:
+        r"""Return the URL that joins once; hang up if nobody comes within a minute. `pipe`: \x04 means end of input; without a `command`
+        no byte of the output is held back for the CLI's sake.
         """
         secret = secrets.token_urlsafe(32)
         key = hashlib.sha256(secret.encode()).digest()
-        timer = asyncio.get_running_loop().call_later(CLAIM, self._expired, key)
-        self._offers[key] = (attached, partial(join, attached=attached, pipe=pipe, raw=raw), timer)
+        loop = asyncio.get_running_loop()
+        meet = partial(join, attached=attached, pipe=pipe, command=command)
+        self._offers[key] = _Offer(attached, meet, loop.call_later(CLAIM, self._expired, key), loop.time())
         return f"rendezvous://{host}:{self.port}/{secret}"
 
     async def close(self) -> None:
         """Stop listening and hang up every session."""
         if self._server is not None:
             self._server.close()
-        for attached, _, timer in self._offers.values():
-            timer.cancel()
-            attached.close()
+        for offer in self._offers.values():
+            offer.timer.cancel()
+            offer.attached.close()
         self._offers.clear()
         for session in self._sessions:
             session.cancel()
         await asyncio.gather(*self._sessions, return_exceptions=True)
 
     def _expired(self, key: bytes) -> None:
-        attached, _, _ = self._offers.pop(key)
-        attached.unclaimed()
+        self._offers.pop(key).attached.unclaimed()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -95,9 +110,9 @@ class Rendezvous:
             secret = line.strip().partition(b"?")[0]
             offer = self._offers.pop(hashlib.sha256(secret).digest(), None)
             if offer is not None:
-                _, meet, timer = offer
-                timer.cancel()
-                await meet(reader, writer)
+                offer.timer.cancel()
+                took = asyncio.get_running_loop().time() - offer.made
+                await offer.meet(reader, writer, linger=max(LINGER, min(2 * took, LINGER_MOST)))
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
             pass  # a stranger, or a client that left
         except asyncio.CancelledError:
@@ -127,7 +142,8 @@ async def join(
     attached: Attached,
     *,
     pipe: bool,
-    raw: bool = False,
+    command: str | None,
+    linger: float,
 ) -> None:
     """Carry bytes both ways until the dyno has ended, the client has gone, or nobody said anything for an hour."""
     done = asyncio.Event()  # the client's last byte came, so closing cannot hurt it
@@ -137,12 +153,13 @@ async def join(
             writer.write(GREETING)
             await writer.drain()
             coming = asyncio.ensure_future(_input(reader, attached, done, heard, pipe=pipe))
-            going = asyncio.ensure_future(_output(writer, attached, heard, Raw() if raw else Sentinel()))
+            sentinel = Raw() if command is None else Sentinel(command)
+            going = asyncio.ensure_future(_output(writer, attached, heard, sentinel))
             try:
                 await asyncio.wait({coming, going}, return_when=asyncio.FIRST_COMPLETED)
                 if going.done():
                     going.result()
-                    await _linger(done)
+                    await _linger(done, linger)
                 else:
                     coming.result()
             finally:
@@ -160,9 +177,9 @@ def _heard(idle: asyncio.Timeout) -> None:
     idle.reschedule(asyncio.get_running_loop().time() + IDLE)
 
 
-async def _linger(done: asyncio.Event) -> None:
+async def _linger(done: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LINGER):
+        async with asyncio.timeout(seconds):
             await done.wait()
 
 
@@ -176,6 +193,11 @@ async def _output(
         await writer.drain()
     for piece in sentinel.flush():
         writer.write(piece)
+    if sentinel.owed:
+        await writer.drain()
+        with contextlib.suppress(TimeoutError):  # it shut its output and runs on: closing hangs it up
+            async with asyncio.timeout(STATUS):
+                writer.write(Sentinel.told(await attached.status()))
     await writer.drain()
 
 

@@ -162,6 +162,18 @@ def test_the_status_line_is_one_piece(before, cuts, tail):
     assert pieces.count(LINE) == whole.count(LINE)
 
 
+@given(before=NOISE, cuts=st.lists(st.integers(0, 200)), asked=st.booleans())
+def test_a_status_is_owed_until_it_was_said(before, cuts, asked):
+    whole = b"".join(before)
+    sentinel = Sentinel(f"ls ; echo '{LINE.decode()}'" if asked else "ls")
+    places = sorted({0, len(whole), *(cut % (len(whole) + 1) for cut in cuts)})
+    for start, end in itertools.pairwise(places):
+        sentinel.feed(whole[start:end])
+    sentinel.flush()
+    assert sentinel.owed is (asked and LINE not in whole)
+    assert Sentinel.told(127) + b"\r\n" == LINE
+
+
 def test_other_output_is_not_held_back():
     sentinel = Sentinel()
     assert sentinel.feed(b"prompt$ ") == [b"prompt$ "]

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import urllib.parse
+from dataclasses import replace
 
 import pytest
 
@@ -74,6 +75,42 @@ def test_each_record_is_whole():
     run(story)
 
 
+@pytest.mark.parametrize(("command", "status"), [("exit 7", 7), ("exec false", 1), ("kill -9 $$", 137)])
+@pytest.mark.parametrize("pipe", [True, False])
+def test_a_status_that_the_shell_cannot_tell_any_more_is_told_by_us(command, status, pipe):
+    """The CLI's echo behind the command is never reached; without the line the CLI shows a traceback of its own."""
+
+    async def story(whole):
+        url = await start(whole, f'echo out; {command} ; echo "{SENTINEL}$?"', force_no_tty=pipe)
+        parts = urllib.parse.urlsplit(url)
+        records = await asyncio.to_thread(read_records, whole.trust, parts.port, parts.path[1:])
+        assert b"".join(records[1:-1]).split() == [b"out"]
+        assert records[-1] == f"{SENTINEL}{status}".encode()
+
+    run(story)
+
+
+def test_who_asked_for_no_status_gets_none():
+    async def story(whole):
+        client = await Client.meet(whole, await start(whole, "echo out; exit 7"))
+        assert (await client.end()).split() == [b"rendezvous", b"out"]
+
+    run(story)
+
+
+def test_nobody_waits_for_the_status_of_what_shut_its_output_and_runs_on(monkeypatch):
+    monkeypatch.setattr(rendezvous, "STATUS", 0.05)
+
+    async def story(whole):
+        quiet = "import os, signal; os.closerange(0, 99); signal.pause()"
+        command = f"exec python3 -c '{quiet}' ; echo '{SENTINEL}$?'"
+        client = await Client.meet(whole, await start(whole, command, force_no_tty=True))
+        assert await client.end() == b"rendezvous\r\n"
+        await whole.platform.children[0].closed.wait()
+
+    run(story)
+
+
 def read_records(trust, port, secret):
     with (
         socket.create_connection(("127.0.0.1", port)) as raw,
@@ -136,6 +173,26 @@ def test_the_session_lingers_until_the_end_of_input_came(monkeypatch):
         assert not ending.done()
         client.writer.write(b"\x04")
         assert await ending == b""
+
+    run(story)
+
+
+def test_a_client_that_was_slow_to_come_has_as_long_again_for_its_end_of_input(monkeypatch):
+    """On a busy machine the CLI needs seconds for what takes it milliseconds elsewhere."""
+    monkeypatch.setattr(rendezvous, "LINGER_MOST", 60.0)
+
+    async def story(whole):
+        url = await start(whole, "echo done", force_no_tty=True)
+        offers = whole.api._rendezvous._offers
+        ((key, offer),) = offers.items()
+        offers[key] = replace(offer, made=offer.made - 30)
+        client = await Client.meet(whole, url)
+        await client.end(b"done")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2 * rendezvous.LINGER):
+                await client.end()
+        client.writer.write(b"\x04")
+        assert await client.end() == b""
 
     run(story)
 

@@ -317,6 +317,22 @@ def test_a_one_off_runs_and_its_status_is_ours(pushed):
     assert "exit-status" not in said
 
 
+def test_a_status_comes_though_the_shell_left_before_it_told_it(pushed):
+    """At Heroku the CLI ends with a traceback there: `exit`, and process types that begin with `exec`."""
+    for command, status in (("exit 7", 7), ("worker", 0), ("kill -9 $$", 137)):
+        said = pushed("run", "-a", pushed.app, "--exit-code", "--", command, status=status)
+        assert "TypeError" not in said
+        assert "exit-status" not in said
+
+
+def test_what_is_not_here_is_told_in_plain_words(pushed):
+    said = pushed.on("drains:add", "https://l.example/", status=2)
+    assert "cannot do that: this platform has no log drains" in said
+    assert "this platform has no webhooks" in pushed.on("webhooks", status=2)
+    assert "heroku run:inside web.1 bash" in " ".join(pushed.on("ps:exec", "--", "ls", status=2).split())
+    assert "Error" not in pushed.on("addons") + pushed("addons", "--all")
+
+
 def test_a_command_runs_inside_a_dyno(pushed):
     """`run:inside`, which Heroku has for Fir alone: the same rendezvous, into a dyno that runs."""
     pushed.on("ps:wait")

@@ -94,3 +94,5 @@ async def features_are_switched_by_name(whole):
     assert (await whole.ask("GET", "/apps/demo/features/preboot")).body["enabled"] is True
     assert (await whole.ask("PATCH", "/apps/demo/features/preboot", {})).status == 422
     assert (await whole.ask("GET", "/apps/demo/features/flying")).status == 404
+    ssh = await whole.ask("GET", "/apps/demo/features/runtime-heroku-exec")  # `heroku ps:exec` asks first
+    assert (ssh.status, "use `heroku run:inside web.1 bash`" in ssh.body["message"]) == (404, True)
