@@ -52,6 +52,8 @@ from dynod.model.formation import ECO, Formation, ProcessType
 
 # Heroku's words for a host that failed; here the same one is back.
 RELOCATING = "Relocating dyno to a new server"
+# Why the next one of a name starts; core/why.py adds how the last one ended.
+CRASHED, NOT_STARTED = "it crashed", "it could not be started"
 
 # -- the whole fleet --------------------------------------------------------------------------------------------------
 
@@ -151,7 +153,7 @@ def _after_crash(fleet: Fleet, desired: Desired, dyno: Dyno, event: Event, now: 
         return without_dyno(without_slot(fleet, dyno.name), dyno.id), ()
     slot, wait = _counted(slot, dyno, event, now)
     if wait == 0.0:
-        return start(fleet, desired, dyno.name, row, "it crashed", now, draw, slot.crashes)
+        return start(fleet, desired, dyno.name, row, CRASHED, now, draw, slot.crashes)
     after = Slot(dyno.id, slot.crashes, now.mono + wait, failures=slot.failures)
     return with_slot(fleet, dyno.name, after), ()
 
@@ -166,7 +168,7 @@ def _after_next_crash(
     fleet = with_slot(fleet, dyno.name, slot)
     if row is None or wait > 0.0:
         return fleet, ()
-    return boot_beside(fleet, desired, dyno.name, row, "it crashed", now, draw)
+    return boot_beside(fleet, desired, dyno.name, row, CRASHED, now, draw)
 
 
 def happened(fleet: Fleet, desired: Desired, dyno_id: DynoId, event: Event, now: Now, draw: Draw) -> Outcome:
@@ -283,7 +285,7 @@ def tick(fleet: Fleet, desired: Desired, now: Now, draw: Draw) -> Outcome:
     wanted = wanted_names(desired)
     for name, slot in tuple(fleet.slots.items()):
         if slot.retry is not None and slot.retry <= now.mono and name in wanted:
-            why = "it could not be started and has waited" if slot.failures else "it crashed and has waited"
+            why = f"{NOT_STARTED if slot.failures else CRASHED} and has waited"
             fleet, more = _retry(fleet, desired, name, wanted[name], why, now, draw)
             effects += more
     for dyno in tuple(fleet.dynos.values()):

@@ -7,6 +7,7 @@ something starts or stops because of it; what is read later is only joined.
 from collections.abc import Iterable
 
 from dynod.core.ledger import AppState
+from dynod.core.reconcile import CRASHED, NOT_STARTED
 from dynod.model.autopsy import Cause
 from dynod.model.dyno import DynoId
 from dynod.model.entry import (
@@ -24,7 +25,6 @@ from dynod.model.observation import Observation
 _ENDS = {"crashed": "crashed", "down": "stopped", "idle": "stopped", "complete": "completed", "lost": "lost"}
 _ASKED = {"stopping", "hung up"}  # told with the end that follows
 _PASSING = {"frozen", "thawed"}
-_CRASHED = ("it crashed", "it could not be started")  # what core/reconcile.py says of a retry
 
 
 def reason(entry: Entry, before: AppState | None, after: AppState | None) -> str:
@@ -69,7 +69,7 @@ def causes(observed: Iterable[Observation]) -> tuple[Cause, ...]:
     for each in observed:
         if each.what == "starting":
             why = each.detail
-            if why.startswith(_CRASHED) and each.name in crash:
+            if why.startswith((CRASHED, NOT_STARTED)) and each.name in crash:
                 why = f"{why}: {crash[each.name]}"
             made.append(_cause(each, "started", why))
         elif each.what in _PASSING:
