@@ -17,14 +17,16 @@ def small_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_secret_has_its_mode_whatever_the_umask_is(tmp_path):
-    before = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o077])
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_file_has_its_mode_whatever_the_umask_is(tmp_path, umask, mode):
+    before = os.umask(umask)
     try:
-        write_durably(f"{tmp_path}/key", b"secret", 0o600)
+        write_durably(f"{tmp_path}/key", b"secret", mode)
     finally:
         os.umask(before)
     assert (tmp_path / "key").read_bytes() == b"secret"
-    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "key").stat().st_mode & 0o777 == mode
 
 
 @pytest.mark.usefixtures("small_disk")
