@@ -34,7 +34,7 @@ until [ $(dmsetup info -c --noheadings -o open {DISK.name}) = 0 ]; do sleep 0.2;
 DOWN = f"{STOP}\n{END_DYNOS}\n{UNMOUNT}"
 UP = f"mount /dev/mapper/{DISK.name} {STATE} && systemctl start dynod.target"
 CHANGES = (
-    "rm -f /run/changes.log; systemd-run -q --unit=changes -p StandardOutput=truncate:/run/changes.log -p StandardError=journal "
+    "systemctl reset-failed changes 2>/dev/null || true; rm -f /run/changes.log; systemd-run -q --unit=changes -p StandardOutput=truncate:/run/changes.log -p StandardError=journal "
     f"--setenv=HOME=/root {PYTHON} -P {INSIDE}/changes.py {{app}} {{seed}}; until [ -s /run/changes.log ]; do sleep 0.1; done"
 )
 NO_MORE = "systemctl stop changes || true; systemctl reset-failed changes 2>/dev/null || true"
