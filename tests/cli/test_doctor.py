@@ -146,6 +146,15 @@ def test_a_trial_that_does_not_start_is_no_success(monkeypatch, module, why):
         assert re.search(why, check.found)
 
 
+def test_a_trial_that_hangs_is_not_waited_for_without_end(monkeypatch, tmp_path):
+    (tmp_path / "hangs.py").write_text("import signal\nsignal.pause()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(kernel.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(kernel, "PATIENCE", 0.5)
+    (check,) = kernel._tried("hangs", {"veth": "a remedy"})
+    assert (check.ok, check.found, check.remedy) == (False, "tried, and not done within 0.5 s", "a remedy")
+
+
 @pytest.mark.parametrize("which", ["api", "router", "router_tls", "metrics"])
 def test_a_taken_port_is_seen_and_who_holds_it_is_named(which):
     with socket.create_server(("127.0.0.1", 0)) as held:

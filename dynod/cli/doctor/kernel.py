@@ -15,6 +15,7 @@ from dynod.model.settings import Settings
 CONTROLLERS = ("memory", "pids", "cpu")
 IDMAPPED_LOWER = (5, 19)  # the first kernel whose overlayfs takes idmapped layers
 CGROUPS = "/sys/fs/cgroup"
+PATIENCE = 30.0  # seconds for a trial: the dyno host's start waits for it
 CAPABILITIES = {
     "CAP_CHOWN": 0,
     "CAP_DAC_OVERRIDE": 1,
@@ -113,9 +114,12 @@ def _tried(module: str, remedies: dict[str, str], *words: str) -> tuple[Check, .
             Check(name, "not tried: that takes root", ok=False, remedy="sudo dynod doctor", needed=False)
             for name in remedies
         )
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", module, *words], capture_output=True, text=True, check=False
-    )
+    argv = [sys.executable, "-P", "-m", module, *words]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        late = f"tried, and not done within {PATIENCE:g} s"
+        return tuple(Check(name, late, ok=False, remedy=remedy) for name, remedy in remedies.items())
     try:
         told = {str(name): str(why) for name, why in json.loads(done.stdout).items()}
     except ValueError:

@@ -16,6 +16,7 @@ from dynod.net.ipv6 import REMEDY, why_not
 from dynod.net.survey import survey
 
 PATIENCE = 2.0  # seconds for a name server; one that takes longer is no help to a build
+_ANSWER = 10.0  # seconds for systemd
 _OURS = "dynod"
 _LISTENS = "0A"  # TCP_LISTEN in /proc/net/tcp
 _PROGRAMS = ("dynod", "router")
@@ -109,8 +110,9 @@ def _sockets() -> str:
             capture_output=True,
             text=True,
             check=False,
+            timeout=_ANSWER,
         )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout
 
