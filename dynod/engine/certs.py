@@ -41,6 +41,7 @@ class Certs:
         hosts: dict[str, int] = {}
         for name, each in self._all():
             hosts[name] = served.setdefault(each, len(served))
+        self._own = {name: own for name, own in self._own.items() if name in hosts or name == self._domain}
         table = CertTable(self._table.generation, tuple(served), hosts, dict(self._challenges))
         if table != self._table:
             generation = max(self._table.generation + 1, int(clock.now().wall * 1000))

@@ -8,9 +8,10 @@ from core.test_domains import E1, certificate, told
 from cryptography import x509
 from ledger_samples import drawer
 
-from dynod.core import domains
+from dynod.core import changes, domains
 from dynod.core.lifecycle import Now
 from dynod.engine.certs import RENEW, Certs
+from dynod.model.app import AppName
 
 START = 1_800_000_000.0
 
@@ -41,6 +42,21 @@ def test_an_apps_own_name_has_a_certificate_that_clients_take(published):
         {},
         ["apps.example.com", "*.apps.example.com"],
     )
+
+
+def test_a_name_that_is_an_apps_no_more_is_forgotten(published):
+    make, tables, _ = published
+    story = told()
+    certs = make(story, "localhost")
+    for name in ("demo", "other", "demo"):
+        story.tell(changes.rename_app(story.ledger, story.state, AppName(name)))
+        certs.look()
+    first, _, last = (
+        names(table.served[table.hosts[f"{app}.localhost"]])[0]
+        for app, table in zip(("demo", "other", "demo"), tables, strict=True)
+    )
+    assert first.serial_number != last.serial_number
+    assert tables[0].served[0] == tables[2].served[0]  # that of all names
 
 
 def test_a_domain_may_be_longer_than_a_common_name(published):
