@@ -67,10 +67,15 @@ class Maps:
         return self._kept[key]
 
     def _new(self, key: tuple[int, int, int]) -> int:
-        for _ in range(SPARE):  # those who died while they waited have said who they were all the same
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for _ in range(
+            SPARE
+        ):  # those who wait may have died, all of them with their nursery, before they said who they are or since
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, packets.Hung):
                 return self._map_next(key)
-        return self._map_next(key)
+        try:
+            return self._map_next(key)
+        except packets.Hung:
+            raise OSError(12, "no user namespace; see /proc/sys/user/max_user_namespaces") from None
 
     def _map_next(self, key: tuple[int, int, int]) -> int:
         if not self._spare:
@@ -101,11 +106,8 @@ class Maps:
 
 def _map(door: socket.socket, owner: int, group: int, uid: int) -> int:
     """Use a holder up; it may go then."""
-    try:
-        pid = packets.receive(door)[0]["pid"]
-        for name, inside in (("uid_map", owner), ("gid_map", group)):
-            with open(f"/proc/{pid}/{name}", "wb", buffering=0) as table:
-                table.write(b"%d %d 1\n" % (inside, uid))
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-    except packets.Hung:
-        raise OSError(12, "no user namespace; see /proc/sys/user/max_user_namespaces") from None
+    pid = packets.receive(door)[0]["pid"]
+    for name, inside in (("uid_map", owner), ("gid_map", group)):
+        with open(f"/proc/{pid}/{name}", "wb", buffering=0) as table:
+            table.write(b"%d %d 1\n" % (inside, uid))
+    return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import dynod.jail.init
+from dynod.jail import packets
 from dynod.jail.idmap import SPARE, Maps, hold
 from dynod.jail.init import compiled
 
@@ -64,6 +65,20 @@ def test_holders_that_died_while_they_waited_are_passed_over(maps):
         door.recv(1, 2)  # MSG_PEEK: it lives in its namespace and has said so
     assert len(holders.pids) == SPARE
     holders.kill()
+    assert made.fd(5000, 5000, 5001) >= 0
+
+
+def test_holders_that_died_before_they_said_who_they_are_are_passed_over(maps):
+    """They die with the nursery, however young they are."""
+    made, holders = maps
+    for door in made._spare:
+        door.recv(1, 2)
+    holders.kill()
+    for _ in range(SPARE):
+        made._spare.popleft().close()
+        ours, theirs = packets.pair()
+        theirs.close()
+        made._spare.append(ours)
     assert made.fd(5000, 5000, 5001) >= 0
 
 
