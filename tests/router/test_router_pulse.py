@@ -12,7 +12,15 @@ import pytest
 
 from router.pulse import SILENT, STARTING, Pulse
 from tests.router.routing import SLOW, FakeDyno, run, table
-from tests.router.test_router_processes import Router, connect, ended, readable, routes_file, table_codec
+from tests.router.test_router_processes import (
+    Router,
+    connect,
+    ended,
+    readable,
+    routes_file,
+    table_codec,
+    worker_of,
+)
 
 LOOK = ("--look", "1")
 
@@ -87,9 +95,21 @@ def with_router(test, *words):
     run(whole, SLOW)
 
 
-def test_a_worker_that_hangs_is_killed_and_another_serves_in_its_place():
+async def served_by(worker, port, pids):
+    """Ask until that worker has answered."""
+    while True:
+        async with await connect(port) as connection:
+            assert (await connection.ask()).body == b"hello"
+            if worker_of(port, connection, pids) == worker:
+                return
+
+
+@pytest.mark.parametrize("serves", [False, True], ids=["before it serves", "while it serves"])
+def test_a_worker_that_hangs_is_killed_and_another_serves_in_its_place(serves):
     async def test(router):
         port, (stuck, other) = await router.announced()
+        if serves:
+            await served_by(stuck, port, [stuck, other])
         pidfd = os.pidfd_open(stuck)
         os.kill(stuck, signal.SIGSTOP)
         try:
