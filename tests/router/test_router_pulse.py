@@ -170,6 +170,32 @@ def test_systemd_is_asked_to_watch_the_master_and_hears_of_it_until_another_vers
     run(whole, SLOW)
 
 
+def test_nobody_looks_for_a_worker_that_ended():
+    """As long as it would have taken to find it silent."""
+
+    async def whole():
+        dyno = FakeDyno(None)
+        backend = await dyno.open()
+        with tempfile.TemporaryDirectory() as directory:
+            systemd = Systemd(directory)
+            how = {"env": {**os.environ, "NOTIFY_SOCKET": systemd.path}}
+            router = started_with(directory, backend, *LOOK, **how)
+            try:
+                assert await systemd.but_beats() == "READY=1\nWATCHDOG_USEC=60000000"
+                master = router.process.pid
+                workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+                os.kill(int(workers[0]), signal.SIGKILL)
+                beats = [await systemd.hear() for _ in range(STARTING + 2)]
+                assert beats == ["WATCHDOG=1"] * len(beats)
+                assert router.process.poll() is None
+            finally:
+                router.close()
+                systemd.sock.close()
+                await dyno.close()
+
+    run(whole, SLOW)
+
+
 def test_the_looks_are_often_enough_for_what_systemd_waits():
     from router.master import WATCHED
     from router.pulse import ROUND
