@@ -18,7 +18,8 @@ class Told:
 
     def hear(self, kind, data):
         (self.lines if kind == "out" else self.said).extend(data.decode().splitlines())
-        self.began.set()
+        if self.lines:
+            self.began.set()
 
     def counts(self, before=None):
         """How many changes of each kind were acknowledged."""
@@ -26,8 +27,8 @@ class Told:
 
     def under_way(self, before=None):
         """What was about to change when all went dark."""
-        last = self.lines[:before][-1].split()
-        return " ".join(last[1:3]) if last[0] == "try" else ""
+        word, *change = (self.lines[:before] or ["nothing"])[-1].split()
+        return " ".join(change[:2]) if word == "try" else ""
 
     def allowed(self, *whats, before=None, after=None):
         """What may be found: the last that was acknowledged before the power went, and what was tried since; nothing, if anything may."""

@@ -1,5 +1,7 @@
 """What a machine that lost its power must hold, and what it may, after what a client was told."""
 
+import pytest
+
 from tests.lab.told import Told
 
 
@@ -43,3 +45,38 @@ def test_a_slug_taken_again_counts_as_code_beside_a_push():
     assert told("try push 12", "did push 12", "try rollback s", "did rollback s 0").allowed(
         "push", "rollback"
     ) == {"s"}
+
+
+def test_changes_begin_with_what_is_said_of_one_and_not_with_what_git_says():
+    made = Told()
+    made.hear("err", b"set git remote heroku")
+    assert not made.began.is_set()
+    assert made.under_way() == ""
+    made.hear("out", b"try count 1")
+    assert made.began.is_set()
+    assert made.under_way() == "count 1"
+
+
+def test_nothing_is_under_way_once_the_last_change_was_acknowledged():
+    assert told("try count 1", "did count 1").under_way() == ""
+    assert told("try count 1", "did count 1").under_way(before=1) == "count 1"
+
+
+def test_the_repository_holds_the_push_that_was_acknowledged_last_and_no_lock():
+    whole = {
+        **dict.fromkeys(("ledger.db", "observations.db"), "ok"),
+        **{
+            key: []
+            for key in ("gaps", "unlike their archive", "half made", "repositories that err", "locked")
+        },
+        "running": {},
+        "formation": {},
+        "slug": "s",
+        "page": "page b",
+        "pushed": "b",
+    }
+    made = told("try push a", "did push a", "try push b", "did push b")
+    made.holds(whole, "page b")
+    for spoilt in ({"pushed": "a"}, {"locked": ["main.lock"]}):
+        with pytest.raises(AssertionError):
+            made.holds({**whole, **spoilt}, "page b")
