@@ -91,6 +91,7 @@ async def house(tmp_path, slugs=None, store=None):
 async def nothing_left(made, app):
     assert await made.log.forgotten.get() == app.id
     assert made.loops() == ()
+    assert not [task for task in made.tasks._running if task.get_coro().__qualname__ == "AppLoop.run"]
     assert await made.observations.fleets() == {}
     assert not made.deeds.endings
     assert not made.sessions
@@ -222,6 +223,8 @@ def test_a_fault_of_ours_leaves_no_dyno_and_no_build_on_its_way(tmp_path, caplog
             build = await asks.start_build(made.owner(), app, BuildAsk(str(source), "", ""))
             said = b"".join([data async for data in asks.build_output(app, build)])
             assert said.endswith(b" !     dynod itself has failed, its log says how\n !     Push failed\n")
+            building = [task for task in made.tasks._running if task.get_coro().__qualname__ == "run"]
+            await asyncio.gather(*building, return_exceptions=True)
             assert asks.build(app, build.id).status is BuildStatus.FAILED
             await asks.destroy_app(made.owner(), app)
             await nothing_left(made, app)
