@@ -131,8 +131,10 @@ async def make_repository(state: str, app_id: str) -> str:
         await asyncio.to_thread(to_disk, partial)  # HEAD and config, which core.fsync does not cover
         try:
             await asyncio.to_thread(rename_new, partial, path)
-        except OSError:  # another request was first
-            await asyncio.to_thread(shutil.rmtree, partial)
+        except OSError:
+            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+            if not os.path.isdir(path):  # else another request was first
+                raise
     return path
 
 

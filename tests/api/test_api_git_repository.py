@@ -198,3 +198,12 @@ def test_a_lock_that_a_power_cut_left_keeps_nobody_from_pushing(tmp_path):
         assert (await push(whole, tree))[0] == 0
 
     run(story, hook=hook(HOOK))
+
+
+def test_a_repository_that_cannot_be_put_in_its_place_is_told_and_leaves_nothing(tmp_path):
+    """It was taken for one that another request had made."""
+    (tmp_path / "git").mkdir()
+    (tmp_path / "git/app-id.git").write_text("in the way")
+    with pytest.raises(NotADirectoryError):
+        asyncio.run(git.make_repository(str(tmp_path), "app-id"))
+    assert os.listdir(tmp_path / "git") == ["app-id.git"]
