@@ -331,6 +331,7 @@ def test_what_is_not_here_is_told_in_plain_words(pushed):
     assert "this platform has no webhooks" in pushed.on("webhooks", status=2)
     assert "heroku run:inside web.1 bash" in " ".join(pushed.on("ps:exec", "--", "ls", status=2).split())
     assert "Error" not in pushed.on("addons") + pushed("addons", "--all")
+    assert "cannot use the buildpack 'some/pack'" in pushed.on("buildpacks:add", "some/pack", status=2)
 
 
 def test_a_command_runs_inside_a_dyno(pushed):

@@ -2,6 +2,7 @@
 
 import hashlib
 
+from slugc.buildpacks import DETECT_ORDER
 from tests.api.story import GZIP, covers, deploy, made
 
 
@@ -43,6 +44,22 @@ async def the_build_cache_is_cleared(whole):
     await made(whole)
     assert (await whole.ask("DELETE", "/apps/demo/build-cache")).status == 200
     assert ("clear_cache", "demo") in whole.platform.done
+
+
+@covers("buildpacks.update")
+async def a_buildpack_that_no_build_could_find_is_refused_when_it_is_set(whole):
+    await made(whole)
+    path = "/apps/demo/buildpack-installations"
+    addresses = ["https://a.example/b.git#main", "http://a.example/b.tgz", "file:///b", "/b", "python"]
+    known = [*addresses, *(f"heroku/{name}" for name in DETECT_ORDER)]
+    answer = await whole.ask("PUT", path, {"updates": [{"buildpack": each} for each in known]})
+    assert [one["buildpack"]["url"] for one in answer.body] == known
+    for name in ("heroku/ruby", "some/python", "urn:buildpack:some/pack"):
+        answer = await whole.ask("PUT", path, {"updates": [{"buildpack": "python"}, {"buildpack": name}]})
+        assert (answer.status, answer.body["id"]) == (422, "invalid_params")
+        shipped = "this machine ships heroku/nodejs, heroku/python, heroku/procfile; "
+        assert shipped in answer.body["message"]
+    assert len((await whole.ask("GET", path)).body) == len(known)
 
 
 @covers("buildpacks.list", "buildpacks.update")
