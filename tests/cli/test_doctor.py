@@ -175,6 +175,7 @@ def test_who_only_talks_over_a_port_does_not_hold_it():
     with socket.create_server(("127.0.0.1", 0)) as held:
         address = held.getsockname()
         with socket.create_connection(address), held.accept()[0]:
+            assert len(list(reach.holders(address[1]))) == 1
             held.close()
             assert list(reach.holders(address[1])) == []
 

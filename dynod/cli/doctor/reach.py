@@ -1,5 +1,6 @@
 """Who reaches us and whom we reach: the ports and who holds them, name servers that answer, IPv6, firewalls of others."""
 
+import contextlib
 import errno
 import os
 import select
@@ -89,10 +90,12 @@ def _listening(number: int) -> Iterator[str]:
 
 def _open(pid: str) -> Iterator[str]:
     try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            yield os.readlink(f"/proc/{pid}/fd/{fd}")
+        found = os.listdir(f"/proc/{pid}/fd")
     except OSError:  # it ended, or is not ours to look into
         return
+    for fd in found:
+        with contextlib.suppress(OSError):  # closed meanwhile, as our own of a moment ago is
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")
 
 
 def _is_ours(pid: str, number: int) -> bool:
