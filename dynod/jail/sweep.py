@@ -24,7 +24,6 @@ from dynod.jail.loop import Loop
 from dynod.removal import remove_tree
 
 PATIENCE = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)  # milliseconds
-SHARED = 1000  # times that another sweeper may be faster
 
 
 class Sweeping:
@@ -76,7 +75,7 @@ def _run(door: socket.socket, job: dict[str, Any], freeze: Callable[[str], None]
         if job["freeze"]:
             freeze(job["freeze"])
         for tree in job["trees"]:
-            _remove_whole(tree)
+            remove_tree(tree)
         if job["project"]:
             let_go(os.path.dirname(job["trees"][0]), job["project"])
         for group in job["groups"]:
@@ -87,15 +86,6 @@ def _run(door: socket.socket, job: dict[str, Any], freeze: Callable[[str], None]
         error = str(failed)
     with contextlib.suppress(packets.Hung):
         packets.send(door, {"job": job["job"], "error": error})
-
-
-def _remove_whole(tree: str) -> None:
-    """A job of a host that was killed may still be at the same tree: what it took is not missed."""
-    for _ in range(SHARED):
-        with contextlib.suppress(FileNotFoundError):
-            remove_tree(tree)
-            return
-    remove_tree(tree)
 
 
 def let_go(directory: str, project: int) -> None:
