@@ -1,5 +1,6 @@
 """A Plex with the pipes of dynos, real ones, and the directory that it keeps lines in."""
 
+import asyncio
 import os
 
 from waiting import run, until
@@ -14,6 +15,18 @@ APP = "app-1"
 LABELS = {"app": APP, "name": "web.1", "type": "web", "release": "v3"}
 
 
+class Heard(Plex):
+    """`over` tells of each pipe that was read to its end."""
+
+    def __init__(self, directory, **options):
+        super().__init__(directory, **options)
+        self.over = asyncio.Event()
+
+    def ended(self, intake):
+        super().ended(intake)
+        self.over.set()
+
+
 class House:
     """A state directory, the dynos' pipes as a dyno host keeps them, and the Plex of the moment."""
 
@@ -21,7 +34,7 @@ class House:
         self.directory = f"{tmp_path}/logs"
         self.options = options
         self.dynos = {}
-        self.plex = Plex(self.directory, **options)
+        self.plex = Heard(self.directory, **options)
 
     def dyno(self, id="dyno-1", labels=LABELS):
         """Make a dyno's pipe; return the end it writes to."""
@@ -32,7 +45,7 @@ class House:
 
     def restart(self):
         self.plex.close()
-        self.plex = Plex(self.directory, **self.options)
+        self.plex = Heard(self.directory, **self.options)
 
     def host_again(self):
         for id, (read, labels) in self.dynos.items():
@@ -51,14 +64,20 @@ class House:
         return [text for _, text in self.history(**query)]
 
     def spools(self):
-        return os.listdir(f"{self.directory}/.spool")
+        return [f"{self.directory}/.spool/{name}" for name in os.listdir(f"{self.directory}/.spool")]
 
     async def until_texts(self, count, **query):
         await until(
             lambda: len(self.texts(**query)) >= count,
-            watch=[f"{self.directory}/.", self.ring()],
+            watch=[f"{self.directory}/.", self.ring(query.get("app", APP))],
             what="no lines",
         )
+
+    async def until_read(self):
+        """Wait until every pipe was read to its end, of which no file need tell."""
+        while self.plex.stat()["reading"]:
+            self.plex.over.clear()
+            await self.plex.over.wait()
 
     def ring(self, app=APP):
         os.makedirs(f"{self.directory}/{app}", exist_ok=True)

@@ -9,7 +9,7 @@ from dynod.logplex.lines import LINE_BYTES
 from dynod.logplex.plex import UNCLAIMED, Plex
 from dynod.logplex.query import Ask
 from dynod.model.log import LogQuery
-from tests.logplex.plex_house import APP, LABELS, House, housed
+from tests.logplex.plex_house import APP, LABELS, housed
 
 
 @housed
@@ -111,12 +111,9 @@ async def test_the_same_pipe_given_twice_is_read_once(house):
     os.write(write, b"once\n")
     os.close(write)
     await house.until_texts(1)
-    await until(lambda: not house.plex.stat()["reading"], watch=[house.ring()])
+    await house.until_read()
     house.host_again()
     assert house.texts() == ["once"]
-
-
-House.path = lambda house, name: f"{house.directory}/.spool/{name}"
 
 
 @housed

@@ -2,8 +2,6 @@
 
 import os
 
-from waiting import until
-
 from dynod.logplex.plex import Plex
 from dynod.logplex.query import Ask
 from dynod.logplex.records import Record
@@ -23,10 +21,7 @@ async def test_a_forgotten_app_leaves_nothing_and_its_late_lines_too(house):
     os.write(write, b"late\n")
     house.plex.add(APP, [Record(1, "heroku", "router", "late")])
     os.close(write)
-    await until(
-        lambda: not house.plex.stat()["reading"],
-        watch=[f"{house.directory}/.spool", *map(house.path, house.spools())],
-    )
+    await house.until_read()
     house.forget_dyno()
     assert house.texts() == []
     assert os.listdir(f"{house.directory}/.spool") == []

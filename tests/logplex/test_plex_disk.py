@@ -20,7 +20,7 @@ async def test_spools_do_not_grow(house):
     for number in range(1, 41):
         os.write(write, b"x" * (SEGMENT // 8 - 1) + b"\n")
         await house.until_texts(number * 4)  # 32,767 bytes are four lines
-    assert len(os.listdir(house.path(house.spools()[0]))) <= 2
+    assert len(os.listdir(house.spools()[0])) <= 2
     os.close(write)
 
 
