@@ -3,8 +3,10 @@
 import asyncio
 import os
 
-from support.waiting import run
+import pytest
+from support.waiting import CAP, run
 
+from dynod.engine import routerlink
 from dynod.engine.routerlink import RouterLink
 from dynod.link import connect
 from dynod.link.server import Connection
@@ -14,6 +16,13 @@ from dynod.model.settings import Settings, certs_file, routes_file, routes_socke
 from dynod.wire import certs as certs_codec
 from dynod.wire import table as table_codec
 from dynod.wire.rpc import Notification
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """However slow this machine is, it is the router that ends a wait here."""
+    monkeypatch.setattr(routerlink, "PATIENCE", CAP)
+    monkeypatch.setattr(routerlink, "GATHERING", CAP)
 
 
 def _settings(tmp_path):

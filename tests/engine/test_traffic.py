@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
-from support.waiting import run
+from support.waiting import CAP, run
 
+from dynod.engine import routerlink
 from dynod.engine.routerlink import RouterLink
 from dynod.engine.traffic import SLICE, SLICES, Counts
 from dynod.link import connect
@@ -85,7 +86,9 @@ def test_what_is_no_message_is_refused(message):
         here.took(1, message)
 
 
-def test_every_worker_is_asked_and_has_told_when_that_returns(tmp_path):
+def test_every_worker_is_asked_and_has_told_when_that_returns(tmp_path, monkeypatch):
+    monkeypatch.setattr(routerlink, "PATIENCE", CAP)  # it is the workers that end the wait
+
     async def story():
         settings, got = Settings(state=str(tmp_path / "s"), run=str(tmp_path)), asyncio.Queue()
         link = RouterLink(settings, got.put_nowait, got.put_nowait)
