@@ -38,18 +38,15 @@ async def create(ask: Ask) -> Any:
 
 
 async def update(ask: Ask) -> Any:
-    """Change what is named: all fields are read before the first is changed."""
+    """Change what is named, all of it or nothing."""
     body = fields.mapping(ask.body)
-    maintenance = fields.optional_flag(body, "maintenance")
-    stack = fields.identity(body, "build_stack")
-    name = fields.optional_text(body, "name")
-    app = ask.app
-    if name and name != app.name:
-        app = await ask.platform.rename_app(ask.account, app, name)
-    if stack:
-        app = await ask.platform.set_build_stack(ask.account, app, stack)
-    if maintenance is not None:
-        app = await ask.platform.set_maintenance(ask.account, app, on=maintenance)
+    app = await ask.platform.update_app(
+        ask.account,
+        ask.app,
+        name=fields.optional_text(body, "name") or None,
+        stack=fields.identity(body, "build_stack") or None,
+        maintenance=fields.optional_flag(body, "maintenance"),
+    )
     return shown(ask, app)
 
 

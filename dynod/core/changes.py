@@ -84,6 +84,23 @@ def set_build_stack(state: AppState, stack: str, stacks: Sequence[str]) -> tuple
     return (BuildStackSet(stack),) if stack != state.app.build_stack else ()
 
 
+def update_app(
+    ledger: Ledger,
+    state: AppState,
+    stacks: Sequence[str],
+    *,
+    name: AppName | None,
+    stack: str | None,
+    maintenance: bool | None,
+) -> tuple[Payload, ...]:
+    """Change what is named, all of it or nothing."""
+    return (
+        *(() if name is None else rename_app(ledger, state, name)),
+        *(() if stack is None else set_build_stack(state, stack, stacks)),
+        *(() if maintenance is None else set_maintenance(state, on=maintenance)),
+    )
+
+
 def set_buildpacks(state: AppState, urls: Sequence[str]) -> tuple[Payload, ...]:
     """Name the buildpacks of the next build, in order; none means that one is detected."""
     return (BuildpacksSet(tuple(urls)),) if tuple(urls) != state.app.buildpacks else ()

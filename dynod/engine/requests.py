@@ -111,20 +111,17 @@ class Requests:
             pass
         return name
 
-    async def rename_app(self, actor: Account, app: App, name: str) -> App:
-        wanted = app_name(name)
-        return await self._house.change(
-            actor, app, lambda state: changes.rename_app(self._house.ledger, state, wanted)
-        )
+    async def update_app(
+        self, actor: Account, app: App, *, name: str | None, stack: str | None, maintenance: bool | None
+    ) -> App:
+        wanted = None if name is None else app_name(name)
 
-    async def set_maintenance(self, actor: Account, app: App, *, on: bool) -> App:
-        return await self._house.change(actor, app, lambda state: changes.set_maintenance(state, on=on))
+        def rule(state: AppState) -> Sequence[Payload]:
+            return changes.update_app(
+                self._house.ledger, state, self.stacks(), name=wanted, stack=stack, maintenance=maintenance
+            )
 
-    async def set_build_stack(self, actor: Account, app: App, stack: str) -> App:
-        stacks = (self._house.machine.stack,)
-        return await self._house.change(
-            actor, app, lambda state: changes.set_build_stack(state, stack, stacks)
-        )
+        return await self._house.change(actor, app, rule)
 
     async def set_buildpacks(self, actor: Account, app: App, urls: Sequence[str]) -> App:
         return await self._house.change(actor, app, lambda state: changes.set_buildpacks(state, urls))

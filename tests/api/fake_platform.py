@@ -119,16 +119,15 @@ class FakePlatform(Deploys):
         house.app = replace(house.app, updated_at=self.now(), **fields)
         return house.app
 
-    async def rename_app(self, actor: Account, app: App, name: str) -> App:
-        return self._change(app, name=app_name(name))
-
-    async def set_maintenance(self, actor: Account, app: App, *, on: bool) -> App:
-        return self._change(app, maintenance=on)
-
-    async def set_build_stack(self, actor: Account, app: App, stack: str) -> App:
-        if stack not in self.stacks():
+    async def update_app(self, actor: Account, app: App, *, name, stack, maintenance) -> App:
+        if stack not in (None, *self.stacks()):
             raise Refused(Refusal.INVALID, f"cannot find the stack {stack}")
-        return self._change(app, build_stack=stack)
+        wanted = {
+            "name": None if name is None else app_name(name),
+            "build_stack": stack,
+            "maintenance": maintenance,
+        }
+        return self._change(app, **{field: value for field, value in wanted.items() if value is not None})
 
     async def set_buildpacks(self, actor: Account, app: App, urls: Sequence[str]) -> App:
         return self._change(app, buildpacks=tuple(urls))

@@ -96,6 +96,25 @@ def test_a_stack_that_is_not_there() -> None:
     )
 
 
+def test_what_is_changed_of_an_app_is_changed_whole_or_not_at_all() -> None:
+    ledger, state, stacks = Story().ledger, Story().state, ("debian-12", "debian-13")
+
+    def update(name: str | None = None, stack: str | None = None, maintenance: bool | None = None):
+        wanted = None if name is None else AppName(name)
+        return changes.update_app(ledger, state, stacks, name=wanted, stack=stack, maintenance=maintenance)
+
+    assert update() == ()
+    assert update("other", "debian-13", maintenance=True) == (
+        AppRenamed(AppName("other")),
+        BuildStackSet("debian-13"),
+        MaintenanceSet(on=True),
+    )
+    assert refused(lambda: update("other", "heroku-24")) == (
+        Refusal.INVALID,
+        "cannot use stack 'heroku-24' for app demo: there are debian-12, debian-13",
+    )
+
+
 def test_one_build_at_a_time() -> None:
     story = Story()
     started = BuildStarted(BuildId("b1"), "c0ffee", "debian-12", ("a",))

@@ -46,15 +46,18 @@ class Api:
         """Ask a row; return what it answered."""
         row = next(row for row in OPERATIONS if row.name == name)
         path = row.path.format(app="shapes", **params) + query
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        headers["Accept"] = "application/vnd.heroku+json; version=3"
-        status, data = self.raw(row.method, path, None if body is None else json.dumps(body), headers)
-        answer = json.loads(data)
+        status, answer = self.sent(row.method, path, body)
         assert status < 400, f"{row.method} {path}: {answer}"
         why = shapes.of(row.method, path, status, answer)
         assert not why, f"{row.method} {path}{why}"
         self.asked.add(name)
         return answer
+
+    def sent(self, method, path, body):
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        headers["Accept"] = "application/vnd.heroku+json; version=3"
+        status, data = self.raw(method, path, None if body is None else json.dumps(body), headers)
+        return status, json.loads(data)
 
     def put(self, url, data):
         status, said = self.raw("PUT", url, data)
@@ -102,6 +105,10 @@ def test_an_app_from_its_first_day_to_its_last(api, platform):
     assert owner["role"] == "owner"
     assert api("apps.update", {"maintenance": True})["maintenance"] is True
     api("apps.update", {"maintenance": False})
+    before = api("apps.info")
+    status, refused = api.sent("PATCH", "/apps/shapes", {"name": "other", "build_stack": "cedar-10"})
+    assert (status, "cedar-10" in refused["message"]) == (422, True)
+    assert api("apps.info") == before  # its name too
     for feature in api("features.list"):
         assert api("features.info", feature=feature["name"]) == feature
         for enabled in (True, False):

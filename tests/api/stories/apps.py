@@ -48,10 +48,11 @@ async def an_app_is_renamed_put_into_maintenance_and_moved_to_a_stack(whole):
     assert (answer.body["name"], answer.body["maintenance"]) == ("demo2", True)
     assert answer.body["build_stack"]["name"] == "heroku-24"
     assert (await whole.ask("GET", "/apps/demo")).status == 404
-    refused = await whole.ask("PATCH", "/apps/demo2", {"maintenance": "yes", "name": "demo3"})
-    assert refused.status == 422
-    assert "maintenance" in refused.body["message"]
-    assert (await whole.ask("GET", "/apps/demo2")).status == 200  # nothing was changed before the refusal
+    for field, value in (("maintenance", "yes"), ("build_stack", "cedar-10")):
+        refused = await whole.ask("PATCH", "/apps/demo2", {field: value, "name": "demo3"})
+        assert refused.status == 422
+        assert (field if field == "maintenance" else value) in refused.body["message"]
+    assert (await whole.ask("GET", "/apps/demo2")).body == answer.body  # nothing was changed before a refusal
 
 
 @covers("apps.destroy")
