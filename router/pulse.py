@@ -53,8 +53,7 @@ class Pulse:
 
 def beat(loop: asyncio.AbstractEventLoop, pipe: int, every: float) -> None:
     """Be heard for as long as the loop turns; the worker's side."""
-    with contextlib.suppress(
-        OSError
-    ):  # full, while the master is stopped; or it went over to a new version, which hears others
+    # It fails when full, while the master is stopped; and when that went over to a new version, which hears others.
+    with contextlib.suppress(OSError):
         os.write(pipe, b"1")
     loop.call_later(every, beat, loop, pipe, every)

@@ -16,6 +16,7 @@ from router import hands
 from router.addresses import Addresses
 
 HANDSHAKE = 10.0  # seconds
+LOOKS = 0.5  # seconds between two looks at who is over it: thousands who begin one after the other do not cost a look each
 RECORD = 16 * 1024  # no record is larger
 
 
@@ -42,7 +43,7 @@ class Shaking:
         due = self._loop.time() - HANDSHAKE
         for connection, since in list(self._since.items()):
             if since > due:
-                self._timer = self._loop.call_later(since - due, self._look)
+                self._timer = self._loop.call_later(max(since - due, LOOKS), self._look)
                 return
             del self._since[connection]
             connection.abort()

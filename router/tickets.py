@@ -154,12 +154,8 @@ class Tickets:
             self._callback = ctypes.cast(callback, ctypes.c_void_p).value
             if quick and self._callback:
                 self._callback = hands.sealer(self._callback)
-        except (
-            OSError,
-            AttributeError,
-            MemoryError,
-        ):  # other libraries, or no memory that may be called into
-            self._callback = None
+        except (OSError, AttributeError, MemoryError):
+            self._callback = None  # other libraries, or no memory that may be called into
 
     def key(self, context: ssl.SSLContext) -> bool:
         """Have a context do so; False where this OpenSSL or this Python is another than known."""

@@ -10,7 +10,7 @@ import pytest
 from dynod.host.authority import authority, issue, pem
 from dynod.host.certificates import key_text, new_key
 from router.addresses import Addresses
-from router.secure import HANDSHAKE, RECORD, Secured, Shaking
+from router.secure import HANDSHAKE, LOOKS, RECORD, Secured, Shaking
 from router.tls import new_context
 
 pytestmark = pytest.mark.usefixtures("either_hands")
@@ -294,3 +294,18 @@ def test_who_does_not_shake_hands_is_left_after_a_while_and_nobody_else():
     assert (later.tcp.did, loop.timers) == ([], [])
     Pair(shaking=shaking)
     assert [at for at, _ in loop.timers] == [loop.now + HANDSHAKE]
+
+
+def test_who_begin_one_right_after_the_other_are_looked_at_together():
+    """A look costs all who are still at it: one for each would cost their square."""
+    loop = Loop()
+    shaking, begun = Shaking(loop), loop.now
+    crowd = []
+    for after in (0.0, 0.1, 0.2, LOOKS):
+        loop.pass_to(begun + after)
+        crowd.append(Pair(shaking=shaking))
+    loop.pass_to(begun + HANDSHAKE)
+    assert [pair.tcp.did for pair in crowd] == [["abort"], [], [], []]
+    assert [at for at, _ in loop.timers] == [begun + HANDSHAKE + LOOKS]
+    loop.pass_to(begun + HANDSHAKE + LOOKS)
+    assert [pair.tcp.did for pair in crowd] == [["abort"]] * 4
