@@ -1,10 +1,12 @@
 """The dyno host ends, by SIGKILL and by SIGTERM, and starts again: what lives on, what does not, what is known afterwards."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 from jailed import PATIENCE, TestHost, children, close_all, kill, read_all, read_until, record, wait_gone
 
@@ -24,6 +26,30 @@ def waiting(host, status, **change):
     _, fds = host.boot(plan)
     read_until(fds[1], "ready")
     return plan["id"], fds
+
+
+def embryos(host):
+    """The processes that wait for a plan, once the pool is full."""
+    while (said := host.ask("stat")[0])["ready"] < said["warm"]:
+        pass
+    found = []
+    for group in host.cgroup("pids", "").glob("embryo-*"):
+        with contextlib.suppress(OSError):  # one of an embryo that has died, and goes
+            found += map(int, (group / "cgroup.procs").read_text().split())
+    return found
+
+
+def all_below(pid):
+    return {each.pid for each in psutil.Process(pid).children(recursive=True)}
+
+
+def watched(pids):
+    """Descriptors of those that have not ended yet."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            found.append(os.pidfd_open(pid))
+    return found
 
 
 def test_a_killed_host_leaves_its_dynos_and_the_next_knows_how_they_ended(host):
@@ -83,20 +109,19 @@ def test_a_status_survives_two_deaths_of_the_host(host):
 
 def test_embryos_and_helpers_die_with_the_host_and_their_groups_go_at_the_next_start(host):
     host.start(end_dynos=False)
-    host.sh("true")  # the pool is full again or filling
-    pidfds = [os.pidfd_open(child) for child in children(host.process.pid)]
-    assert len(pidfds) >= 2
+    host.sh("true")
+    waiting = embryos(host)
+    pidfds = watched(all_below(host.process.pid))
+    assert len(waiting) == 2
+    assert set(waiting) < all_below(host.process.pid)
     groups = list(host.cgroup("pids", "").glob("embryo-*"))
-    assert groups
     host.kill()
     for pidfd in pidfds:
         wait_gone(pidfd)
     host.start()
     assert host.sh("echo well")[1] == "well\n"
-    old = host.cgroup("pids", "").glob("embryo-*")
-    assert not {group.name for group in groups} & {
-        group.name for group in old if (group / "cgroup.procs").read_text()
-    }
+    host.terminate()  # once all is swept
+    assert [group for group in groups if group.exists()] == []
 
 
 def test_what_lives_in_our_cgroup_without_a_record_is_ended(host):
@@ -140,7 +165,9 @@ def test_sigterm_leaves_dynos_running_and_nothing_else(host):
     host.start(end_dynos=False)
     id, fds = waiting(host, 2)
     pid = record(host, id)["pid"]
-    others = [os.pidfd_open(child) for child in children(host.process.pid) if child != pid]
+    embryos(host)
+    others = watched(all_below(host.process.pid) - all_below(pid) - {pid})
+    assert len(others) > 3, "more than nursery, sweeper and keeper"
     host.terminate()
     assert os.path.exists(f"/proc/{pid}")
     for pidfd in others:
@@ -181,11 +208,10 @@ def test_a_second_host_on_the_same_directory_is_refused(host):
 def test_a_dead_sweeper_is_replaced_and_its_jobs_done(host):
     host.start()
     id, fds = waiting(host, 0)
-    for child in children(host.process.pid):
-        with open(f"/proc/{child}/comm") as comm:
-            name = comm.read().strip()
-        if name != "dyno-init":
-            kill(child)  # sweeper and holders alike
+    helpers = children(host.process.pid)
+    assert len(helpers) == 3
+    for helper in helpers:
+        kill(helper)  # nursery, sweeper and keeper alike
     os.close(fds[0])
     host.ended(id)
     host.forget(id)
@@ -196,12 +222,15 @@ def test_a_dead_sweeper_is_replaced_and_its_jobs_done(host):
 
 def test_killed_embryos_are_replaced(host):
     host.start()
-    for child in children(host.process.pid):
-        with open(f"/proc/{child}/comm") as comm:
-            name = comm.read().strip()
-        if name == "dyno-init":
-            kill(child)
+    killed = embryos(host)
+    assert len(killed) == 2
+    pidfds = watched(killed)
+    for pid in killed:
+        kill(pid)
+    for pidfd in pidfds:
+        wait_gone(pidfd)
     assert host.sh("echo well")[1] == "well\n"
+    assert set(embryos(host)).isdisjoint(killed)
 
 
 def test_many_boots_at_once_are_all_served(host):
