@@ -174,13 +174,16 @@ def test_a_signal_reaches_every_process(host):
 
 def test_a_setsid_grandchild_hears_too_and_nothing_outlives_the_main_command(host):
     script = (
-        "setsid sh -c 'trap \"echo heard\" USR1; echo ready; while :; do read x || sleep 1000; done' & "
-        "trap 'exit 5' USR2; trap '' USR1; while :; do wait; done"
+        "trap 'exit 5' USR2; trap : USR1; "  # before there is anybody who says `ready`
+        'setsid sh -c \'trap "" USR2; trap "echo heard" USR1; echo ready; while :; do sleep 1000 & wait; done\' & '
+        "while :; do wait; done"
     )
     id, fds = running(host, script)
+    host.ask("signal", id=id, signal=signal.SIGUSR1)
+    read_until(fds[1], "heard")
     host.ask("signal", id=id, signal=signal.SIGUSR2)
     assert host.ended(id)["status"] == 5
-    assert "ready" not in read_all(fds[1])  # it ends: the grandchild, which held it open, is gone
+    assert read_all(fds[1]) == ""  # it ends: the grandchild, which held it open, is gone
     os.close(fds[0])
 
 
