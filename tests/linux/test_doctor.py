@@ -38,6 +38,15 @@ def state(tmp_path):
     return tmp_path / "s"
 
 
+def shows(path, line):
+    """Have a file of /etc say something to this one namespace, whatever it is on this machine: there, not there, or a link into /run."""
+    layers = "lowerdir=/etc,upperdir=/run/upper,workdir=/run/work"
+    return (
+        f"mount -t tmpfs own /run; mkdir /run/upper /run/work; mount -t overlay -o {layers} own /etc; "
+        f"rm -f {path}; echo {line} >{path}"
+    )
+
+
 def traces():
     """What a trial could have left in this machine, which others use meanwhile."""
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/tmp/lower" in line]
@@ -139,16 +148,15 @@ def test_groups_that_cannot_be_written_to_are_missing():
 
 def test_a_network_without_a_way_out_has_no_name_server_that_answers():
     """At once: nobody waits for what cannot be sent."""
-    script = f"printf 'nameserver 192.0.2.53\\n' >/run/resolv.conf; mount --bind /run/resolv.conf /etc/resolv.conf; {DOCTOR}"
-    checks, _ = examined(f"mount -t tmpfs own /run; {script}", "--mount", "--net")
+    script = shows("/etc/resolv.conf", "nameserver 192.0.2.53")
+    checks, _ = examined(f"{script}; {DOCTOR}", "--mount", "--net")
     assert (checks["DNS"]["ok"], checks["DNS"]["needed"]) == (False, False)
     assert checks["DNS"]["found"] == "nobody answers within 2 s: 192.0.2.53"
     assert "port 53" in checks["DNS"]["remedy"]
 
 
 def test_uids_that_somebody_else_is_given_are_noted():
-    script = "printf 'bob:190000:65536\\n' >/run/subuid; mount --bind /run/subuid /etc/subuid; "
-    checks, _ = examined(f"mount -t tmpfs own /run; touch /etc/subuid; {script}{DOCTOR} --offline", "--mount")
+    checks, _ = examined(f"{shows('/etc/subuid', 'bob:190000:65536')}; {DOCTOR} --offline", "--mount")
     assert "bob in /etc/subuid" in checks["uids of dynos"]["found"]
     assert 'uids = "FIRST:COUNT"' in checks["uids of dynos"]["remedy"]
 
