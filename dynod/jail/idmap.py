@@ -67,9 +67,8 @@ class Maps:
         return self._kept[key]
 
     def _new(self, key: tuple[int, int, int]) -> int:
-        for _ in range(
-            SPARE
-        ):  # those who wait may have died, all of them with their nursery, before they said who they are or since
+        # Those who wait may have died, all of them with their nursery, before they said who they are or since.
+        for _ in range(SPARE):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, packets.Hung):
                 return self._map_next(key)
         try:
