@@ -17,15 +17,19 @@ def hook(code):
     return (sys.executable, "-c", code)
 
 
+def clean(cwd):
+    """An environment in which nothing is of who runs the tests: no configuration of git's, no proxy."""
+    made = {"PATH": os.environ["PATH"], "HOME": str(cwd), "GIT_CONFIG_NOSYSTEM": "1", "LANG": "C.UTF-8"}
+    names = ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL")
+    return made | dict.fromkeys(names[0], "A Person") | dict.fromkeys(names[1], "a@example.com")
+
+
 async def shell(cwd, *argv, env=None, check=True):
     """Run a program to its end; return its status and all it said."""
-    clean = {"PATH": os.environ["PATH"], "HOME": str(cwd), "GIT_CONFIG_NOSYSTEM": "1", "LANG": "C.UTF-8"}
-    names = ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"), ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL")
-    clean |= dict.fromkeys(names[0], "A Person") | dict.fromkeys(names[1], "a@example.com")
     child = await asyncio.create_subprocess_exec(
         *argv,
         cwd=cwd,
-        env=clean | (env or {}),
+        env=clean(cwd) | (env or {}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -49,6 +53,15 @@ def address(whole, token="owner-token", name="demo"):
 
 def trusting(whole, **more):
     return {"GIT_SSL_CAINFO": whole.api.ca_path, "GIT_TERMINAL_PROMPT": "0", **more}
+
+
+async def pushing(whole, tree):
+    """Begin to push main, in a session of its own; its stderr is what git says."""
+    env = clean(tree) | trusting(whole)
+    argv = ("git", "push", address(whole), "main")
+    return await asyncio.create_subprocess_exec(
+        *argv, cwd=tree, env=env, stderr=asyncio.subprocess.PIPE, start_new_session=True
+    )
 
 
 async def push(whole, tree, what="main", **kwargs):

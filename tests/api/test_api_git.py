@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from tests.api.git_client import HOOK, address, hook, push, shell, trusting, work_tree
+from tests.api.git_client import HOOK, address, hook, push, pushing, shell, trusting, work_tree
 from tests.api.served import run
 
 
@@ -52,10 +52,7 @@ def test_output_of_the_hook_is_live(tmp_path):
     async def story(whole):
         await whole.ask("POST", "/apps", {"name": "demo"})
         tree = await work_tree(tmp_path / "work")
-        child = await asyncio.create_subprocess_exec(
-            "git", "push", address(whole), "main", cwd=tree, env={**os.environ, **trusting(whole)},
-            stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        child = await pushing(whole, tree)
         seen = b""
         while b"first" not in seen:
             seen += await child.stderr.readline()
@@ -78,10 +75,7 @@ def test_a_pusher_who_leaves_takes_the_hook_along(tmp_path):
     async def story(whole):
         await whole.ask("POST", "/apps", {"name": "demo"})
         tree = await work_tree(tmp_path / "work")
-        child = await asyncio.create_subprocess_exec(
-            "git", "push", address(whole), "main", cwd=tree, env={**os.environ, **trusting(whole)},
-            stderr=asyncio.subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+        child = await pushing(whole, tree)
         seen = b""
         while b"up" not in seen:
             seen += await child.stderr.readline()
