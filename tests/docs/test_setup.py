@@ -26,11 +26,13 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def make(checkout, system, **env):
+def make(checkout, system, **more):
+    # Flags of the `make test` that runs this are not for it: with -C or -j make has more to say.
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
         ["make", "-s", ".venv/.done", f"SYSTEM={system}"],
         cwd=checkout,
-        env={**os.environ, **env},
+        env=env | more,
         capture_output=True,
         text=True,
         check=False,
