@@ -36,7 +36,10 @@ async def adopt(house: "House", live: Sequence[Live]) -> None:
     alive = {each.id: each for each in live}
     known = {dyno for loop in house.loops() for dyno in loop.fleet.dynos}
     for loop in house.loops():
-        _adopt_app(house, loop, alive)
+        try:
+            _adopt_app(house, loop, alive)
+        except Exception:  # noqa: BLE001  # one app's bug stays that app's, here too
+            _log.exception("app %s: cannot adopt its dynos", loop.app)
     for dyno_id, waiting in house.waits.items():
         if dyno_id not in alive and dyno_id not in house.launching and not waiting.done():
             waiting.set_result(128 + SIGKILL)
@@ -66,9 +69,8 @@ def _adopt_app(house: "House", loop: AppLoop, alive: dict[str, Live]) -> None:
         if dyno.id in alive and dyno.id not in house.launching:
             _adopt_dyno(house, loop, dyno, alive[dyno.id])
     there = replace(fleet, dynos={id: dyno for id, dyno in fleet.dynos.items() if id not in gone})
-    loop.post(
-        Adopt(resumed(there), gone)
-    )  # what is gone leaves the fleet in that step: nothing is asked of it
+    # What is gone leaves the fleet in that step: nothing is asked of it.
+    loop.post(Adopt(resumed(there), gone))
     for dyno in dynos:
         if dyno.kind is Kind.ONE_OFF and dyno.attached and dyno.id not in house.sessions:
             loop.post(StopDyno(dyno.id, "its client's connection was lost", SIGTERM))

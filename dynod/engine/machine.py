@@ -108,20 +108,30 @@ class Machine:
                 await pause(retry)
                 retry = min(retry * 2, _LONGEST_RETRY)
                 continue
-            retry = _FIRST_RETRY
             try:
-                live = await link.list()
-                for each in live:
-                    self._hold_uid(each)
-                self._jail.set(link)
-                await self._on_host(live)
-                self.met.set()
-                await link.lost.wait()
+                await self._meet(link)
             except (ConnectionError, Refused) as error:
                 _log.warning("the dyno host went away: %s", error)
+            except Exception:  # noqa: BLE001  # a bug must not leave the machine without its dyno host until somebody restarts dynod
+                _log.exception("cannot take in what the dyno host holds")
+            else:
+                retry = _FIRST_RETRY
             finally:
                 self._jail.set(None)
+                await link.close()
             _log.warning("lost the dyno host, connecting again")
+            await pause(retry)
+            retry = min(retry * 2, _LONGEST_RETRY)
+
+    async def _meet(self, link: JailLink) -> None:
+        """Have adopted what lives there, then wait until the link is lost."""
+        live = await link.list()
+        for each in live:
+            self._hold_uid(each)
+        self._jail.set(link)
+        await self._on_host(live)
+        self.met.set()
+        await link.lost.wait()
 
     async def _tell_routers(self) -> None:
         """Have the network helper let dynos reach the router; it may be on its way."""

@@ -187,11 +187,13 @@ class JailLink:
         await self._ask({"op": "forget", "id": id})
 
     async def list(self) -> list[Live]:
-        """Every dyno that runs, or has ended and is not forgotten."""
+        """Every dyno that runs, or has ended and is not forgotten; RuntimeError if the host does not say."""
         seq = self._next()
         self._pages[seq] = []
         try:
-            await self._answer(seq, {"op": "list", "seq": seq})
+            said, _ = await self._answer(seq, {"op": "list", "seq": seq})
+            if said["op"] == "failed":  # which is not that nothing lives
+                raise RuntimeError(said["error"])
             return self._pages[seq]
         finally:
             del self._pages[seq]

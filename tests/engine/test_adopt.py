@@ -8,19 +8,19 @@ from dynod.core.effects import Boot, WatchPort
 from dynod.core.fleet import Fleet
 from dynod.core.lifecycle import Phase
 from dynod.engine.adopt import adopt
-from dynod.engine.app_loop import Adopt
+from dynod.engine.app_loop import Adopt, Reconcile
 from dynod.host.jail_link import Live
+from dynod.model.observation import Observation
 from dynod.model.tally import Tally
-from dynod.store.observations import Observation
 from tests.core.test_reconcile import World
 
 
-def meet(fleet, live=()):
-    """Let one app's fleet meet a host on which `live` runs; return what its loop was told."""
+def meet(fleet, live=(), others=()):
+    """Let one app's fleet meet a host on which `live` runs, after `others`; return what its loop was told."""
     told = []
     loop = SimpleNamespace(app="a1", fleet=fleet, post=told.append)
     house = SimpleNamespace(
-        loops=lambda: [loop],
+        loops=lambda: [*others, loop],
         waits={},
         launching=set(),
         sessions={},
@@ -44,6 +44,15 @@ def test_nothing_is_asked_of_dynos_that_are_gone_whatever_they_were_about():
         (adopted,) = [each for each in meet(in_phase(world, phase)) if isinstance(each, Adopt)]
         assert adopted.effects == ()
         assert set(adopted.lost) == set(world.fleet.dynos)
+
+
+def test_a_bug_in_one_apps_adoption_stays_that_apps(caplog):
+    def broken(_):
+        raise ZeroDivisionError
+
+    first = SimpleNamespace(app="a0", fleet=Fleet(), post=broken)
+    assert [type(each) for each in meet(Fleet(), others=[first])] == [Adopt, Reconcile]
+    assert "app a0: cannot adopt its dynos" in caplog.text
 
 
 def test_after_a_power_cut_during_a_start_the_dyno_is_booted_anew():
