@@ -90,10 +90,13 @@ async def start(
         await loop.ask(StartOneOff(dyno, why))
     finally:
         del house.coming[dyno.id]
-    if dyno.id not in loop.fleet.dynos and app.id not in house.ledger.apps:
+    if dyno.id not in loop.fleet.dynos:  # nobody would ever tell of its end
         house.deeds.endings.pop(dyno.id, None)
         house.sessions.pop(dyno.id, None)
-        house.state(app)  # which says so
+        house.state(app)  # which says so if that is why
+        raise RuntimeError(
+            f"cannot start {dyno.name} of {app.name}: dynod itself has failed, its log says how"
+        )
     return dyno, ending
 
 

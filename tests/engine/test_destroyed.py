@@ -207,6 +207,22 @@ def test_who_changed_nothing_is_not_given_the_release_that_another_made_meanwhil
     run(story())
 
 
+def test_who_asks_for_a_one_off_that_a_fault_of_ours_keeps_from_starting_does_not_wait_for_it(tmp_path):
+    async def broken(app, record):
+        raise ZeroDivisionError
+
+    async def story():
+        async with house(tmp_path) as (made, asks):
+            app = await asks.create_app(made.owner(), "demo", None)
+            made.observations.put_fleet = broken
+            with pytest.raises(RuntimeError, match="cannot start run"):
+                await asks.run(made.owner(), app, LS)
+            assert not made.deeds.endings
+            assert not made.sessions
+
+    run(story())
+
+
 def test_a_fault_of_ours_leaves_no_dyno_and_no_build_on_its_way(tmp_path, caplog):
     """Nobody could start another build until a restart, and who waits at the one-off would wait for ever."""
 
