@@ -58,10 +58,10 @@ def dyno(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # who read us had enough, as `dyno logs | head` does
-        _let_stdout_go()
+        _let_go()
         return 128 + signal.SIGPIPE
     except OSError as error:
-        _let_stdout_go()
+        _let_go()
         what = f" {error.filename}" if error.filename else ""
         _say(f"cannot go on{what and f' with{what}'}: {error.strerror or error}")
         return 1
@@ -85,12 +85,13 @@ def _answered(argv: Sequence[str]) -> int:
         return 1
 
 
-def _let_stdout_go() -> None:
-    """Where stdout takes nothing more, the interpreter must not find words left for it when it ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _let_go() -> None:
+    """Where stdout or stderr takes nothing more, the interpreter must not find words left for it when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def explain(argv: Sequence[str]) -> int:

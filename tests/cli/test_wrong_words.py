@@ -261,9 +261,11 @@ def test_where_nothing_more_can_be_written_one_line_says_so():
 def test_a_reader_who_has_gone_is_no_error(control, verb, both):
     hears, says = os.pipe()
     os.close(hears)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with os.fdopen(says, "wb") as shut:
         done = subprocess.run(
             [*DYNO, *verb.split()],
+            env=env,
             stdout=shut,
             stderr=shut if both else subprocess.PIPE,
             stdin=subprocess.DEVNULL,
