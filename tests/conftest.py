@@ -6,6 +6,7 @@ Each session has a directory of its own for everything temporary, whose name mar
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -30,6 +31,10 @@ def pytest_configure(config):
     leaks.hold(_base)
     os.environ["TMPDIR"] = tempfile.tempdir = _base
     os.environ[leaks.MARK] = _mark
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # as behind an `&`, and so would be what tests start
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.add_cleanup(lambda: shutil.rmtree(_base, ignore_errors=True))
 
 
