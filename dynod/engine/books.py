@@ -60,19 +60,18 @@ class Books:
             return payloads
 
     async def _append(self, entries: list[Entry]) -> None:
-        base, folded = self.ledger.revision, list[tuple[Entry, Ledger]]()
-        after = self.ledger
-        for number, entry in enumerate(entries, base + 1):
+        before, told = self.ledger, list[tuple[Entry, Ledger, Ledger]]()
+        after = before
+        # Folded first: what cannot be must not be what the next start has to read.
+        for number, entry in enumerate(entries, before.revision + 1):
             known = Entry(number, entry.app, entry.actor, entry.at, entry.payload)
-            after = fold(
-                after, known
-            )  # first: what cannot be folded must not be what the next start has to read
-            folded.append((known, after))
-        await self._store.append(entries, base)
-        for known, after in folded:
-            before, self.ledger = self.ledger.apps.get(known.app), after
+            step, after = after, fold(after, known)
+            told.append((known, step, after))
+        await self._store.append(entries, before.revision)
+        self.ledger = after  # whoever fails to hear of an entry must not keep us behind what is on the disk
+        for known, step, then in told:
             if self.on_entry is not None:
-                self.on_entry(known, before, after.apps.get(known.app))
+                self.on_entry(known, step.apps.get(known.app), then.apps.get(known.app))
         if self.ledger.revision >= self._snapshot_at:
             # Growing distances: a snapshot costs as much as the ledger is long, so all of them together stay linear.
             self._snapshot_at = self.ledger.revision + max(SNAPSHOT_EVERY, self.ledger.revision // 4)

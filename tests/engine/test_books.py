@@ -80,6 +80,26 @@ def test_what_could_not_be_read_again_is_not_written():
     assert asyncio.run(story())
 
 
+def test_a_fault_in_who_hears_of_an_entry_leaves_the_books_in_order():
+    """Behind the disk they could write nothing more until a restart."""
+
+    async def story():
+        store = MemoryStore(lambda: 1.0)
+        books = await Books.open(store)
+
+        def on_entry(entry, before, after):
+            raise ZeroDivisionError
+
+        books.on_entry = on_entry
+        with pytest.raises(ZeroDivisionError):
+            await books.commit(*_create("one", "one", count()))
+        books.on_entry = None
+        await books.commit(*_create("two", "two", count()))
+        return (await Books.open(store)).ledger == books.ledger, sorted(books.ledger.names)
+
+    assert asyncio.run(story()) == (True, ["one", "two"])
+
+
 def test_a_client_that_hangs_up_in_the_middle_leaves_the_books_in_order():
     class Slow(MemoryStore):
         async def append(self, entries, expected_revision):
