@@ -5,13 +5,14 @@ from dataclasses import asdict
 
 from dynod.api.links import Links
 from dynod.api.shapes import REGION, Json, fixed_id, named, of_app, stamp, user
+from dynod.core.changes import no_rollback
 from dynod.engine.platform import Quota
 from dynod.model.app import Account, App
 from dynod.model.autopsy import Autopsy, Cause
 from dynod.model.domain import Domain, SniEndpoint
 from dynod.model.dyno import DynoView
 from dynod.model.formation import HEROKUS, DynoSize, Formation
-from dynod.model.release import Build, Release, ReleaseStatus, Slug
+from dynod.model.release import Build, Release, Slug
 
 
 def account(who: Account) -> Json:
@@ -186,7 +187,6 @@ def sni_endpoint(app: App, one: SniEndpoint, domains: Sequence[str]) -> Json:
 
 
 def release(app: App, one: Release, links: Links, current: Release | None) -> Json:
-    eligible = one.status is ReleaseStatus.SUCCEEDED and one.slug is not None
     return {
         "id": one.id,
         "addon_plan_names": [],
@@ -195,7 +195,7 @@ def release(app: App, one: Release, links: Links, current: Release | None) -> Js
         "created_at": stamp(one.created_at),
         "current": current is not None and current.id == one.id,
         "description": one.description,
-        "eligible_for_rollback": eligible,
+        "eligible_for_rollback": not no_rollback(one),
         "output_stream_url": links.output("release", app.id, one.id) if one.phase else None,
         "slug": None if one.slug is None else {"id": one.slug},
         "status": one.status.value,

@@ -161,16 +161,23 @@ def deploy_description(commit: str) -> str:
 def rollback(
     state: AppState, target: Release, release_id: ReleaseId, new_id: Callable[[], str]
 ) -> tuple[Payload, ...]:
-    """Make a new release of an old one's slug and config. One without a slug takes the app back to before its deploys."""
+    """Make a new release of an old one's slug and config."""
     what = f"cannot roll back app {state.app.name} to v{target.version}"
     found = next((release for release in state.releases if release.id == target.id), None)
     if found is None:
         raise Refused(Refusal.NOT_FOUND, f"{what}: it has no such release")
-    if found.status is not ReleaseStatus.SUCCEEDED:
-        raise Refused(Refusal.INVALID, f"{what}: {_NO_ROLLBACK[found.status]}")
+    if why := no_rollback(found):
+        raise Refused(Refusal.INVALID, f"{what}: {why}")
     slug = state.slug_of(found)
     release = _release(state, release_id, f"Rollback to v{found.version}", slug, found.config)
     return (release, *_taking_effect(state, release.status, slug, new_id))
+
+
+def no_rollback(release: Release) -> str:
+    """Why no app can be taken back to this release; '' if one can."""
+    if release.status is not ReleaseStatus.SUCCEEDED:
+        return _NO_ROLLBACK[release.status]
+    return "nothing was deployed yet; choose one that has a slug" if release.slug is None else ""
 
 
 def settle_release(

@@ -47,10 +47,10 @@ def test_a_deploy_that_only_changes_commands_scales_nothing() -> None:
     assert said(before, story.said) == ["Deploy 1a2b3c4d by user E", "Release v4 created by user E"]
 
 
-def test_a_rollback_to_nothing_scales_nothing() -> None:
+def test_a_rollback_to_nothing_which_earlier_versions_took_scales_nothing() -> None:
     story = Story().deploy(slug())
     before = story.ledger
-    story.rollback(2)
+    story.bare()
     assert said(before, story.said) == ["Rollback to v2 by user E", "Release v4 created by user E"]
 
 

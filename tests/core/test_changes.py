@@ -244,12 +244,18 @@ def test_rollback_runs_the_release_phase_of_its_slug() -> None:
 
 
 def test_rollback_to_before_the_first_deploy() -> None:
-    """Nothing runs then; the next deploy is a first one again."""
-    story = Story().deploy(slug()).rollback(2)
-    assert story.said == (
-        ReleaseCreated(ReleaseId("r4"), 4, "Rollback to v2", SUCCEEDED, None, {}),
-        FormationSet(()),
+    """It would take the formation away, and with it how the app was scaled."""
+    state = Story().deploy(slug()).state
+    found = refused(lambda: changes.rollback(state, state.releases[1], R, drawer()))
+    assert found == (
+        Refusal.INVALID,
+        "cannot roll back app demo to v2: nothing was deployed yet; choose one that has a slug",
     )
+
+
+def test_an_app_without_a_slug_is_there_to_be_deployed() -> None:
+    """As versions of dynod left it that rolled back to before the first deploy."""
+    story = Story().deploy(slug()).bare()
     assert story.config({"A": "1"}).state.current.slug is None
     assert story.deploy(slug()).state.formation[0].quantity == 1
 

@@ -187,7 +187,7 @@ def test_the_releases_that_count() -> None:
     story.config({"A": "1"}).settle(FAILED)
     assert (story.state.current.version, story.state.deployed.version, story.state.next_version) == (3, 3, 5)
     assert (story.state.deployed.config, story.state.config) == ({}, {"A": "1"})
-    story.rollback(2)
+    story.bare()
     assert (story.state.current.version, story.state.deployed) == (5, None)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dynod.core import changes
 from dynod.core.ledger import AppState, Ledger, fold
 from dynod.model.app import Account, AppId, AppName
-from dynod.model.entry import Entry, Payload
+from dynod.model.entry import Entry, FormationSet, Payload, ReleaseCreated
 from dynod.model.formation import Scale, process_type
 from dynod.model.release import ReleaseId, ReleaseStatus, Slug, SlugId
 
@@ -65,6 +65,13 @@ class Story:
         pending = self.state.pending
         assert pending is not None
         return self.tell(changes.settle_release(self.state, pending.id, status, self.new_id))
+
+    def bare(self) -> "Story":
+        """Back to v2, before the first deploy: what earlier versions wrote down for such a rollback."""
+        version = self.state.next_version
+        release = ReleaseId(f"r{version}")
+        created = ReleaseCreated(release, version, "Rollback to v2", ReleaseStatus.SUCCEEDED, None, {})
+        return self.tell((created, FormationSet(())))
 
     def rollback(self, version: int) -> "Story":
         target = self.state.releases[version - 1]
