@@ -6,10 +6,10 @@ import re
 import pytest
 from x509_samples import Signer
 
-from tests.e2e.test_heroku_cli import Heroku, fresh, heroku, programs, ready
+from tests.e2e.heroku_client import MARKS, Heroku, fresh, heroku, programs, ready
 
 __all__ = ["heroku", "programs", "ready"]  # fixtures
-pytestmark = [pytest.mark.e2e, pytest.mark.npm]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import urllib.parse
 
 import pytest
 
-from tests.e2e.test_heroku_cli import Heroku, fresh, heroku, programs, ready
+from tests.e2e.heroku_client import MARKS, Heroku, fresh, heroku, programs, ready
 
 __all__ = ["heroku", "programs", "ready"]  # fixtures
-pytestmark = [pytest.mark.e2e, pytest.mark.npm]
+pytestmark = MARKS
 
 APP = """\
 import os
