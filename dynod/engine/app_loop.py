@@ -228,11 +228,17 @@ class AppLoop:
         if fleet is not self.fleet:
             await self.house.keep(self.app, fleet)
             self.fleet = fleet
-            self.house.route_changed(self.app, fleet)
+            self._tell_routers(fleet)
         # Each with the fleet that it was decided for: a later step may have let a dyno go.
         for then, effects in steps:
             for effect in effects:
                 self._perform(then, effect)
+
+    def _tell_routers(self, fleet: Fleet) -> None:
+        try:
+            self.house.route_changed(self.app, fleet)
+        except Exception:  # noqa: BLE001  # no descriptor is left for the table, say: what was kept as begun must be begun
+            _log.exception("app %s: cannot tell the routers, they go by what they know", self.app)
 
     def _perform(self, fleet: Fleet, effect: Effect) -> None:
         try:

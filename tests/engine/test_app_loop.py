@@ -241,6 +241,20 @@ def test_an_effect_that_cannot_be_begun_does_not_take_the_others_along():
     assert play(story, web=2) == (True, 2)
 
 
+def test_what_is_kept_as_begun_is_begun_though_the_routers_cannot_be_told():
+    """Else a dyno that starts would be on its way for ever, and one that stops would never hear of it."""
+
+    async def story(loop, house):
+        def route_changed(app, fleet):
+            raise OSError(errno.EMFILE, "too many open files")
+
+        house.route_changed = route_changed
+        await loop.ask(Reconcile("release"))
+        return Boot("d1") in house.log, "d1" in loop.fleet.dynos
+
+    assert play(story) == (True, True)
+
+
 def test_what_comes_while_a_record_is_written_shares_the_next():
     async def story(loop, house):
         await loop.ask(Reconcile("release"))
