@@ -11,7 +11,7 @@ from typing import Any
 from dynod.api.operations import OPERATIONS, parameters
 from tests.api.shaping import AtLeast, Kind, Many, Moment, Named, OneOf, Text, fault, maybe
 
-TEXT, NAME = Text(), Text(r".+")
+TEXT, NAME, SAID = Text(), Text(r".+"), Text(r"(?s).+")  # SAID: by a client, who may say it in lines
 UUID = Text(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 EMAIL = Text(r"[^@\s]+@[^@\s]+")
 APP_NAME = Text(r"[a-z][a-z0-9-]{1,28}[a-z0-9]")
@@ -55,7 +55,7 @@ APP = {
     "acm": FLAG,
     "archived_at": None,
     "build_stack": BY_NAME,
-    "buildpack_provided_description": maybe(NAME),
+    "buildpack_provided_description": maybe(SAID),
     "create_status": "complete",
     "database_size": None,
     "generation": {"id": UUID, "name": "cedar"},
@@ -81,10 +81,10 @@ AUTHORIZATION = {
     **STAMPS,
     "access_token": {"id": UUID, "token": NAME, "expires_in": maybe(WHOLE)},
     "client": None,
-    "description": NAME,
+    "description": SAID,
     "grant": None,
     "refresh_token": None,
-    "scope": Many(NAME),
+    "scope": Many(TEXT),
     "session": None,
     "user": {**WHO, "full_name": maybe(NAME)},
 }
@@ -93,22 +93,22 @@ BUILD = {
     "id": UUID,
     **STAMPS,
     "app": {"id": UUID},
-    "buildpacks": maybe(Many({"name": NAME, "url": NAME})),
+    "buildpacks": maybe(Many({"name": SAID, "url": SAID})),
     "output_stream_url": HTTPS,
     "release": maybe({"id": UUID}),
     "slug": maybe({"id": UUID}),
     "source_blob": {
-        "checksum": maybe(NAME),
+        "checksum": maybe(SAID),
         "url": TEXT,
-        "version": maybe(NAME),
-        "version_description": maybe(NAME),
+        "version": maybe(SAID),
+        "version_description": maybe(SAID),
     },
     "stack": NAME,
     "status": OneOf(("failed", "pending", "succeeded")),
     "user": WHO,
 }
 
-BUILDPACK = {"buildpack": {"name": NAME, "url": NAME}, "ordinal": WHOLE}
+BUILDPACK = {"buildpack": {"name": SAID, "url": SAID}, "ordinal": WHOLE}
 
 COLLABORATOR = {
     "id": UUID,
@@ -175,7 +175,7 @@ FORMATION = {
     "id": UUID,
     **STAMPS,
     "app": OF_APP,
-    "command": NAME,
+    "command": SAID,
     "dyno_size": BY_NAME,
     "quantity": WHOLE,
     "size": NAME,
@@ -208,7 +208,7 @@ RELEASE = {
     "app": OF_APP,
     "artifacts": Many(BY_NAME),
     "current": FLAG,
-    "description": NAME,
+    "description": SAID,
     "eligible_for_rollback": FLAG,
     "output_stream_url": maybe(HTTPS),
     "slug": maybe({"id": UUID}),
@@ -234,11 +234,11 @@ SLUG = {
     "id": UUID,
     **STAMPS,
     "blob": {"method": OneOf(("get", "put")), "url": HTTPS},
-    "buildpack_provided_description": maybe(NAME),
+    "buildpack_provided_description": maybe(SAID),
     "checksum": maybe(Text(r"SHA256:[0-9a-f]{64}")),
-    "commit": maybe(NAME),
-    "commit_description": maybe(NAME),
-    "process_types": Named(NAME),
+    "commit": maybe(SAID),
+    "commit_description": maybe(SAID),
+    "process_types": Named(SAID),
     "size": maybe(WHOLE),
     "stack": BY_NAME,
 }
@@ -360,7 +360,7 @@ ANSWERS: dict[str, Any] = {
     "builds.clear-cache": {},
     "buildpacks.list": Many(BUILDPACK),
     "buildpacks.update": Many(BUILDPACK),
-    "slugs.create": SLUG,
+    "slugs.create": SLUG | {"checksum": maybe(SAID), "stack": {"id": UUID, "name": SAID}},
     "slugs.info": SLUG,
     "formation.list": Many(FORMATION),
     "formation.info": FORMATION,

@@ -51,6 +51,9 @@ async def the_token_is_the_password_of_login(whole):
     assert answer.status == 201
     assert answer.body["access_token"]["token"] == "owner-token"
     assert answer.body["user"]["email"] == "owner@example.com"
+    body |= {"description": "in\ntwo lines", "scope": [""]}
+    answer = await whole.ask("POST", "/oauth/authorizations", body)
+    assert (answer.body["description"], answer.body["scope"]) == ("in\ntwo lines", [""])
     wrong = await whole.ask("POST", "/oauth/authorizations", body, token="", Authorization="Basic YTpi")
     assert wrong.status == 401
 

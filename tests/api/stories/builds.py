@@ -94,6 +94,14 @@ async def a_slug_made_elsewhere_is_announced_put_and_released(whole):
     assert info["process_types"] == {"web": "./serve"}
     assert info["checksum"] == f"SHA256:{hashlib.sha256(GZIP).hexdigest()}"
     assert (await whole.ask("GET", info["blob"]["url"], token="")).body == GZIP
+    said = {
+        "commit": "a\nb",
+        "commit_description": "\n",
+        "buildpack_provided_description": "\n",
+        "checksum": "\n",
+    }
+    lines = await whole.ask("POST", "/apps/demo/slugs", {"process_types": {"web": "a\nb"}, **said})
+    assert {name: lines.body[name] for name in said} == said
     for body in ({}, {"process_types": {}}, {"process_types": {"web": 1}}, {"process_types": {"a b": "x"}}):
         assert (await whole.ask("POST", "/apps/demo/slugs", body)).status == 422
     assert (await whole.ask("GET", "/apps/demo/slugs/none")).status == 404

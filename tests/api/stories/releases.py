@@ -58,5 +58,7 @@ async def releases_are_made_of_slugs_and_of_old_releases(whole):
     assert (answer.status, answer.body["version"], answer.body["description"]) == (201, 4, "Retry of v3")
     back = await whole.ask("POST", "/apps/demo/releases", {"release": "v3"})
     assert (back.body["version"], back.body["description"]) == (5, "Rollback to v3")
+    lines = await whole.ask("POST", "/apps/demo/releases", {"slug": slug, "description": "in\ntwo lines"})
+    assert lines.body["description"] == "in\ntwo lines"
     for body, status in (({}, 422), ({"slug": 1}, 422), ({"slug": "none"}, 404), ({"release": "v99"}, 404)):
         assert (await whole.ask("POST", "/apps/demo/releases", body)).status == status
