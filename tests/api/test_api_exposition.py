@@ -54,11 +54,9 @@ def test_every_count_is_there_under_its_name():
 
 def test_it_is_served_on_a_port_of_its_own_and_nothing_else_is():
     async def story():
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
         platform = FakePlatform(Settings())
-        runner = await serve_metrics(platform, Endpoint("127.0.0.1", port))
+        runner = await serve_metrics(platform, Endpoint("127.0.0.1", 0))
+        ((_, port),) = runner.addresses
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             async with session.get("/metrics") as answer:
                 assert answer.status == 200
@@ -72,17 +70,15 @@ def test_it_is_served_on_a_port_of_its_own_and_nothing_else_is():
 
 
 def test_it_is_served_where_the_settings_say_as_long_as_the_api_is():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    async def story(_):
+    async def story(whole):
+        ((_, port),) = whole.api._metrics.addresses
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"http://127.0.0.1:{port}/metrics") as answer,
         ):
             assert samples(await answer.text())["dynod_dynos", "up"] == 3
+        return port
 
-    run(story, metrics=Endpoint("127.0.0.1", port))
+    port = run(story, metrics=Endpoint("127.0.0.1", 0))
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
