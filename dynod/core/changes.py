@@ -14,6 +14,7 @@ from dynod.model.entry import (
     AppDestroyed,
     AppRenamed,
     BuildpacksSet,
+    BuildSettled,
     BuildStackSet,
     BuildStarted,
     FeatureSet,
@@ -120,6 +121,13 @@ def start_build(
             f"cannot build app {state.app.name}: another build of it is running; try again when it has ended",
         )
     return (BuildStarted(build_id, commit, stack, tuple(buildpacks)),)
+
+
+def fail_build(state: AppState | None, build_id: BuildId) -> tuple[Payload, ...]:
+    """End a build without a release, if it has not ended and its app is still there."""
+    known = () if state is None else state.builds
+    pending = any(build.id == build_id and build.status is BuildStatus.PENDING for build in known)
+    return (BuildSettled(build_id, BuildStatus.FAILED, None, None),) if pending else ()
 
 
 # -- releases ----------------------------------------------------------------------------------------------------

@@ -10,14 +10,14 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dynod.core import changes, metadata
 from dynod.core.effects import SIGKILL
 from dynod.core.launch import build_plan
-from dynod.core.ledger import AppState, Ledger
+from dynod.core.ledger import AppState
 from dynod.engine import doors
 from dynod.engine.attach import read_all
 from dynod.engine.doors import Door
@@ -57,20 +57,9 @@ async def fail(house: "House", actor: Account, app: AppId, build: BuildId) -> No
     """Settle a build that failed; where the disk is full, as soon as there is room."""
 
     async def settle() -> None:
-        await house.books.commit(actor, app, failed(app, build))
+        await house.books.commit(actor, app, lambda ledger: changes.fail_build(ledger.apps.get(app), build))
 
     await house.unwritten.write(("build", build), settle)
-
-
-def failed(app: AppId, build: BuildId) -> Callable[[Ledger], Sequence[Payload]]:
-    """The rule that ends a build without a release, if it has not ended and its app is still there."""
-
-    def rule(ledger: Ledger) -> Sequence[Payload]:
-        known = () if app not in ledger.apps else ledger.apps[app].builds
-        pending = any(each.id == build and each.status is BuildStatus.PENDING for each in known)
-        return (BuildSettled(build, BuildStatus.FAILED, None, None),) if pending else ()
-
-    return rule
 
 
 def _prepare(

@@ -124,8 +124,18 @@ def test_one_build_at_a_time() -> None:
         Refusal.CONFLICT,
         "cannot build app demo: another build of it is running; try again when it has ended",
     )
-    story.tell((BuildSettled(BuildId("b1"), BuildStatus.FAILED, None, None),))
+    failed = BuildSettled(BuildId("b1"), BuildStatus.FAILED, None, None)
+    assert story.tell(changes.fail_build(story.state, BuildId("b1"))).said == (failed,)
     assert changes.start_build(story.state, BuildId("b2"), "", "debian-12", []) != ()
+
+
+def test_a_build_fails_once_and_not_without_its_app() -> None:
+    story = Story()
+    assert changes.fail_build(story.state, BuildId("b1")) == ()
+    story.tell(changes.start_build(story.state, BuildId("b1"), "", "debian-12", []))
+    story.tell(changes.fail_build(story.state, BuildId("b1")))
+    assert changes.fail_build(story.state, BuildId("b1")) == ()
+    assert changes.fail_build(None, BuildId("b1")) == ()
 
 
 # -- releases ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from dynod.engine.platform import BuildAsk, RunAsk, SlugAsk
 from dynod.engine.requests import Requests
 from dynod.host.jail_link import Ended
 from dynod.host.slugs import Stored
-from dynod.model.entry import BuildSettled, BuildStarted
+from dynod.model.entry import BuildStarted
 from dynod.model.formation import process_type
 from dynod.model.refused import Refusal, Refused
 from dynod.model.release import BuildId, BuildStatus, ReleaseId, Slug, SlugId
@@ -178,15 +178,20 @@ def test_a_build_is_settled_once_and_not_without_its_app(tmp_path):
     async def story():
         async with house(tmp_path) as (made, asks):
             app = await asks.create_app(made.owner(), "demo", None)
-            build = BuildId("b1")
-            rule = builds.failed(app.id, build)
-            assert rule(made.ledger) == ()
+            build, revisions = BuildId("b1"), []
+
+            async def fail():
+                await builds.fail(made, made.owner(), app.id, build)
+                revisions.append(made.ledger.revision)
+
+            await fail()
             await made.books.commit(made.owner(), app.id, lambda _: (BuildStarted(build, "", "s", ()),))
-            (settled,) = await made.books.commit(made.owner(), app.id, rule)
-            assert isinstance(settled, BuildSettled)
-            assert rule(made.ledger) == ()
+            await fail()
+            assert asks.build(app, build).status is BuildStatus.FAILED
+            await fail()
             await asks.destroy_app(made.owner(), app)
-            assert rule(made.ledger) == ()
+            await fail()
+            assert revisions == [3, 5, 5, 6]
 
     run(story())
 
