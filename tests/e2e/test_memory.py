@@ -2,6 +2,8 @@
 
 import pytest
 
+from dynod.core.quota import ceiling
+
 pytestmark = pytest.mark.e2e
 
 PROCFILE = """\
@@ -17,6 +19,7 @@ print("last words", flush=True)
 kept = [bytearray(b"x") * (1 << 20) for _ in range(int(sys.argv[1]))]
 signal.pause()
 """
+CEILING = ceiling(512 << 20)
 R15 = [
     "Error R15 (Memory quota vastly exceeded)",
     "Stopping process with SIGKILL",
@@ -61,7 +64,9 @@ def test_above_its_quota_a_dyno_is_warned_and_runs_on(platform, app):
     )
 
 
-@pytest.mark.parametrize("type", ["twice", "far"])  # told by readings; killed by the kernel before any
+@pytest.mark.parametrize(
+    "type", ["twice", "far"]
+)  # told by a reading; killed by the kernel, unless the machine is slow
 def test_at_twice_its_quota_it_is_killed_and_starts_anew_and_is_told_of(platform, app, type):
     platform.dyno("ps:scale", f"{type}=1", "-a", app)
     name = f"{type}.1"
@@ -75,7 +80,9 @@ def test_at_twice_its_quota_it_is_killed_and_starts_anew_and_is_told_of(platform
     assert (death["state"], death["exit_status"]) == ("crashed", 137)
     assert death["cause"].startswith("R15: it had 10")
     assert death["memory_peak"] >= 1024 * 1024 * 1024
-    assert death["cgroup"]["memory_kills"] == (1 if type == "far" else 0)
+    by_kernel = death["memory_peak"] > CEILING - (1 << 20)
+    assert death["cgroup"]["memory_kills"] == (1 if by_kernel else 0)
+    assert type == "far" or not by_kernel
     assert f"app[{name}]: last words" in death["lines"]
     assert {"path": "/app/written", "kind": "file", "size": 1000} in death["files"]
     assert {"path": "/app/Procfile", "kind": "deleted", "size": 0} in death["files"]
