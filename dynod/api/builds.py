@@ -1,5 +1,7 @@
 """Builds: from a source that was PUT to us, or (over the unix socket) from a path that slugc's git hook made."""
 
+import contextlib
+import os
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -56,10 +58,13 @@ async def create(ask: Ask) -> Any:
     checksum = fields.optional_text(blob, "checksum") or ""
     description = fields.optional_text(blob, "version_description") or ""
     source = await uploads.take_source(ask.front.uploads, _ours(ask, url), checksum)
-    build = await ask.platform.start_build(
-        ask.account, ask.app, BuildAsk(source, version, description, buildpacks)
-    )
-    return _json(ask, build)
+    wanted = BuildAsk(source, version, description, buildpacks)
+    try:
+        return _json(ask, await ask.platform.start_build(ask.account, ask.app, wanted))
+    except Refused:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(source)
+        raise
 
 
 async def create_source(ask: Ask) -> Any:

@@ -1,7 +1,9 @@
 """Sources, builds, buildpacks and slugs."""
 
 import hashlib
+import os
 
+from dynod.model.refused import Refusal, Refused
 from slugc.buildpacks import DETECT_ORDER
 from tests.api.story import GZIP, covers, deploy, made
 
@@ -37,6 +39,22 @@ async def a_build_takes_our_own_sources_only(whole):
     good, bad = hashlib.sha256(GZIP).hexdigest(), "0" * 64
     assert (await deploy(whole, checksum=f"SHA256:{bad}")).status == 422
     assert (await deploy(whole, checksum=f"SHA256:{good}")).status == 201
+
+
+@covers("builds.create")
+async def a_build_that_is_refused_leaves_nothing_but_its_source_for_the_next(whole):
+    async def busy(*_):
+        raise Refused(Refusal.CONFLICT, "cannot build app demo: another build of it is running")
+
+    await made(whole)
+    before, starts = set(os.listdir(f"{whole.state}/uploads")), whole.platform.start_build
+    whole.platform.start_build = busy
+    try:
+        assert (await deploy(whole)).status == 409
+    finally:
+        whole.platform.start_build = starts
+    (left,) = set(os.listdir(f"{whole.state}/uploads")) - before
+    assert left.endswith(".source")
 
 
 @covers("builds.clear-cache")
