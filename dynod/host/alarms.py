@@ -23,6 +23,7 @@ from dynod.core.quota import vast
 from dynod.host.meter import Meter, counter
 
 PAUSE = 1.0
+PAGE = os.sysconf("SC_PAGE_SIZE")  # what version 1 counts in
 _THREADS = 4  # registrations that wait for the kernel at a time
 _Event = tuple[str, int | str]  # a file to hear of, and at which value
 _IN_MODIFY = 0x002
@@ -68,7 +69,8 @@ class Alarms:
         alarm = self._alarms[id] = _Alarm(meter, quota, handle)
         self._loop.add_reader(handle, self._rang, id)
         usage = counter(1, meter.directory)
-        events = ((usage, quota), (f"{meter.directory}/memory.oom_control", ""))
+        # It rings at a threshold, not above it, and once: who is at the quota when looked at would grow on unseen.
+        events = ((usage, quota + PAGE), (f"{meter.directory}/memory.oom_control", ""))
         try:
             await asyncio.wrap_future(self._register(alarm, events))
         except OSError:

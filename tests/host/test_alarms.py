@@ -1,6 +1,7 @@
-"""Version 2's alarms on plain directories: what is written where, and what rings. Version 1's need a kernel: tests/linux."""
+"""Version 2's alarms on plain directories: what is written where, and what rings. Version 1's need a kernel (tests/linux), but for what is asked of it."""
 
 import asyncio
+import os
 
 from support.waiting import run
 
@@ -109,3 +110,21 @@ def test_what_may_not_be_written_or_is_not_there_is_said(tmp_path):
         assert not await made.set("c", Meter(1, str(tmp_path / "none")), QUOTA)
 
     with_alarms(tmp_path, story)
+
+
+def test_version_1_rings_for_what_is_above_the_quota_and_not_for_what_is_at_it(tmp_path):
+    """The kernel rings where usage has reached a threshold, in whole pages; one who is at the quota gets no second look."""
+    for name in ("memory.usage_in_bytes", "memory.oom_control"):
+        (tmp_path / name).write_text("")
+    os.mkfifo(tmp_path / "cgroup.event_control")
+    asked = os.open(tmp_path / "cgroup.event_control", os.O_RDWR)
+    quota = 8 * alarms.PAGE
+
+    async def story(made, rung):
+        assert await made.set("a", Meter(1, str(tmp_path)), quota)
+        assert (
+            os.read(asked, 100).split()[2].startswith(str(9 * alarms.PAGE).encode())
+        )  # what follows is asked behind it
+
+    with_alarms(tmp_path, story)
+    os.close(asked)
