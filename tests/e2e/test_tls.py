@@ -154,7 +154,7 @@ def authority(tmp_path):
 def urlopen(url, context):
     import urllib.request
 
-    return urllib.request.urlopen(url, context=context, timeout=20)
+    return urllib.request.urlopen(url, context=context, timeout=60)
 
 
 def free_port():

@@ -64,7 +64,7 @@ def play(story, **formation):
         loop = AppLoop(AppId("a1"), house, Fleet())
         running = asyncio.ensure_future(loop.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await story(loop, house)
         finally:
             running.cancel()

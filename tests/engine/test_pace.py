@@ -21,7 +21,7 @@ class Worker:
 
 def play(story):
     async def capped():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await story()
 
     return asyncio.run(capped())

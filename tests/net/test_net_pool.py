@@ -16,7 +16,7 @@ def run(test):
     @functools.wraps(test)
     def wrapper(*args, **kwargs):
         async def capped():
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await test(*args, **kwargs)
 
         asyncio.run(capped())

@@ -22,7 +22,7 @@ from router.tls import new_context
 from router.worker import Secure, Worker
 
 NO_LIMITS = Limits()
-CAP = 20  # seconds until a test that waits for something gives up
+CAP = 60  # seconds until a test that waits for something gives up
 SLOW = 120  # where several programs are started: a busy machine takes its time
 QUICK = Timers(tick=0.02, flush=0.001, retry=0.01, retry_most=0.02, linger=0.3, drain=5)
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer: test\r\n\r\nhello"
