@@ -169,8 +169,6 @@ def heroku(programs, ready):
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "HEROKU_DISABLE_AUTOUPDATE": "1",
-            "HEROKU_SKIP_NEW_VERSION_CHECK": "1",
-            "DISABLE_TELEMETRY": "true",  # who tests here tells nobody of it, and each word of it is another Node.js
             **cli_exports(ready),
         }
         for who in ("AUTHOR", "COMMITTER"):
