@@ -31,9 +31,8 @@ def pytest_configure(config):
     leaks.hold(_base)
     os.environ["TMPDIR"] = tempfile.tempdir = _base
     os.environ[leaks.MARK] = _mark
-    if (
-        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # as behind an `&`, and so would be what tests start
+    # Ignored behind an `&`, and so it would be in what tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.add_cleanup(lambda: shutil.rmtree(_base, ignore_errors=True))
 

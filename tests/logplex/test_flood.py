@@ -159,7 +159,7 @@ def test_the_app_never_waits_for_more_than_a_gulp(house):
 
     async def story():
         writer = flooded(house.dyno(), 100_000)  # 2 MB: thirty pipes full
-        await asyncio.to_thread(writer.join, 20)
+        await asyncio.to_thread(writer.join, 50)
         assert not writer.is_alive()
         await house.until_read()
 
