@@ -64,9 +64,8 @@ def test_above_its_quota_a_dyno_is_warned_and_runs_on(platform, app):
     )
 
 
-@pytest.mark.parametrize(
-    "type", ["twice", "far"]
-)  # told by a reading; killed by the kernel, unless the machine is slow
+# The first is told by a reading; the second is killed by the kernel, unless the machine is slow.
+@pytest.mark.parametrize("type", ["twice", "far"])
 def test_at_twice_its_quota_it_is_killed_and_starts_anew_and_is_told_of(platform, app, type):
     platform.dyno("ps:scale", f"{type}=1", "-a", app)
     name = f"{type}.1"
