@@ -20,10 +20,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home, contextlib.ExitStack() as stack:
         around = Around(home, stack)
         pairs = []
+        # It may run anywhere too: who shares a core with the load pays for that in both cases.
         one = (
             1,
             BOTH[1],
-        )  # it may run anywhere too: who shares a core with the load pays for that in both cases
+        )
         pairs.append([router(around, stack, where) for where in (one, BOTH)])
         pairs.append([peer("nginx", NGINX, ["nginx", "-c"], around, stack, where) for where in (one, BOTH)])
         print(f"\n{'two workers beside one, small GET':<44} {'x one':>7}   asked 1.8")

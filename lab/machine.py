@@ -56,9 +56,8 @@ class Machine:
         """Boot, or boot again; return the seconds until the way in was open. Raise LabError."""
         self.home.mkdir(parents=True, exist_ok=True)
         self._hold()
-        made = self._base = self._base or base(
-            CACHE
-        )  # the recipe may change while a machine lives; its disk does not
+        # The recipe may change while a machine lives; its disk does not.
+        made = self._base = self._base or base(CACHE)
         self._disks(made)
         self.accel = self.accel or acceleration()
         if not (self.ports.router and self.ports.api):

@@ -25,10 +25,11 @@ END_OF_INPUT = b"\x04"
 CLAIM = 60.0  # seconds for the client to come (R13)
 HELLO = 10.0  # seconds for the secret line
 IDLE = 3600.0
+# Seconds for that last byte; a client that was slow to come has twice the time it took for that.
 LINGER, LINGER_MOST = (
     0.25,
     5.0,
-)  # seconds for that last byte; a client that was slow to come has twice the time it took for that
+)
 STATUS = 5.0  # seconds for an exit status once the output has ended
 READ = 64 * 1024
 # A client whose machine or network went away says nothing: after so many seconds of silence it is asked, so often, and is gone then.

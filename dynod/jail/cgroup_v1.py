@@ -133,9 +133,8 @@ class CgroupsV1:
                     _write(f"{group}/cgroup.procs", str(pid))
             moved |= outside
         _write(f"{group}/freezer.state", "FROZEN")
-        with contextlib.suppress(
-            OSError
-        ):  # the most that it takes back is the page cache, where there is no swap
+        # The most that it takes back is the page cache, where there is no swap.
+        with contextlib.suppress(OSError):
             _write(
                 f"{self._root}/memory/{TOP}/{os.path.basename(self._freezer)}/{name}/memory.force_empty", "0"
             )

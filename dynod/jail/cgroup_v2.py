@@ -91,9 +91,8 @@ class CgroupsV2:
 
     def freeze(self, name: str) -> None:
         _write(f"{self._own}/{name}/cgroup.freeze", "1")
-        with contextlib.suppress(
-            OSError
-        ):  # EAGAIN: less could be taken back than there is; kernels before 5.19 have none
+        # EAGAIN: less could be taken back than there is; kernels before 5.19 have none.
+        with contextlib.suppress(OSError):
             _write(f"{self._own}/{name}/memory.reclaim", self._get(name, "memory.current"))
 
     def thaw(self, name: str) -> None:

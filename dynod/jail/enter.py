@@ -30,15 +30,17 @@ from dynod.jail.title import set_title
 from dynod.model.jail import JailPlan, JoinPlan, Limits, Stdio
 
 OOM_SCORE = "200"  # of all that runs here, dynos go first
+# At one byte the kernel leaves out a handler of the machine's (core_pattern's |) too; at none it does not.
 NO_CORE = (
     1,
     1,
-)  # at one byte the kernel leaves out a handler of the machine's (core_pattern's |) too; at none it does not
+)
 NOT_FOUND, NOT_RUNNABLE = 127, 126  # as shells say
+# Of a command that could not be started: the machine's, so the dyno is refused.
 NO_FAULT_OF_ITS_OWN = (
     errno.EAGAIN,
     errno.ENOMEM,
-)  # of a command that could not be started: the machine's, so the dyno is refused
+)
 SIOCSIFFLAGS, IFF_UP = 0x8914, 0x1
 
 

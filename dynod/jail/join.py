@@ -100,9 +100,8 @@ def join(pidfd: int, init: int, uid: int, doors: Sequence[str]) -> None:
     users = 0 if own == theirs else k.CLONE_NEWUSER  # a dyno of an older host may have none of its own
     sys.meta_path.clear()
     sys.path.clear()
-    k.setns(
-        pidfd, EVERYTHING | users
-    )  # fails when the dyno has ended, so that a pid used again was read for nothing
+    # Fails when the dyno has ended, so that a pid used again was read for nothing.
+    k.setns(pidfd, EVERYTHING | users)
     os.close(pidfd)
     for capability in range(last + 1):
         prctl.capbset_drop(capability)

@@ -31,13 +31,11 @@ FORMAT = (
     *("-q", "-F", "-m", "0", "-e", "remount-ro", "-b", str(loops.BLOCK), "-U", "clear"),
     *("-O", "^has_journal,^resize_inode", "-E", "lazy_itable_init=1,nodiscard"),
 )
-FLAGS = (
-    "noinit_itable",
-)  # nothing is written that nobody asked for: a sparse file's inode tables are zeroes already
+# Nothing is written that nobody asked for: a sparse file's inode tables are zeroes already.
+FLAGS = ("noinit_itable",)
 ATTRIBUTES = k.MOUNT_ATTR_NOSUID | k.MOUNT_ATTR_NODEV | k.MOUNT_ATTR_NOATIME
-FAT = (
-    64 * 1024**2
-)  # bytes on the machine's disk beyond which a new image costs less than to empty the old one
+# Bytes on the machine's disk beyond which a new image costs less than to empty the old one.
+FAT = 64 * 1024**2
 MANY = 1_000  # files, likewise
 SLACK = 16  # blocks of directories that grew
 EXT4_IOC_SHUTDOWN, NOLOGFLUSH = 0x8004587D, struct.pack("I", 2)

@@ -18,11 +18,12 @@ from dynod.jail import syscalls as k
 from dynod.jail.calls import ABSENT, ALLOWED, CONDITIONAL, MACHINES, numbers
 
 LOAD, JUMP_EQUAL, JUMP_FROM, JUMP_BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+# Where they lie; of the first argument the low half, which is all that counts.
 NUMBER, ARCHITECTURE, ARGUMENT = (
     0,
     4,
     16,
-)  # where they lie; of the first argument the low half, which is all that counts
+)
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 YES, KILL = 0x7FFF0000, 0x80000000

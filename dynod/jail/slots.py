@@ -115,9 +115,8 @@ class Slots:
 
     def forget_unknown(self, known: set[str]) -> None:
         """Remove images that an earlier host left and no dyno writes to; where the disk takes no writes, a later host does."""
-        with contextlib.suppress(
-            FileNotFoundError, NotADirectoryError
-        ):  # the latter is told when one is to be made
+        # The latter is told when one is to be made.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             for entry in list(os.scandir(self._directory)):
                 if entry.path not in known and not entry.is_dir(follow_symlinks=False):
                     with contextlib.suppress(OSError):

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 RANGE = IPv4Network("172.16.0.0/12")
-RANGE6 = IPv6Network(
-    "fd64:796e:6f64::/48"
-)  # RFC 4193; dynod in ASCII. It never leaves the machine: NAT hides it
+# RFC 4193; dynod in ASCII. It never leaves the machine: NAT hides it.
+RANGE6 = IPv6Network("fd64:796e:6f64::/48")
 BLOCK_PREFIX = 18
 PREFIX, PREFIX6 = 30, 126  # of a slot
 SLOTS = 4_000

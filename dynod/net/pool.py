@@ -89,9 +89,8 @@ class Pool:
         self._ready = deque(found.ready)
         self._taken = dict(found.taken)
         used = {place.slot.number for place in (*self._ready, *self._taken.values())}
-        last = max(
-            used, default=-1
-        )  # go on behind it: a slot rests as long as it can before it is used again
+        # Go on behind it: a slot rests as long as it can before it is used again.
+        last = max(used, default=-1)
         order = [(last + 1 + number) % SLOTS for number in range(SLOTS)]
         self._free = deque(number for number in order if number not in used)
         self._waiting: deque[asyncio.Future[Place]] = deque()

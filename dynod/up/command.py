@@ -49,9 +49,8 @@ def _bind(endpoint: Endpoint, flag: str, *, shared: bool) -> socket.socket:
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     try:
         if shared and endpoint.port:
-            with socket.socket(
-                family
-            ) as probe:  # REUSEPORT would let two instances share a port without a word
+            # REUSEPORT would let two instances share a port without a word.
+            with socket.socket(family) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((endpoint.host, endpoint.port))
         taken = socket.socket(family)

@@ -107,9 +107,8 @@ def test_every_answer_has_the_common_headers(served):
 def test_requests_are_counted_and_nobody_is_refused(served):
     async def story(whole):
         answer = await whole.ask("GET", "/account")
-        assert (
-            0 < int(answer.headers["RateLimit-Remaining"]) <= 4499
-        )  # it took one itself, whatever came back before
+        # It took one itself, whatever came back before.
+        assert 0 < int(answer.headers["RateLimit-Remaining"]) <= 4499
         assert (await whole.ask("GET", "/nope")).headers["RateLimit-Remaining"] == "4500"  # of nobody
         front = Front(None, None, None, "", "", {OWNER.id: Allowance(0.2, time.monotonic() + 3600)})
         assert [front.spend(OWNER), front.spend(OWNER), front.left(OWNER)] == [0, 0, 0]

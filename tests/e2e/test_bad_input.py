@@ -367,9 +367,8 @@ def test_a_clock_that_jumps(platform, shift):
     for days in (40, -40, 0):
         shift(days * 86_400)
         assert [platform.get(app)[0] for app in before] == [200, 200]
-        platform.dyno(
-            "run:detached", "-a", OTHER, f"echo jumped {days} days"
-        )  # a step for its loop, which looks at deadlines
+        # A step for its loop, which looks at deadlines.
+        platform.dyno("run:detached", "-a", OTHER, f"echo jumped {days} days")
         platform.until(lambda: f"jumped {days} days" in platform.dyno("logs", "-a", OTHER).stdout, OTHER)  # noqa: B023  # at once
     assert {app: platform.json("ps", "-a", app)[0]["id"] for app in before} == before
     assert {app: said(platform, app, "web.1") for app in before} == lines

@@ -203,9 +203,8 @@ def test_certificates_are_fetched_over_http_01_and_failures_are_said(tmp_path, a
         (shown,) = platform.json("certs", "-a", "auto")
         assert (shown["ssl_cert"]["acm"], shown["ssl_cert"]["cert_domains"]) == (True, [NAME])
         assert renewed_after(platform, "1218d") == 1  # Pebble's live for five years
-        assert (
-            renewed_after(platform, "1d") == 2
-        )  # for our clock it came too old, which is no reason to fetch all day
+        # For our clock it came too old, which is no reason to fetch all day.
+        assert renewed_after(platform, "1d") == 2
         platform.dyno("certs:auto:disable", "-a", "auto", "--confirm", "auto")
         assert platform.json("certs", "-a", "auto") == []
     finally:

@@ -97,9 +97,8 @@ class Unprivileged(services.Served):
 
 def started(root):
     whole.need_others()
-    base = Path(
-        tempfile.mkdtemp(prefix="unprivileged-")
-    )  # others pass through here, as they may not below pytest's own
+    # Others pass through here, as they may not below pytest's own.
+    base = Path(tempfile.mkdtemp(prefix="unprivileged-"))
     base.chmod(0o755)
     source = services.checkout(base / "current", "0.0.1")
     kind = type("Began", (Unprivileged,), {"root": root})

@@ -209,9 +209,8 @@ def test_version_1_says_nothing_of_what_it_does_not_count(v1, tmp_path):
 
 def test_version_1_refuses_a_limit_that_is_clipped(v1, tmp_path):
     v1.make("x")
-    (tmp_path / "cpu/dynod/inst/x/cpu.shares").symlink_to(
-        "/proc/sys/kernel/pid_max"
-    )  # reads as another number
+    # Reads as another number.
+    (tmp_path / "cpu/dynod/inst/x/cpu.shares").symlink_to("/proc/sys/kernel/pid_max")
     with pytest.raises(OSError, match="limit shares"):
         v1.limit("x", Limits(512 * 1024**2, 256, cpu=10**9))
 

@@ -94,9 +94,8 @@ class Libseccomp:
         def rule(action, name, *conditions):
             add = lib.seccomp_rule_add_array
             array = (Compare * max(len(conditions), 1))(*conditions)
-            number = lib.seccomp_syscall_resolve_name(
-                name.encode()
-            )  # it translates for other machines itself
+            # It translates for other machines itself.
+            number = lib.seccomp_syscall_resolve_name(name.encode())
             assert add(context, ctypes.c_uint32(action), number, len(conditions), array) == 0, name
 
         native = seccomp.AUDIT[platform.machine()]

@@ -60,9 +60,8 @@ class Changes:
         except Refused as refused:  # the newest one, or one whose slug was tidied away
             say("not", "rollback", slug, refused)
         else:
-            say(
-                "did", "rollback", slug, self.call("config.info").get("COUNT", "0")
-            )  # config vars go back with it
+            # Config vars go back with it.
+            say("did", "rollback", slug, self.call("config.info").get("COUNT", "0"))
 
     def push(self) -> None:
         page = str(time.time_ns())

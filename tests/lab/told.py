@@ -36,9 +36,8 @@ class Told:
         acknowledged, tried = set(), set()
         for place, line in enumerate(self.lines[:after]):
             word, what, value, *more = line.split()
-            if (
-                what == "rollback" and "count" in whats
-            ):  # it brings back a COUNT of old, which is told once it is done
+            # It brings back a COUNT of old, which is told once it is done.
+            if what == "rollback" and "count" in whats:
                 what, value = "count", more[0] if word == "did" else ANY
             if what not in whats:
                 continue

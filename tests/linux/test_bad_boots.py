@@ -84,9 +84,8 @@ def test_no_memory_for_the_cgroup_of_a_dyno(host):
     top = above(host, "memory")
     limit = top / ("memory.limit_in_bytes" if (top / "memory.limit_in_bytes").exists() else "memory.max")
     for number in range(5):
-        host.ask(
-            "boot", plan=host.plan("true", id=f"empty-{number}", uid=0)
-        )  # refused; the pool stands as it is
+        # Refused; the pool stands as it is.
+        host.ask("boot", plan=host.plan("true", id=f"empty-{number}", uid=0))
     lowest = limit_to_what_is_there(limit)
     assert lowest < 1 << 24
     there, error = [], ""

@@ -89,9 +89,8 @@ def test_a_holder_waits_until_it_is_let_go(maps):
     waiting = [os.pidfd_open(pid) for pid in holders.pids]
     for fd, pid in zip(waiting, holders.pids, strict=True):
         if holders.compiled:
-            while (
-                b"dynod-holder" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-            ):  # until it has become that
+            # Until it has become that.
+            while b"dynod-holder" not in Path(f"/proc/{pid}/cmdline").read_bytes():
                 assert not select.select([fd], [], [], 0)[0]
         assert not select.select([fd], [], [], 0.2)[0]
     made.close()

@@ -238,9 +238,8 @@ def test_a_reader_who_does_not_read_loses_lines_and_is_told(tmp_path):
             assert await process.wait() == 0  # the dyno is not held up
             process.stdin.close()
             await until_read_to_the_end(host, "dyno-1", tmp_path)
-            assert numbers(await link.recent(LogQuery(APP, lines=100_000))) == list(
-                range(total)
-            )  # nor others
+            # Nor others.
+            assert numbers(await link.recent(LogQuery(APP, lines=100_000))) == list(range(total))
             link.write(APP, "heroku", "api", "end")
             rows = await read_rows(reader, lambda rows: rows and rows[-1][2:] == ["api", "end"])
             told = [row for row in rows if row[1:3] == ["heroku", "logplex"]]

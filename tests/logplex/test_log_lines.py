@@ -92,9 +92,8 @@ streams = st.lists(
 
 
 @given(streams, st.lists(st.integers(1, 12_000), max_size=8))
-@example(
-    b"x" * (LINE_BYTES - 3) + b"\x80" * 5, []
-)  # four of them lie across the cut, one more than any character has
+# Four of them lie across the cut, one more than any character has.
+@example(b"x" * (LINE_BYTES - 3) + b"\x80" * 5, [])
 def test_arrival_does_not_matter_and_a_naive_twin_agrees(data, sizes):
     lines = split(data, sizes)
     assert lines == split(data)

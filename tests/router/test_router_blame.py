@@ -126,9 +126,8 @@ def test_h32_a_name_without_a_certificate_of_its_own_is_not_served_behind_anothe
             assert 'at=error code=H32 desc="TLS Certificate Mismatch" ' in line
             assert " status=495 bytes= protocol=http1.1 tls=true tls_version=tls1.3" in line
             assert len(dyno.heads) == 1
-            async with await house.connect_tls(
-                None
-            ) as connection:  # who asked for no name was misled by none
+            # Who asked for no name was misled by none.
+            async with await house.connect_tls(None) as connection:
                 assert (await connection.ask()).status == 200
 
     run(test)
@@ -193,9 +192,8 @@ def test_h99_a_bug_of_the_routers_own_is_neither_the_clients_nor_the_dynos_fault
 
     async def test():
         async with serving() as (house, _):
-            asyncio.get_running_loop().set_exception_handler(
-                lambda loop, context: None
-            )  # it would be told at length
+            # It would be told at length.
+            asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
             setattr(house.worker.proxy, where, broken)
             async with await house.connect() as connection:
                 connection.writer.write(GET)

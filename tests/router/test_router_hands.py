@@ -56,10 +56,11 @@ def test_a_step_says_done_waits_or_failed(step):
 def test_a_fault_of_one_connection_is_not_taken_for_anothers():
     """OpenSSL's errors wait in one queue for all connections of a thread (SSL_get_error(3))."""
     good = shaken()
+    # A goodbye in the middle of a handshake: OpenSSL has a word to say about that.
     for ends in (
         hands.shake,
         hands.goodbye,
-    ):  # a goodbye in the middle of a handshake: OpenSSL has a word to say about that
+    ):
         bad, to_bad, _ = begun()
         to_bad.write(b"\x16\x03\x01\x00\x05hello")
         ends(bad)

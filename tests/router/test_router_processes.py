@@ -198,9 +198,8 @@ def test_sigterm_lets_requests_under_way_end():
                 busy.writer.write(GET)
                 await began.wait()
                 router.process.send_signal(signal.SIGTERM)
-                assert (
-                    await idle.closed() == b""
-                )  # the signal has arrived: who has nothing under way is closed
+                # The signal has arrived: who has nothing under way is closed.
+                assert await idle.closed() == b""
                 go.set()
                 response = await busy.response()
                 assert (response.body, response.get("Connection")) == (b"done", "close")

@@ -76,9 +76,8 @@ def test_a_body_arrives_as_it_was_sent_and_the_connection_goes_on(size):
             for _ in range(2):
                 connection.writer.write(post(size))
                 await turns(lambda: house.worker.proxy._clients)
-                connection.writer.write(
-                    BODY[:size] + post(3) + b"end"
-                )  # sent ahead: no byte of it is the body's
+                # Sent ahead: no byte of it is the body's.
+                connection.writer.write(BODY[:size] + post(3) + b"end")
                 assert (await connection.response()).body == hashlib.sha256(BODY[:size]).hexdigest().encode()
                 assert (await connection.response()).body == hashlib.sha256(b"end").hexdigest().encode()
             assert dyno.connections == 1

@@ -382,9 +382,8 @@ def test_a_large_table_is_taken_between_the_requests_of_others(monkeypatch):
             control.send(
                 encode(Notification("table", table_codec.encode(replace(many(3000, backend), generation=2))))
             )
-            control.send(
-                encode(Notification("change", change(many(0, backend), many(0, backend))))
-            )  # of no use
+            # Of no use.
+            control.send(encode(Notification("change", change(many(0, backend), many(0, backend)))))
             await turns(lambda: link._reading is not None)
             assert (await connection.ask(asked(0))).status == 200
             assert link._reading is not None  # still at it

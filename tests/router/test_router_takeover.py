@@ -257,9 +257,8 @@ def test_an_old_worker_that_was_told_to_leave_still_ends_on_sigterm_in_time():
             async with await connect(port) as socket:
                 assert (await socket.ask(UPGRADE)).status == 101
                 await took_over(process, first)
-                assert (
-                    await took_over(process, await pids_of(process)) != first
-                )  # and once more, while it is still there
+                # And once more, while it is still there.
+                assert await took_over(process, await pids_of(process)) != first
                 assert os.path.exists(f"/proc/{first[0]}")
                 leaving = os.pidfd_open(first[0])
                 os.kill(first[0], signal.SIGKILL)

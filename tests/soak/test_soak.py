@@ -153,9 +153,8 @@ def test_no_request_fails_through_deploys_restarts_and_scales(platform, feature)
     print(told(feature, report))
     assert not report["failed"], report["words"]
     assert report["answered"] == report["sent"]
-    assert (
-        report["closed_well"] >= WEBSOCKETS * ROUNDS
-    )  # each was closed by each dyno that went, and came back
+    # Each was closed by each dyno that went, and came back.
+    assert report["closed_well"] >= WEBSOCKETS * ROUNDS
     assert answer == (200, f"release {ROUNDS}")
 
 

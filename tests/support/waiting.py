@@ -12,9 +12,8 @@ import socket
 
 LONGER = float(os.environ.get("DYNOD_TEST_PATIENCE", "1"))
 CAP = 60.0 * LONGER  # seconds: reached only by what is broken
-_IN_ANY = (
-    0x002 | 0x004 | 0x008 | 0x040 | 0x080 | 0x100 | 0x200
-)  # modify attrib close_write moved_from moved_to create delete
+# modify attrib close_write moved_from moved_to create delete.
+_IN_ANY = 0x002 | 0x004 | 0x008 | 0x040 | 0x080 | 0x100 | 0x200
 _libc = ctypes.CDLL(None, use_errno=True)
 
 

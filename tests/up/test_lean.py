@@ -170,8 +170,7 @@ print("whole")
 
 
 def test_no_mapping_with_a_page_of_our_own_is_let_go():
-    own = ctypes.addressof(
-        ctypes.c_char.in_dll(ctypes.pythonapi, "PyExc_OSError")
-    )  # relocated, or written at the start
+    # Relocated, or written at the start.
+    own = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "PyExc_OSError"))
     assert not [where for where in lean._code() if where[0] <= own < where[1]]
     assert lean._code()
