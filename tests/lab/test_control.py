@@ -46,11 +46,12 @@ class Front:
         pytest.fail(f"make lab ended with {self.process.wait()}")
 
     def end(self, number=signal.SIGINT):
+        """Have it end, if it has not; return its status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.stdout.read()
+            self.process.communicate(timeout=CAP)
         self.process.stdout.close()
-        return self.process.wait(CAP)
+        return self.process.returncode
 
 
 @pytest.fixture
