@@ -179,7 +179,7 @@ def test_nobody_looks_for_a_worker_that_ended():
         with tempfile.TemporaryDirectory() as directory:
             systemd = Systemd(directory)
             how = {"env": {**os.environ, "NOTIFY_SOCKET": systemd.path}}
-            router = started_with(directory, backend, *LOOK, **how)
+            router = started_with(directory, backend, "--look", "0.2", **how)
             try:
                 assert await systemd.but_beats() == "READY=1\nWATCHDOG_USEC=60000000"
                 master = router.process.pid
