@@ -28,7 +28,7 @@ _PASSING = {"frozen", "thawed"}
 
 
 def reason(entry: Entry, before: AppState | None, after: AppState | None) -> str:
-    """Say why dynos start or stop after this entry."""
+    """Say why dynos start or stop after this entry; '' for one after which none does."""
     by = f"by {entry.actor}"
     match entry.payload:
         case ReleaseCreated() as release:
@@ -44,8 +44,8 @@ def reason(entry: Entry, before: AppState | None, after: AppState | None) -> str
             return f"maintenance mode switched {'on' if on else 'off'} {by}"
         case AppDestroyed():
             return f"the app was destroyed {by}"
-        case other:
-            return f"{type(other).__name__} {by}"
+        case _:
+            return ""
 
 
 def _scale(rows: Iterable[Formation], before: Iterable[Formation]) -> str:

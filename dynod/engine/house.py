@@ -329,7 +329,7 @@ class House:
         if isinstance(entry.payload, FormationSet):
             rows = () if before is None else before.formation
             loop.post(Rescaled(scaling.changed_types(rows, entry.payload.rows), reason))
-        else:
+        elif reason:  # a slug that comes with a release must not be taken for the cause
             loop.post(Reconcile(reason))
         if after is None:
             self._gone(entry.app, before)

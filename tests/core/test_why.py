@@ -13,11 +13,13 @@ from dynod.model.dyno import Exit
 from dynod.model.entry import (
     AppDestroyed,
     AppRenamed,
+    BuildpacksSet,
     Entry,
     FeatureSet,
     MaintenanceSet,
     Payload,
     ReleaseSettled,
+    SlugAdded,
 )
 from dynod.model.formation import Scale, dyno_size, process_type
 from dynod.model.observation import Observation
@@ -73,11 +75,18 @@ def test_a_scale_names_what_it_changed(scale, words):
         (FeatureSet("preboot", True), "feature preboot switched on by me@x"),
         (MaintenanceSet(False), "maintenance mode switched off by me@x"),
         (AppDestroyed(), "the app was destroyed by me@x"),
-        (AppRenamed(AppName("other")), "AppRenamed by me@x"),
     ],
 )
 def test_the_rest(payload, words):
     assert reasons(deployed(), (payload,)) == [words]
+
+
+@pytest.mark.parametrize(
+    "payload", [AppRenamed(AppName("other")), BuildpacksSet(("x",)), SlugAdded(slug("s9"))]
+)
+def test_what_starts_and_stops_nothing_is_no_reason(payload):
+    """It may come with what does, and be told first: a push pins its buildpack and adds its slug before its release."""
+    assert reasons(deployed(), (payload,)) == [""]
 
 
 def told(*notes: tuple[str, str, str], name: str = "web.1") -> list[str]:

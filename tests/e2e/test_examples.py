@@ -146,6 +146,8 @@ def test_a_procfile_alone_is_an_app(platform):
         200,
         "<!doctype html><title>Shell</title><h1>Hello from a shell app</h1>\n",
     )
+    (started,) = platform.json("why", "web.1", "-a", "shell")
+    assert re.fullmatch(r"release v3: Deploy [0-9a-f]{8} by admin@localhost", started["reason"])
 
 
 def test_a_rollback_brings_slug_and_config_back(platform):
